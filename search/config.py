@@ -1,0 +1,152 @@
+"""The configuration of a search: one frozen model, checked as a whole.
+
+Values come from defaults, then a YAML file, then the command line; the resolved configuration is
+written into the run folder. Fields name their unit.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Self
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from search.errors import ConfigError
+
+__all__ = ["SearchConfig", "load_config"]
+
+DEFAULT_TRIALS = 16
+
+
+class SearchConfig(BaseModel):
+    """Everything that decides what a search does."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    store: Path | None = Field(
+        None, description="Cover store to search on; none: generated sample covers."
+    )
+    name: str | None = Field(
+        None,
+        min_length=1,
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$",
+        description="Name of the run folder; none: store name and time.",
+    )
+    runs_dir: Path = Field(Path("runs"), description="Folder that holds the runs.")
+    backbones: tuple[str, ...] = Field(
+        ("efficientnet_lite0",),
+        min_length=1,
+        description="Backbones to choose from (see `covertune backbones`).",
+    )
+    weights: dict[str, str] = Field(
+        default_factory=dict,
+        description="Weights by backbone: `default` (the hub), `none`, or a local file.",
+    )
+    image_px: tuple[int, ...] | None = Field(
+        None,
+        min_length=1,
+        description="Square input sizes to choose from, in pixels; none: chosen from the store, "
+        "the backbones and the device.",
+    )
+    trials: int | None = Field(
+        None, ge=1, description="Number of trials; none: 16, or unlimited under a time budget."
+    )
+    epochs: int = Field(6, ge=1, description="R: epochs of a trial that is never stopped.")
+    eta: int = Field(3, ge=2, description="Reduction factor of successive halving.")
+    grace_epochs: int = Field(1, ge=1, description="r: epochs before the first rung.")
+    time_budget_s: float | None = Field(
+        None, gt=0, description="Wall-clock seconds for the search, preparation included."
+    )
+    concurrency: int | None = Field(
+        None, ge=1, description="Trials side by side; none: as many as the resources hold."
+    )
+    gpus_per_trial: float | None = Field(
+        None, ge=0, description="GPUs of a trial, may be a fraction; none: 1 where there is a GPU."
+    )
+    cpus_per_trial: int = Field(1, ge=1, description="CPUs, and torch threads, of a trial.")
+    address: str | None = Field(
+        None, description="Ray cluster: none for this machine, `auto` for the one it belongs to."
+    )
+    storage: str | None = Field(
+        None, description="Optuna storage URL of the study; none: study.db in the run folder."
+    )
+    seed: int = Field(0, ge=0, description="Seed of sampler, splits of work and training.")
+    rehearse: bool = Field(
+        False, description="Search a small stratified sample first, in minutes."
+    )
+    baseline: float | None = Field(
+        None, gt=0, le=1, description="Named top-1 to compare with; none: the frozen probe."
+    )
+    baseline_name: str = Field("named baseline", description="What the baseline is called.")
+
+    @model_validator(mode="after")
+    def _rules(self) -> Self:
+        if self.grace_epochs > self.epochs:
+            raise ValueError(
+                f"grace_epochs must not exceed epochs, got {self.grace_epochs} > {self.epochs}"
+            )
+        doubled = {name for name in self.backbones if self.backbones.count(name) > 1}
+        if doubled:
+            raise ValueError(f"each backbone is named once, got {', '.join(sorted(doubled))} twice")
+        stray = sorted(set(self.weights) - set(self.backbones))
+        if stray:
+            raise ValueError(
+                f"weights are given for {', '.join(stray)}, which the search does not use; "
+                f"backbones: {', '.join(self.backbones)}"
+            )
+        if self.image_px is not None and min(self.image_px) < 32:
+            raise ValueError(f"image_px is at least 32, got {min(self.image_px)}")
+        if self.address is not None and self.address != "auto" and ":" not in self.address:
+            raise ValueError(f"address is `auto` or HOST:PORT, got {self.address!r}")
+        return self
+
+    @property
+    def trial_limit(self) -> int | None:
+        """Trials this search may end; None: only the time budget limits it."""
+        if self.trials is None and self.time_budget_s is None:
+            return DEFAULT_TRIALS
+        return self.trials
+
+    def weights_of(self, backbone: str) -> str:
+        """`default`, `none` or a file, for one of the backbones."""
+        return self.weights.get(backbone, "default")
+
+
+def load_config(file: Path | None = None, **given: Any) -> SearchConfig:
+    """Resolve a configuration from defaults, a YAML file and explicit values, in that order.
+
+    Args:
+        file: YAML mapping of field names to values.
+        **given: Explicit values; None means not given.
+
+    Raises:
+        ConfigError: The file cannot be read, or a rule is broken; all problems in one message.
+    """
+    values: dict[str, Any] = {}
+    if file is not None:
+        try:
+            loaded = yaml.safe_load(file.read_text(encoding="utf-8"))
+        except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+            reason = " ".join(str(error).split())
+            raise ConfigError(f"cannot read the configuration {file}: {reason}") from error
+        if not isinstance(loaded, dict):
+            raise ConfigError(f"{file} must hold a mapping of settings, e.g. `trials: 20`")
+        values.update(loaded)
+    values.update({key: value for key, value in given.items() if value is not None})
+    try:
+        return SearchConfig(**values)
+    except ValidationError as error:
+        raise ConfigError("; ".join(_sentence(problem) for problem in error.errors())) from error
+
+
+def _sentence(problem: Any) -> str:
+    """One pydantic problem as `field: rule, got value`."""
+    where = ".".join(str(part) for part in problem["loc"])
+    rule = problem["msg"].removeprefix("Value error, ")
+    if problem["type"] == "extra_forbidden":
+        known = ", ".join(SearchConfig.model_fields)
+        return f"unknown setting {where!r}; known: {known}"
+    if not where:
+        return str(rule)
+    return f"{where}: {rule[0].lower()}{rule[1:]}, got {problem['input']!r}"
