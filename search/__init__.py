@@ -1,1 +1,73 @@
-"""."""
+"""covertune's search: decides what to train next, where, and for how long.
+
+    from pathlib import Path
+    from search import SearchConfig, run_search
+
+    result = run_search(SearchConfig(store=Path("my-store"), time_budget_s=1200))
+    print(result.outcome.best.test.top1, result.outcome.model)
+
+Names are imported when first used: Ray and torch take seconds, and a configuration needs neither.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from search.config import SearchConfig, load_config
+    from search.errors import ConfigError, Interrupted, PreflightError, RunError, SearchError
+    from search.evaluate import Evaluation, evaluate_model
+    from search.export import export_trial
+    from search.observer import SearchObserver
+    from search.outcome import Outcome
+    from search.predict import CoverAnswer, predict_covers
+    from search.run_folder import RunFolder
+    from search.runner import SearchResult, resume_search, run_search
+    from search.study import TrialRow, best_trial, open_study, trial_rows
+
+__all__ = [
+    "ConfigError",
+    "CoverAnswer",
+    "Evaluation",
+    "Interrupted",
+    "Outcome",
+    "PreflightError",
+    "RunError",
+    "RunFolder",
+    "SearchConfig",
+    "SearchError",
+    "SearchObserver",
+    "SearchResult",
+    "TrialRow",
+    "best_trial",
+    "evaluate_model",
+    "export_trial",
+    "load_config",
+    "open_study",
+    "predict_covers",
+    "resume_search",
+    "run_search",
+    "trial_rows",
+]
+
+_HOME = {
+    "config": ("SearchConfig", "load_config"),
+    "errors": ("ConfigError", "Interrupted", "PreflightError", "RunError", "SearchError"),
+    "evaluate": ("Evaluation", "evaluate_model"),
+    "export": ("export_trial",),
+    "observer": ("SearchObserver",),
+    "outcome": ("Outcome",),
+    "predict": ("CoverAnswer", "predict_covers"),
+    "run_folder": ("RunFolder",),
+    "runner": ("SearchResult", "resume_search", "run_search"),
+    "study": ("TrialRow", "best_trial", "open_study", "trial_rows"),
+}
+_MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name from its module."""
+    if name not in _MODULE_OF:
+        raise AttributeError(f"module 'search' has no attribute {name!r}")
+    return getattr(import_module(f"search.{_MODULE_OF[name]}"), name)

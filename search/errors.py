@@ -1,10 +1,10 @@
 """Errors of the search.
 
-    SearchError                 what a person can mend; the command line prints it as one line
-    ├── ConfigError             the configuration breaks a rule; every problem is listed
-    ├── RunError                a run folder is missing, taken, in use or damaged
-    ├── PreflightError          something a trial needs does not work on this machine
-    └── Interrupted             stopped by the user; the run can be resumed
+SearchError                 what a person can mend; the command line prints it as one line
+├── ConfigError             the configuration breaks a rule; every problem is listed
+├── RunError                a run folder is missing, taken, in use or damaged
+├── PreflightError          something a trial needs does not work on this machine
+└── Interrupted             stopped by the user; the run can be resumed
 """
 
 __all__ = ["ConfigError", "Interrupted", "PreflightError", "RunError", "SearchError"]

@@ -1,0 +1,107 @@
+"""How long a search may go on: wall-clock time across resumes, and the user's wish to stop."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from types import FrameType
+
+from ray import tune
+
+__all__ = ["Budget", "BudgetStopper"]
+
+
+class Budget:
+    """The clock of a search."""
+
+    def __init__(
+        self,
+        limit_s: float | None,
+        *,
+        spent_s: float = 0.0,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Start counting.
+
+        Args:
+            limit_s: Seconds in all; None: no limit.
+            spent_s: Seconds used before this process.
+            clock: Seconds from any origin, never going back.
+        """
+        self.limit_s = limit_s
+        self._spent_before_s = spent_s
+        self._clock = clock
+        self._started = clock()
+        self._interrupted = threading.Event()
+        self.shortest_trial_s = 0.0
+        """Seconds of the cheapest epoch: a trial that cannot even have that is not begun."""
+
+    @property
+    def spent_s(self) -> float:
+        """Seconds used so far, earlier processes included."""
+        return self._spent_before_s + self._clock() - self._started
+
+    @property
+    def left_s(self) -> float:
+        """Seconds left; infinite without a limit."""
+        return float("inf") if self.limit_s is None else self.limit_s - self.spent_s
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the time is used up."""
+        return self.left_s <= 0
+
+    @property
+    def admits_a_trial(self) -> bool:
+        """Whether a new trial would get as far as one measured epoch."""
+        return self.left_s > self.shortest_trial_s and not self.interrupted
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether the user asked for a stop."""
+        return self._interrupted.is_set()
+
+    def interrupt(self) -> None:
+        """Ask for a stop."""
+        self._interrupted.set()
+
+    @contextlib.contextmanager
+    def stops_on_ctrl_c(self, on_stop: Callable[[], None]) -> Iterator[None]:
+        """The first Ctrl-C asks for a stop, a second one raises KeyboardInterrupt.
+
+        Outside the main thread signals cannot be caught, and this does nothing.
+        """
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+
+        def handler(_number: int, _frame: FrameType | None) -> None:
+            if self.interrupted:
+                raise KeyboardInterrupt
+            self.interrupt()
+            on_stop()
+
+        before = signal.signal(signal.SIGINT, handler)
+        try:
+            yield
+        finally:
+            signal.signal(signal.SIGINT, before)
+
+
+class BudgetStopper(tune.Stopper):  # type: ignore[misc]  # Ray is untyped
+    """Ends all trials once the time is over or the user wants it."""
+
+    def __init__(self, budget: Budget) -> None:
+        """Watch a budget."""
+        self._budget = budget
+
+    def __call__(self, trial_id: str, result: dict[str, object]) -> bool:
+        """No single trial is stopped here."""
+        return False
+
+    def stop_all(self) -> bool:
+        """Ray asks this in every turn of its loop."""
+        return self._budget.is_over or self._budget.interrupted

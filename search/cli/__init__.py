@@ -1,0 +1,83 @@
+"""The `covertune` command: one small module per subcommand, each with worked examples.
+
+Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted (and resumable).
+"""
+
+from __future__ import annotations
+
+import sys
+
+import click
+import typer
+
+from search.cli import (
+    _backbones,
+    _dashboard,
+    _data,
+    _evaluate,
+    _export,
+    _predict,
+    _resume,
+    _search,
+    _trials,
+)
+from search.cli._console import say_error
+from search.errors import Interrupted, SearchError
+
+__all__ = ["app", "main"]
+
+EXIT_FAILED = 1
+EXIT_INTERRUPTED = 130
+
+app = typer.Typer(
+    name="covertune",
+    help="Find the best fine-tuned image model for telling a book's genre from its cover.\n\n"
+    "First steps:\n\n"
+    "  covertune search                          try it on generated covers\n\n"
+    "  covertune data prepare COVERS my-store    your own covers, a folder per genre\n\n"
+    "  covertune search my-store --time-budget 40m\n\n"
+    "  covertune predict runs/NAME/model cover.jpg",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command("search")(_search.search)
+app.command("resume")(_resume.resume)
+app.command("trials")(_trials.trials)
+app.command("dashboard")(_dashboard.dashboard)
+app.command("export")(_export.export)
+app.command("predict")(_predict.predict)
+app.command("evaluate")(_evaluate.evaluate)
+app.command("backbones")(_backbones.backbones)
+app.add_typer(_data.app, name="data")
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line and exit; errors a person can mend are one line, not a traceback."""
+    try:
+        code = app(args=arguments, prog_name="covertune", standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except Interrupted as interrupted:
+        say_error(str(interrupted), kind="stopped")
+        sys.exit(EXIT_INTERRUPTED)
+    except (click.Abort, KeyboardInterrupt):
+        say_error("interrupted", kind="stopped")
+        sys.exit(EXIT_INTERRUPTED)
+    except Exception as error:
+        if not _is_mendable(error):
+            raise
+        say_error(str(error))
+        sys.exit(EXIT_FAILED)
+    sys.exit(code or 0)
+
+
+def _is_mendable(error: Exception) -> bool:
+    """Whether one of our packages raised it on purpose."""
+    # Imported here because these packages bring torch and Ray, which `--help` can do without.
+    from data_pipeline.errors import DataError
+    from models.errors import ModelError
+
+    return isinstance(error, SearchError | DataError | ModelError)

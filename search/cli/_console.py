@@ -1,0 +1,56 @@
+"""What every subcommand prints through: tables and errors on the terminal, JSON on its own."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from typing import Any
+
+import typer
+from rich.console import Console
+
+__all__ = ["console", "duration_s", "print_json", "say_error", "show_duration"]
+
+console = Console()
+_stderr = Console(stderr=True)
+_DURATION = re.compile(r"(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m)?(?:(\d+(?:\.\d+)?)s?)?")
+
+
+def say_error(text: str, kind: str = "error") -> None:
+    """One line on standard error."""
+    _stderr.print(f"[bold red]{kind}:[/] ", end="", highlight=False)
+    _stderr.print(text, markup=False, highlight=False, soft_wrap=True)
+
+
+def print_json(document: Any) -> None:
+    """One JSON document on standard output, and nothing else."""
+    sys.stdout.write(json.dumps(document, indent=2, ensure_ascii=False) + "\n")
+
+
+def duration_s(text: str | None) -> float | None:
+    """Seconds from `90`, `90s`, `20m`, `1h30m`.
+
+    Raises:
+        typer.BadParameter: Another form, or nothing at all.
+    """
+    if text is None:
+        return None
+    match = _DURATION.fullmatch(text.strip().lower())
+    if match is None or not any(match.groups()):
+        raise typer.BadParameter(f"a duration is like 90s, 20m or 1h30m, got {text!r}")
+    hours, minutes, seconds = (float(part or 0) for part in match.groups())
+    total = 3600 * hours + 60 * minutes + seconds
+    if total <= 0:
+        raise typer.BadParameter(f"a duration is more than nothing, got {text!r}")
+    return total
+
+
+def show_duration(seconds: float) -> str:
+    """`48 s`, `12 min`, `1 h 05 min`."""
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    if minutes < 60:
+        return f"{minutes} min"
+    return f"{minutes // 60} h {minutes % 60:02d} min"

@@ -1,0 +1,40 @@
+"""`covertune dashboard`."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from search.cli._console import console
+
+__all__ = ["dashboard"]
+
+_HOST = "127.0.0.1"
+
+
+def dashboard(
+    run: Annotated[Path, typer.Argument(help="Run folder, e.g. runs/NAME.")],
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port on this machine.")] = 8080,
+) -> None:
+    """Serve the live dashboard of a run, to this machine only, until Ctrl-C.
+
+    Each trial carries its learning curve, its confusion matrix and its table of epochs.
+
+    Examples:
+      covertune dashboard runs/my-run
+    """
+    from search.dashboard import make_dashboard
+    from search.run_folder import RunFolder
+
+    server = make_dashboard(RunFolder.open(run), _HOST, port)
+    logging.getLogger("wsgiref").setLevel(logging.ERROR)
+    console.print(f"dashboard of {run}: http://{_HOST}:{server.server_port}  (Ctrl-C ends it)")
+    try:
+        server.serve_forever()
+    except KeyboardInterrupt:
+        console.print("dashboard closed")
+    finally:
+        server.server_close()

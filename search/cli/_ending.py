@@ -1,0 +1,79 @@
+"""What a search prints at its end: the leaderboard, what it was worth, what to type next."""
+
+from __future__ import annotations
+
+import os
+
+from rich.text import Text
+
+from search.cli._console import console, show_duration
+from search.cli._tables import STATE_STYLES, outcome_table, plain_table, recipe_summary
+from search.outcome import Outcome
+from search.runner import SearchResult
+from search.study import recipe_of
+
+__all__ = ["show_result"]
+
+_LEADERS = 8
+
+
+def show_result(result: SearchResult) -> None:
+    """Print the end of a search."""
+    outcome = result.outcome
+    console.print()
+    console.print(_leaderboard(result))
+    console.print()
+    console.print(outcome_table(outcome))
+    console.print()
+    console.print(_in_words(outcome), highlight=False, soft_wrap=True)
+    run = os.path.relpath(result.run.path)
+    model = os.path.relpath(outcome.model)
+    console.print(f"model: {model}\n", highlight=False, style="bold")
+    console.print("next:", highlight=False)
+    for command, purpose in (
+        (f"covertune predict {model} COVER.jpg", "genres of a cover"),
+        (f"covertune dashboard {run}", "learning curves, parameters, confusion matrices"),
+        (f"covertune trials {run}", "all trials"),
+        (f"covertune resume {run} --trials {outcome.trials * 2}", "search on"),
+    ):
+        console.print(f"  {command}  [dim]{purpose}[/]", highlight=False, soft_wrap=True)
+
+
+def _leaderboard(result: SearchResult) -> object:
+    measured = sorted(
+        (trial for trial in result.trials if trial.value is not None),
+        key=lambda trial: (-(trial.value or 0.0), trial.number),
+    )
+    table = plain_table("rank", "trial", "top-1", "epochs", "state", left=0)
+    table.columns[-1].justify = "left"
+    table.add_column("recipe", no_wrap=True, overflow="ellipsis")
+    for rank, trial in enumerate(measured[:_LEADERS], start=1):
+        table.add_row(
+            str(rank),
+            str(trial.number),
+            f"{trial.value:.3f}",
+            str(len(trial.intermediate_values)),
+            Text(trial.state.name.lower(), style=STATE_STYLES[trial.state.name]),
+            recipe_summary(recipe_of(trial)),
+            style="bold" if rank == 1 else None,
+        )
+    return table
+
+
+def _in_words(outcome: Outcome) -> str:
+    sentences = [
+        f"{outcome.trials} trials in {show_duration(outcome.elapsed_s)}: "
+        f"{outcome.completed} ran to the end, {outcome.pruned} stopped early, "
+        f"{outcome.failed} failed."
+    ]
+    best = outcome.best.test.top1
+    if outcome.untuned is not None:
+        sentences.append(f"Untuned {outcome.untuned.test.top1:.3f}, best {best:.3f} on test.")
+    if outcome.baseline_top1 is not None:
+        name, baseline = outcome.baseline_name, outcome.baseline_top1
+        sentences.append(f"Baseline ({name}): {baseline:.3f}.")
+        if outcome.gap_closed is not None:
+            sentences.append(f"Gap closed: {outcome.gap_closed:.0%}.")
+        elif outcome.untuned is not None:
+            sentences.append("No gap to close: the untuned recipe is at the baseline already.")
+    return " ".join(sentences)

@@ -1,0 +1,35 @@
+"""`covertune export`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from search.cli._console import console
+
+__all__ = ["export"]
+
+
+def export(
+    run: Annotated[Path, typer.Argument(help="Run folder, e.g. runs/NAME.")],
+    out: Annotated[Path, typer.Argument(help="Model folder to make.")],
+    trial: Annotated[int | None, typer.Option(min=0, help="Trial number.  [the best]")] = None,
+) -> None:
+    """Write the best trial, or a chosen one, as a model folder.
+
+    It holds model.safetensors, config.json, model.onnx and a model card, and needs neither the
+    run nor the store.
+
+    Examples:
+      covertune export runs/my-run my-model
+
+      covertune export runs/my-run my-model --trial 7
+    """
+    from search.export import export_trial
+    from search.run_folder import RunFolder
+
+    export_trial(RunFolder.open(run), out, trial)
+    console.print(f"model: {out}", highlight=False)
+    console.print(f"next:  covertune predict {out} COVER.jpg", highlight=False)

@@ -1,0 +1,238 @@
+"""The live view of a search: what runs, the best so far, time left.
+
+On a terminal a table that updates in place; where output is piped, one line per event.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from optuna.trial import FrozenTrial
+from rich.console import Group, RenderableType
+from rich.live import Live
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn
+from rich.table import Table
+from rich.text import Text
+
+from models import Recipe
+from search.cli._console import console, show_duration
+from search.cli._tables import STATE_STYLES, recipe_summary
+from search.constants import EPOCH, METRIC
+from search.observer import SearchObserver, SearchPlan
+from search.preflight import PreflightReport
+from search.scouting import Probe
+
+__all__ = ["LiveView"]
+
+_ROWS = 14
+
+
+@dataclass
+class _Line:
+    """One trial as the table shows it."""
+
+    number: int
+    role: str
+    recipe: Recipe
+    state: str = "RUNNING"
+    epoch: int = 0
+    top1: float | None = None
+    reason: str = ""
+    started: float = field(default_factory=time.monotonic)
+    seconds: float | None = None
+
+
+class LiveView(SearchObserver):
+    """Prints phases as they come, then keeps a table of trials up to date."""
+
+    def __init__(self) -> None:
+        """Nothing is printed yet."""
+        self._lines: dict[int, _Line] = {}
+        self._plan: SearchPlan | None = None
+        self._ended_before = 0
+        self._ended = 0
+        self._best: tuple[float, int] | None = None
+        self._spent_before_s = 0.0
+        self._started = 0.0
+        self._live: Live | None = None
+        self._phase: Progress | None = None
+        self._stopping = False
+
+    # -- before the trials ---------------------------------------------------------------------
+
+    def stage(self, text: str) -> None:
+        """A new phase; the bar of the one before goes away."""
+        self._close_phase()
+        if console.is_terminal:
+            self._phase = Progress(
+                SpinnerColumn(),
+                TextColumn("{task.description}"),
+                BarColumn(bar_width=30),
+                MofNCompleteColumn(),
+                console=console,
+                transient=True,
+            )
+            self._phase.add_task(text, total=None)
+            self._phase.start()
+        else:
+            console.print(f"{text} …", highlight=False)
+
+    def progress(self, done: int, total: int) -> None:
+        """Move the bar."""
+        if self._phase is not None:
+            self._phase.update(self._phase.task_ids[0], completed=done, total=total)
+
+    def _close_phase(self) -> None:
+        if self._phase is not None:
+            self._phase.stop()
+            self._phase = None
+
+    def warn(self, text: str) -> None:
+        """A warning nobody can miss."""
+        console.print(Text(f"WARNING  {text}", style="bold black on yellow"))
+
+    def preflight(self, report: PreflightReport) -> None:
+        """One line per backbone and size."""
+        self._close_phase()
+        for check in report.checks:
+            epoch_s = report.epoch_s[check.backbone, check.image_px]
+            console.print(
+                f"[green]ok[/] {check.backbone} at {check.image_px} px on {check.device}: "
+                f"{check.train_covers_per_s:,.0f} covers/s trained, "
+                f"a full epoch {show_duration(epoch_s)}, {check.memory_mb:,.0f} MB",
+                highlight=False,
+            )
+        if report.search_s is not None:
+            console.print(
+                f"the search will take about {show_duration(report.search_s)}", highlight=False
+            )
+
+    def probed(self, probe: Probe) -> None:
+        """The number to beat."""
+        self._close_phase()
+        console.print(
+            f"[green]ok[/] frozen probe of {probe.backbone} at {probe.image_px} px: "
+            f"top-1 {probe.top1:.3f} on validation",
+            highlight=False,
+        )
+
+    # -- trials --------------------------------------------------------------------------------
+
+    def started(self, plan: SearchPlan, ended: list[FrozenTrial], spent_s: float) -> None:
+        """Open the table."""
+        self._close_phase()
+        self._plan = plan
+        self._ended_before = len(ended)
+        self._spent_before_s = spent_s
+        self._started = time.monotonic()
+        for trial in ended:
+            if trial.value is not None:
+                self._note_best(trial.value, trial.number)
+        if console.is_terminal:
+            self._live = Live(
+                get_renderable=self._render, console=console, refresh_per_second=4, transient=True
+            )
+            self._live.start()
+
+    def trial_started(self, number: int, role: str, recipe: Recipe) -> None:
+        """A row appears."""
+        self._lines[number] = _Line(number, role, recipe)
+
+    def epoch(self, number: int, result: Mapping[str, Any]) -> None:
+        """A row moves on."""
+        line = self._lines[number]
+        line.epoch, line.top1 = result[EPOCH], result[METRIC]
+        self._note_best(result[METRIC], number)
+
+    def trial_ended(self, trial: FrozenTrial) -> None:
+        """A row is settled."""
+        line = self._lines[trial.number]
+        line.state = trial.state.name
+        line.reason = trial.user_attrs.get("reason", "")
+        line.seconds = time.monotonic() - line.started
+        self._ended += 1
+        if self._live is None:
+            top1 = "  -  " if line.top1 is None else f"{line.top1:.3f}"
+            console.print(
+                f"trial {line.number:>3}  {line.state:<8}  epoch {line.epoch}/{line.recipe.epochs}"
+                f"  top-1 {top1}  {show_duration(line.seconds):>7}  {self._what(line)}",
+                highlight=False,
+                soft_wrap=True,
+            )
+
+    def stopping(self) -> None:
+        """Say that Ctrl-C was heard."""
+        self._stopping = True
+        if self._live is None:
+            console.print("stopping: running trials keep their last checkpoint …")
+
+    def ended(self) -> None:
+        """Take the table away; the ending prints the final one."""
+        if self._live is not None:
+            self._live.stop()
+            self._live = None
+
+    def _note_best(self, value: float, number: int) -> None:
+        if self._best is None or value > self._best[0]:
+            self._best = (value, number)
+
+    @staticmethod
+    def _what(line: _Line) -> str:
+        text = recipe_summary(line.recipe)
+        if line.role != "sampled":
+            text = f"{line.role}: {text}" if line.role == "untuned" else f"{line.role[8:]}: {text}"
+        return f"{text}  ({line.reason})" if line.reason else text
+
+    def _render(self) -> RenderableType:
+        table = Table(box=None, pad_edge=False, header_style="dim")
+        for header in ("trial", "state", "epoch", "top-1", "time"):
+            table.add_column(header, justify="right" if header != "state" else "left")
+        table.add_column("recipe", no_wrap=True, overflow="ellipsis")
+        running = [line for line in self._lines.values() if line.state == "RUNNING"]
+        settled = [line for line in self._lines.values() if line.state != "RUNNING"]
+        for line in (settled[-(_ROWS - len(running)) :] if settled else []) + running:
+            seconds = line.seconds or time.monotonic() - line.started
+            is_best = self._best is not None and self._best[1] == line.number
+            table.add_row(
+                str(line.number),
+                Text(line.state.lower(), style=STATE_STYLES[line.state]),
+                f"{line.epoch}/{line.recipe.epochs}",
+                "" if line.top1 is None else f"{line.top1:.3f}",
+                show_duration(seconds),
+                self._what(line),
+                style="bold" if is_best else None,
+            )
+        return Group(self._headline(), table)
+
+    def _headline(self) -> Text:
+        plan = self._plan
+        assert plan is not None
+        spent_s = self._spent_before_s + time.monotonic() - self._started
+        done = self._ended_before + self._ended
+        parts = [f"{plan.run.name}"]
+        of = f" of {plan.trial_limit}" if plan.trial_limit is not None else ""
+        parts.append(f"{done}{of} trials ended")
+        if self._best is not None:
+            parts.append(f"best top-1 {self._best[0]:.3f} (trial {self._best[1]})")
+        parts.append(show_duration(spent_s))
+        left_s = self._left_s(spent_s, done)
+        if left_s is not None:
+            parts.append(f"about {show_duration(left_s)} left")
+        if self._stopping:
+            parts.append("stopping …")
+        return Text("  ·  ".join(parts), style="bold")
+
+    def _left_s(self, spent_s: float, done: int) -> float | None:
+        """By the time budget, or by the pace of the trials of this process."""
+        plan = self._plan
+        assert plan is not None
+        by_budget = None if plan.time_budget_s is None else max(plan.time_budget_s - spent_s, 0.0)
+        by_pace = None
+        if plan.trial_limit is not None and self._ended:
+            pace_s = (time.monotonic() - self._started) / self._ended
+            by_pace = pace_s * max(plan.trial_limit - done, 0)
+        candidates = [left for left in (by_budget, by_pace) if left is not None]
+        return min(candidates) if candidates else None

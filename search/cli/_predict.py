@@ -1,0 +1,44 @@
+"""`covertune predict`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from search.cli._console import console, print_json
+
+__all__ = ["predict"]
+
+
+def predict(
+    model: Annotated[Path, typer.Argument(help="Model folder, e.g. runs/NAME/model.")],
+    images: Annotated[list[Path], typer.Argument(help="Cover images.")],
+    top: Annotated[int, typer.Option(min=1, help="Genres to show for each cover.")] = 3,
+    json: Annotated[bool, typer.Option("--json", help="One JSON document; all genres.")] = False,
+) -> None:
+    """Tell the genres of covers, with probabilities.
+
+    A file that is no image gets an error of its own, the others are still told; the exit code is
+    then 1.
+
+    Examples:
+      covertune predict runs/my-run/model cover.jpg
+
+      covertune predict my-model covers/*.jpg --json
+    """
+    from search.predict import predict_covers
+
+    answers = predict_covers(model, images)
+    if json:
+        print_json([answer.model_dump(mode="json") for answer in answers])
+    else:
+        for answer in answers:
+            if answer.error is not None:
+                console.print(f"{answer.path}: [red]{answer.error}[/]", highlight=False)
+                continue
+            told = ", ".join(f"{g.genre} {g.probability:.1%}" for g in answer.genres[:top])
+            console.print(f"{answer.path}: {told}", highlight=False)
+    if any(answer.error is not None for answer in answers):
+        raise typer.Exit(1)

@@ -1,0 +1,38 @@
+"""`covertune resume`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from search.cli._console import duration_s
+
+__all__ = ["resume"]
+
+
+def resume(
+    run: Annotated[Path, typer.Argument(help="Run folder, e.g. runs/NAME.")],
+    trials: Annotated[
+        int | None, typer.Option(min=1, help="New number of trials in all, finished ones included.")
+    ] = None,
+    time_budget: Annotated[
+        str | None, typer.Option(help="New time in all, e.g. 2h, time already used included.")
+    ] = None,
+) -> None:
+    """Go on with a run after a stop or a crash, or give a finished one more.
+
+    Finished trials stay as they are, interrupted ones continue from their last checkpoint.
+
+    Examples:
+      covertune resume runs/my-run
+
+      covertune resume runs/my-run --trials 50
+    """
+    time_budget_s = duration_s(time_budget)
+    from search.cli._ending import show_result
+    from search.cli._live import LiveView
+    from search.runner import resume_search
+
+    show_result(resume_search(run, trials=trials, time_budget_s=time_budget_s, observer=LiveView()))

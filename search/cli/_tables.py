@@ -1,0 +1,175 @@
+"""How things look on the terminal: trials, outcome, stores, backbones."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from rich.table import Table
+from rich.text import Text
+
+from search.cli._console import show_duration
+
+if TYPE_CHECKING:
+    from data_pipeline import PrepareSummary, StoreReport
+    from models import Backbone, Recipe
+    from search.evaluate import Evaluation
+    from search.outcome import Outcome, Score
+    from search.study import TrialRow
+
+__all__ = [
+    "STATE_STYLES",
+    "backbones_table",
+    "evaluation_table",
+    "outcome_table",
+    "plain_table",
+    "prepare_table",
+    "recipe_summary",
+    "store_table",
+    "trials_table",
+]
+
+STATE_STYLES: Final = {
+    "RUNNING": "cyan",
+    "COMPLETE": "green",
+    "PRUNED": "dim",
+    "FAIL": "red",
+    "WAITING": "dim",
+}
+_SPLITS = ("train", "val", "test")
+
+
+def plain_table(*headers: str, title: str | None = None, left: int = 1) -> Table:
+    """A plain table: the first `left` columns to the left, the others to the right."""
+    table = Table(box=None, pad_edge=False, header_style="dim", title=title, title_justify="left")
+    for position, header in enumerate(headers):
+        table.add_column(header, justify="left" if position < left else "right")
+    return table
+
+
+def recipe_summary(recipe: Recipe) -> str:
+    """The settings that tell recipes apart, in a few words."""
+    parts = [recipe.backbone, f"{recipe.image_px} px", f"{recipe.head_init} head"]
+    if recipe.frozen_stages:
+        parts.append(f"{recipe.frozen_stages} stages frozen")
+    parts.append(f"lr {recipe.lr_head:.0e}/{recipe.lr_backbone:.0e}")
+    parts.append(f"batch {recipe.batch_size}")
+    if recipe.mixup_alpha:
+        parts.append("mixup")
+    if recipe.cutmix_alpha:
+        parts.append("cutmix")
+    if recipe.ema_decay is not None:
+        parts.append("ema")
+    return ", ".join(parts)
+
+
+def trials_table(rows: list[TrialRow]) -> Table:
+    """Trials, the best first, failed and unmeasured ones last."""
+    table = plain_table("trial", "state", "top-1", "epochs", "time", left=0)
+    table.columns[1].justify = "left"
+    table.add_column("device")
+    table.add_column("settings", overflow="fold")
+    for row in sorted(rows, key=lambda row: (row.value is None, -(row.value or 0.0), row.number)):
+        state = row.state.lower() + (f" ({row.reason})" if row.reason else "")
+        table.add_row(
+            str(row.number),
+            Text(state, style=STATE_STYLES[row.state]),
+            "-" if row.value is None else f"{row.value:.3f}",
+            str(row.epochs),
+            show_duration(row.seconds),
+            row.device or "-",
+            ", ".join(f"{name}={_short(value)}" for name, value in row.params.items()),
+        )
+    return table
+
+
+def _short(value: Any) -> str:
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
+
+
+def outcome_table(outcome: Outcome) -> Table:
+    """Untuned, probe and best on both splits."""
+    table = plain_table("", "trial", "validation", "test", "test 95 % interval", "test top-3")
+    for score in (outcome.untuned, outcome.probe, outcome.best):
+        if score is not None:
+            _add_score(table, score, style="bold" if score is outcome.best else None)
+    return table
+
+
+def _add_score(table: Table, score: Score, style: str | None) -> None:
+    low, high = score.test.top1_interval
+    table.add_row(
+        score.what,
+        "-" if score.trial is None else str(score.trial),
+        f"{score.val_top1:.3f}",
+        f"{score.test.top1:.3f}",
+        f"{low:.3f} to {high:.3f}",
+        f"{score.test.top3:.3f}",
+        style=style,
+    )
+
+
+def evaluation_table(evaluation: Evaluation) -> Table:
+    """One figure a line."""
+    low, high = evaluation.top1_interval
+    table = plain_table("", "", left=1)
+    table.show_header = False
+    table.add_row(f"covers ({evaluation.split})", f"{evaluation.n:,}")
+    table.add_row("top-1", f"{evaluation.top1:.3f}")
+    table.add_row("  95 % interval", f"{low:.3f} to {high:.3f}")
+    table.add_row("top-3", f"{evaluation.top3:.3f}")
+    table.add_row("macro F1", f"{evaluation.macro_f1:.3f}")
+    table.add_row("calibration error", f"{evaluation.ece:.3f}")
+    return table
+
+
+def _genre_rows(table: Table, covers: dict[str, dict[str, int]]) -> None:
+    """Genre lines and a total."""
+    for genre, by_split in covers.items():
+        counts = [by_split.get(split, 0) for split in _SPLITS]
+        table.add_row(genre, *(f"{count:,}" for count in counts), f"{sum(counts):,}")
+    totals = [sum(by_split.get(split, 0) for by_split in covers.values()) for split in _SPLITS]
+    table.add_row("all", *(f"{count:,}" for count in totals), f"{sum(totals):,}", style="bold")
+
+
+def _reason_rows(table: Table, reasons: dict[str, int]) -> None:
+    for reason, count in sorted(reasons.items(), key=lambda pair: -pair[1]):
+        table.add_row(f"refused: {reason}", "", "", "", f"{count:,}", style="yellow")
+
+
+def prepare_table(summary: PrepareSummary) -> Table:
+    """What `data prepare` did."""
+    table = plain_table("genre", *_SPLITS, "covers")
+    _genre_rows(table, summary.covers)
+    _reason_rows(table, summary.reasons)
+    table.caption = (
+        f"{summary.found:,} files found, {summary.kept:,} covers kept, "
+        f"{summary.rejected:,} refused; fingerprint {summary.fingerprint[:12]}"
+    )
+    table.caption_justify = "left"
+    return table
+
+
+def store_table(report: StoreReport) -> Table:
+    """What a store holds."""
+    table = plain_table("genre", *_SPLITS, "covers")
+    _genre_rows(table, report.covers)
+    _reason_rows(table, report.reasons)
+    return table
+
+
+def backbones_table(found: list[Backbone]) -> Table:
+    """One backbone a line."""
+    table = plain_table("name", "source", "M parameters", "GFLOPs", "px", left=2)
+    table.add_column("weights")
+    table.add_column("licence")
+    for backbone in found:
+        table.add_row(
+            backbone.name,
+            backbone.source,
+            "-" if backbone.parameters is None else f"{backbone.parameters / 1e6:.1f}",
+            "-" if backbone.gflops is None else f"{backbone.gflops:.2f}",
+            str(backbone.input.image_px),
+            backbone.weights,
+            backbone.licence,
+        )
+    return table

@@ -1,0 +1,139 @@
+"""The Ray session a search runs in: this machine, or the cluster it belongs to."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import ray
+
+from search.config import SearchConfig
+from search.errors import PreflightError
+
+__all__ = ["Slots", "log_to_file", "ray_session", "slots_of"]
+
+# Read by Ray when it starts; set before `ray.init`.
+_QUIET = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_DEDUP_LOGS": "0",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    "RAY_TRAIN_ENABLE_V2_MIGRATION_WARNINGS": "0",
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
+    "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",
+    "TUNE_DISABLE_SIGINT_HANDLER": "1",
+    "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
+}
+_NOISY = ("ray", "ray.data", "ray.tune", "ray.train", "optuna", "py.warnings")
+
+
+@dataclass(frozen=True)
+class Slots:
+    """How many trials run side by side, and what each holds."""
+
+    count: int
+    cpus_per_trial: int
+    gpus_per_trial: float
+    cpus: int
+    gpus: int
+    nodes: int
+
+
+@contextlib.contextmanager
+def log_to_file(file: Path) -> Iterator[None]:
+    """Send what libraries log and warn to a file instead of the terminal."""
+    handler = logging.FileHandler(file, encoding="utf-8", delay=True)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    before = []
+    logging.captureWarnings(True)
+    for name in _NOISY:
+        logger = logging.getLogger(name)
+        before.append((logger, list(logger.handlers), logger.propagate))
+        logger.handlers = [handler]
+        logger.propagate = False
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("default")
+            yield
+    finally:
+        logging.captureWarnings(False)
+        for logger, handlers, propagate in before:
+            logger.handlers = handlers
+            logger.propagate = propagate
+        handler.close()
+
+
+@contextlib.contextmanager
+def ray_session(config: SearchConfig) -> Iterator[None]:
+    """Start or join Ray; leave a session that was there before as it was.
+
+    Raises:
+        PreflightError: The cluster of `address` cannot be reached.
+    """
+    os.environ.update({name: os.environ.get(name, value) for name, value in _QUIET.items()})
+    if ray.is_initialized():
+        yield
+        return
+    try:
+        ray.init(
+            address=config.address,
+            include_dashboard=False if config.address is None else None,
+            log_to_driver=False,
+            logging_level=logging.ERROR,
+            configure_logging=False,
+        )
+    except (ConnectionError, RuntimeError, TimeoutError) as error:
+        first_line = str(error).strip().splitlines()[0]
+        raise PreflightError(
+            f"no Ray cluster at --address {config.address}: {first_line}; start one with "
+            "`ray up cluster.yaml` (or `ray start --head`), or leave --address out"
+        ) from error
+    try:
+        yield
+    finally:
+        ray.shutdown()
+
+
+def slots_of(config: SearchConfig) -> Slots:
+    """How the resources of the running Ray session divide into trials.
+
+    Raises:
+        PreflightError: Not even one trial fits.
+    """
+    resources = ray.cluster_resources()
+    nodes = [node for node in ray.nodes() if node["Alive"]]
+    gpus = int(resources.get("GPU", 0))
+    gpus_per_trial = config.gpus_per_trial
+    if gpus_per_trial is None:
+        gpus_per_trial = 1.0 if gpus else 0.0
+    count = sum(_fits(node["Resources"], config.cpus_per_trial, gpus_per_trial) for node in nodes)
+    if count == 0:
+        raise PreflightError(
+            f"a trial asks for {config.cpus_per_trial} CPUs and {gpus_per_trial:g} GPUs, no node "
+            f"has that: {len(nodes)} nodes, {resources.get('CPU', 0):g} CPUs, {gpus} GPUs in all; "
+            "lower --cpus-per-trial or --gpus-per-trial"
+        )
+    return Slots(
+        count=min(count, config.concurrency or count),
+        cpus_per_trial=config.cpus_per_trial,
+        gpus_per_trial=gpus_per_trial,
+        cpus=int(resources.get("CPU", 0)),
+        gpus=gpus,
+        nodes=len(nodes),
+    )
+
+
+def _fits(resources: dict[str, float], cpus: int, gpus: float) -> int:
+    """Trials one node holds."""
+    by_cpu = int(resources.get("CPU", 0) // cpus)
+    if gpus == 0:
+        return by_cpu
+    gpu_count = int(resources.get("GPU", 0))
+    # A fraction is packed within a GPU, never across two.
+    per_gpu = int(1 // gpus) if gpus <= 1 else 0
+    by_gpu = gpu_count * per_gpu if gpus <= 1 else int(gpu_count // gpus)
+    return min(by_cpu, by_gpu)

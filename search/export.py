@@ -1,0 +1,122 @@
+"""From a trial's checkpoint to a model folder anyone can load."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from optuna.trial import FrozenTrial
+from torch import nn
+
+from data_pipeline import CoverStore, load_square
+from models import FineTuner, Measurement, get_backbone, write_bundle
+from search.errors import RunError
+from search.run_folder import RunFolder
+from search.study import best_trial, open_study, recipe_of
+
+__all__ = ["export_trial", "trial_model"]
+
+_CHECKED_COVERS = 16
+
+
+def trial_model(run: RunFolder, trial: FrozenTrial, num_genres: int) -> nn.Module:
+    """The trained model of a trial, on the CPU, ready to predict.
+
+    Raises:
+        RunError: The run holds no checkpoint of it.
+    """
+    checkpoint = run.checkpoint(trial.number)
+    if not checkpoint.exists():
+        raise RunError(
+            f"trial {trial.number} of run {run.name!r} left no checkpoint "
+            f"({trial.state.name.lower()}); `covertune trials {os.path.relpath(run.path)}` "
+            "lists those that have a value"
+        )
+    tuner = FineTuner(recipe_of(trial), num_genres, torch.device("cpu"), steps_per_epoch=1)
+    tuner.restore(checkpoint)
+    return tuner.export_model()
+
+
+def export_trial(
+    run: RunFolder,
+    out: Path,
+    number: int | None = None,
+    *,
+    test: Measurement | None = None,
+    replace: bool = False,
+) -> Path:
+    """Write a trial as a model folder.
+
+    Args:
+        run: The run.
+        out: The folder to make.
+        number: Trial number; None: the best.
+        test: What it measured on the test split, for the model card.
+        replace: Whether a model folder at `out` may be replaced.
+
+    Returns:
+        `out`.
+
+    Raises:
+        RunError: No such trial, no checkpoint, or `out` exists.
+        ModelError: The exported graph disagrees with the model.
+    """
+    if out.exists() and not replace:
+        raise RunError(f"{out} exists already; choose another folder, or remove it first")
+    study = open_study(run)
+    trials = study.get_trials(deepcopy=False)
+    if number is None:
+        trial = best_trial(trials, with_checkpoint_in=run)
+        if trial is None:
+            raise RunError(f"run {run.name!r} has no trial with a measured model yet")
+    elif 0 <= number < len(trials):
+        trial = trials[number]
+    else:
+        raise RunError(
+            f"run {run.name!r} has no trial {number}; its trials are 0 to {len(trials) - 1}"
+        )
+    config = run.config()
+    assert config.store is not None
+    store = CoverStore.open(config.store)
+    recipe = recipe_of(trial)
+    model = trial_model(run, trial, len(store.genres))
+    covers, _ = store.read_images("val", limit=_CHECKED_COVERS)
+    images_NHWC = np.stack([load_square(cover, recipe.image_px) for cover in covers])
+    if out.exists():
+        shutil.rmtree(out)
+    write_bundle(
+        out,
+        model,
+        recipe,
+        get_backbone(recipe.backbone),
+        store.genres,
+        _facts(run, trial, store, test),
+        images_NHWC,
+    )
+    return out
+
+
+def _facts(
+    run: RunFolder, trial: FrozenTrial, store: CoverStore, test: Measurement | None
+) -> dict[str, Any]:
+    """What the model card and config.json tell about where the model comes from."""
+    validation = trial.user_attrs["history"][-1]
+    metrics = {"validation": {key: validation[key] for key in ("top1", "top3", "macro_f1")}}
+    if test is not None:
+        metrics["test"] = test.model_dump(mode="json")
+    return {
+        "metrics": metrics,
+        "provenance": {
+            "run": run.name,
+            "trial": trial.number,
+            "store_fingerprint": store.fingerprint,
+            "covers": {split: store.count(split) for split in ("train", "val", "test")},
+            "covertune": version("covertune"),
+            "torch": version("torch"),
+        },
+    }

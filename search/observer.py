@@ -1,0 +1,72 @@
+"""What a search tells while it runs; the command line turns it into a live table."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from optuna.trial import FrozenTrial
+
+from models import Recipe
+from search.cluster import Slots
+from search.preflight import PreflightReport
+from search.run_folder import RunFolder
+from search.scouting import Probe
+
+__all__ = ["SearchObserver", "SearchPlan"]
+
+
+@dataclass(frozen=True)
+class SearchPlan:
+    """What is about to be searched."""
+
+    run: RunFolder
+    store: str
+    genres: int
+    covers: Mapping[str, int]
+    """Covers by split."""
+    slots: Slots
+    trial_limit: int | None
+    time_budget_s: float | None
+    epochs: int
+
+
+class SearchObserver:
+    """Does nothing; override what you want to hear.
+
+    Methods are called on the thread that runs the search and must return quickly.
+    """
+
+    def stage(self, text: str) -> None:
+        """A new phase begins, such as `decoding covers`."""
+
+    def progress(self, done: int, total: int) -> None:
+        """How far the phase is."""
+
+    def warn(self, text: str) -> None:
+        """Something the user must not miss."""
+
+    def preflight(self, report: PreflightReport) -> None:
+        """The checks passed."""
+
+    def probed(self, probe: Probe) -> None:
+        """A frozen probe was fitted."""
+
+    def started(self, plan: SearchPlan, ended: list[FrozenTrial], spent_s: float) -> None:
+        """The first trial is about to start; `ended` and `spent_s` come from before a resume."""
+
+    def trial_started(self, number: int, role: str, recipe: Recipe) -> None:
+        """A trial begins, or is taken up again."""
+
+    def epoch(self, number: int, result: Mapping[str, Any]) -> None:
+        """A trial measured an epoch."""
+
+    def trial_ended(self, trial: FrozenTrial) -> None:
+        """A trial ended; the study holds how."""
+
+    def stopping(self) -> None:
+        """The user asked for a stop; running trials keep their last checkpoint."""
+
+    def ended(self) -> None:
+        """No trial runs any more."""

@@ -1,0 +1,175 @@
+"""The end of a search: untuned recipe, frozen probe, best trial, named baseline, gap closed.
+
+Here, and only after the last trial, the test split is read: once for each of the three models.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import optuna
+import ray
+import torch
+from optuna.trial import FrozenTrial
+from pydantic import BaseModel
+from torch import nn
+
+from data_pipeline import CoverStore, DecodedRefs, EpochBatches, decode_store
+from models import Measurement, get_backbone, measure_model
+from search.cluster import Slots
+from search.config import SearchConfig
+from search.devices import pick_device
+from search.export import export_trial, trial_model
+from search.run_folder import RunFolder
+from search.scouting import Probe, probe_model
+from search.study import ROLE_UNTUNED, best_trial, recipe_of
+
+__all__ = ["Outcome", "Score", "conclude"]
+
+_BATCH = 64
+
+
+class Score(BaseModel):
+    """One model's accuracy on both splits."""
+
+    what: str
+    trial: int | None
+    """None for a probe, which is no trial."""
+    val_top1: float
+    test: Measurement
+
+
+class Outcome(BaseModel):
+    """What the search was worth; written to RUN/outcome.json."""
+
+    untuned: Score | None
+    probe: Score | None
+    best: Score
+    baseline_name: str
+    baseline_top1: float | None
+    gap_closed: float | None
+    """(best - untuned) / (baseline - untuned) on the test split; None if it has no meaning."""
+    trials: int
+    completed: int
+    pruned: int
+    failed: int
+    elapsed_s: float
+    model: Path
+
+
+def conclude(
+    run: RunFolder,
+    store: CoverStore,
+    config: SearchConfig,
+    study: optuna.Study,
+    probes: list[Probe],
+    slots: Slots,
+    elapsed_s: float,
+) -> Outcome:
+    """Export the best trial, measure it and its yardsticks on the test split, write the outcome."""
+    trials = study.get_trials(deepcopy=False)
+    best = best_trial(trials, with_checkpoint_in=run)
+    assert best is not None and best.value is not None
+    untuned = next((t for t in trials if t.user_attrs.get("role") == ROLE_UNTUNED), None)
+    if untuned is not None and (
+        untuned.value is None or not run.checkpoint(untuned.number).exists()
+    ):
+        untuned = None
+    probe = max(probes, key=lambda probe: probe.top1, default=None)
+
+    sizes = {recipe_of(trial).image_px for trial in (best, untuned) if trial is not None}
+    sizes |= {probe.image_px} if probe is not None else set()
+    test = {px: decode_store(store, px, splits=("test",))["test"] for px in sorted(sizes)}
+    resources = {"num_cpus": slots.cpus_per_trial, "num_gpus": slots.gpus_per_trial}
+    measure_trial = ray.remote(**resources)(_measure_trial)
+    measure_probe = ray.remote(**resources)(_measure_probe)
+    genres = len(store.genres)
+
+    def of_trial(trial: FrozenTrial) -> ray.ObjectRef:
+        refs = test[recipe_of(trial).image_px]
+        return measure_trial.remote(run, trial, refs, genres, slots.cpus_per_trial)
+
+    pending = {"best": of_trial(best)}
+    if untuned is not None:
+        pending["untuned"] = of_trial(untuned)
+    if probe is not None:
+        weights = config.weights_of(probe.backbone)
+        pending["probe"] = measure_probe.remote(
+            probe, weights, test[probe.image_px], genres, slots.cpus_per_trial
+        )
+    measured: dict[str, Measurement] = dict(
+        zip(pending, ray.get(list(pending.values())), strict=True)
+    )
+
+    scores: dict[str, Score] = {"best": _trial_score("best trial", best, measured["best"])}
+    if untuned is not None:
+        scores["untuned"] = _trial_score("untuned recipe", untuned, measured["untuned"])
+    if probe is not None:
+        scores["probe"] = Score(
+            what=f"frozen probe ({probe.backbone}, {probe.image_px} px)",
+            trial=None,
+            val_top1=probe.top1,
+            test=measured["probe"],
+        )
+    name, baseline = _baseline(config, scores.get("probe"))
+    model = export_trial(run, run.path / "model", best.number, test=measured["best"], replace=True)
+    states = [trial.state.name for trial in trials]
+    outcome = Outcome(
+        untuned=scores.get("untuned"),
+        probe=scores.get("probe"),
+        best=scores["best"],
+        baseline_name=name,
+        baseline_top1=baseline,
+        gap_closed=_gap_closed(scores, baseline),
+        trials=len(trials),
+        completed=states.count("COMPLETE"),
+        pruned=states.count("PRUNED"),
+        failed=states.count("FAIL"),
+        elapsed_s=elapsed_s,
+        model=model,
+    )
+    (run.path / "outcome.json").write_text(outcome.model_dump_json(indent=2) + "\n")
+    return outcome
+
+
+def _trial_score(what: str, trial: FrozenTrial, test: Measurement) -> Score:
+    assert trial.value is not None
+    return Score(what=what, trial=trial.number, val_top1=trial.value, test=test)
+
+
+def _baseline(config: SearchConfig, probe: Score | None) -> tuple[str, float | None]:
+    """The named baseline, or the frozen probe as measured on the test split."""
+    if config.baseline is not None:
+        return config.baseline_name, config.baseline
+    return "frozen probe", probe.test.top1 if probe is not None else None
+
+
+def _gap_closed(scores: dict[str, Score], baseline: float | None) -> float | None:
+    if baseline is None or "untuned" not in scores:
+        return None
+    untuned = scores["untuned"].test.top1
+    if untuned >= baseline:
+        return None
+    return (scores["best"].test.top1 - untuned) / (baseline - untuned)
+
+
+def _measure_trial(
+    run: RunFolder, trial: FrozenTrial, refs: DecodedRefs, num_genres: int, cpus: int
+) -> Measurement:
+    recipe = recipe_of(trial)
+    model = trial_model(run, trial, num_genres)
+    return _measure(model, recipe.backbone, refs, cpus)
+
+
+def _measure_probe(
+    probe: Probe, weights: str, refs: DecodedRefs, num_genres: int, cpus: int
+) -> Measurement:
+    return _measure(probe_model(probe, weights, num_genres), probe.backbone, refs, cpus)
+
+
+def _measure(model: nn.Module, backbone: str, refs: DecodedRefs, cpus: int) -> Measurement:
+    """Runs in a worker."""
+    torch.set_num_threads(cpus)
+    device = pick_device(wants_gpu=bool(ray.get_gpu_ids()))
+    batches = EpochBatches(refs.get(), _BATCH, device, shuffle=False)
+    return measure_model(model.to(device), get_backbone(backbone).input, batches.epoch(0))

@@ -1,0 +1,181 @@
+"""The run folder: where everything one search leaves behind lies.
+
+runs/NAME/run.json     resolved configuration, versions, store fingerprint, seed
+          study.db     the Optuna study
+          log.txt      what Ray, Optuna and torch had to say
+          tune/        Ray Tune's files; tune/checkpoints holds one file a trial
+          probes/      frozen-feature probes, one file per backbone and image size
+          artifacts/   pictures and tables of trials, attached to the study
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import shutil
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from search.config import SearchConfig
+from search.errors import RunError
+
+__all__ = ["RunFolder"]
+
+_RUN_SCHEMA = 1
+_LIBRARIES = ("covertune", "torch", "torchvision", "timm", "ray", "optuna", "pyarrow", "pillow")
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """Paths inside one run, and the few operations on the folder as a whole."""
+
+    path: Path
+
+    @classmethod
+    def create(cls, config: SearchConfig) -> RunFolder:
+        """Make an empty run folder.
+
+        Raises:
+            RunError: A run of that name exists, or the folder cannot be made.
+        """
+        stem = config.store.resolve().name if config.store is not None else "sample"
+        name = config.name or f"{stem}-{time.strftime('%Y%m%d-%H%M%S')}"
+        path = (config.runs_dir / name).absolute()
+        try:
+            config.runs_dir.mkdir(parents=True, exist_ok=True)
+            path.mkdir()
+        except FileExistsError as error:
+            raise RunError(
+                f"run {str(config.runs_dir / name)!r} exists already; choose another --name, "
+                f"or go on with `covertune resume {config.runs_dir / name}`"
+            ) from error
+        except OSError as error:
+            raise RunError(
+                f"cannot make the run folder {path}: {error.strerror}; choose another --runs-dir"
+            ) from error
+        run = cls(path)
+        for folder in (run.checkpoints, run.probes, run.artifacts):
+            folder.mkdir(parents=True)
+        return run
+
+    @classmethod
+    def open(cls, path: Path) -> RunFolder:
+        """Open an existing run.
+
+        Raises:
+            RunError: Missing, not a run, or written by another version's schema.
+        """
+        run = cls(path.absolute())
+        if not path.exists():
+            raise RunError(f"no run at {path}; `covertune search` makes one")
+        if not run.facts_file.is_file():
+            raise RunError(f"{path} is not a run folder: it has no run.json")
+        schema = run.facts().get("schema_version")
+        if schema != _RUN_SCHEMA:
+            raise RunError(
+                f"{path} has run schema {schema}, this covertune reads {_RUN_SCHEMA}; "
+                "use the version that wrote it"
+            )
+        return run
+
+    @property
+    def name(self) -> str:
+        """The run's name: the last part of its path."""
+        return self.path.name
+
+    @property
+    def facts_file(self) -> Path:
+        """run.json."""
+        return self.path / "run.json"
+
+    @property
+    def study_file(self) -> Path:
+        """study.db."""
+        return self.path / "study.db"
+
+    @property
+    def log_file(self) -> Path:
+        """log.txt."""
+        return self.path / "log.txt"
+
+    @property
+    def tune(self) -> Path:
+        """Ray Tune's folder."""
+        return self.path / "tune"
+
+    @property
+    def checkpoints(self) -> Path:
+        """One checkpoint a trial, overwritten after each epoch."""
+        return self.tune / "checkpoints"
+
+    @property
+    def probes(self) -> Path:
+        """Frozen-feature probes."""
+        return self.path / "probes"
+
+    @property
+    def artifacts(self) -> Path:
+        """Optuna's artifact store."""
+        return self.path / "artifacts"
+
+    def checkpoint(self, number: int) -> Path:
+        """The checkpoint file of one trial; it exists once an epoch is done."""
+        return self.checkpoints / f"trial-{number:05d}.pt"
+
+    def facts(self) -> dict[str, Any]:
+        """What run.json holds.
+
+        Raises:
+            RunError: It cannot be read.
+        """
+        try:
+            facts: dict[str, Any] = json.loads(self.facts_file.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise RunError(f"cannot read {self.facts_file}: {error}") from error
+        return facts
+
+    def config(self) -> SearchConfig:
+        """The configuration this run was started with."""
+        return SearchConfig.model_validate(self.facts()["config"])
+
+    def write_facts(self, config: SearchConfig, **facts: Any) -> None:
+        """Write run.json whole or not at all."""
+        document = {
+            "schema_version": _RUN_SCHEMA,
+            "config": config.model_dump(mode="json"),
+            "versions": {library: version(library) for library in _LIBRARIES},
+            "created": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+            **facts,
+        }
+        temporary = self.facts_file.with_suffix(".tmp")
+        temporary.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
+        temporary.replace(self.facts_file)
+
+    def remove(self) -> None:
+        """Delete the folder; for a run that never got to its first trial."""
+        shutil.rmtree(self.path, ignore_errors=True)
+
+    @contextlib.contextmanager
+    def driven(self) -> Iterator[None]:
+        """Hold the run for this process.
+
+        Raises:
+            RunError: Another process drives it.
+        """
+        lock = FileLock(self.path / ".lock")
+        try:
+            lock.acquire(timeout=0)
+        except Timeout as error:
+            raise RunError(
+                f"run {self.name!r} is driven by another process; wait for it, or stop it"
+            ) from error
+        try:
+            yield
+        finally:
+            lock.release()

@@ -1,0 +1,49 @@
+"""The store a search uses when it is given none: generated covers, made once and kept."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+from data_pipeline import CoverStore, PrepareSettings, StoreError, prepare_store
+from data_pipeline.sample import draw_sample
+from search.config import SearchConfig
+from search.errors import RunError
+from search.observer import SearchObserver
+
+__all__ = ["sample_store"]
+
+_FOLDER = ".sample-store"
+_MAX_PX = 128
+
+
+def sample_store(config: SearchConfig, observer: SearchObserver) -> Path:
+    """The path of the sample store of a runs folder, made if it is not there.
+
+    Raises:
+        RunError: The runs folder cannot be written.
+    """
+    path = config.runs_dir / _FOLDER
+    try:
+        CoverStore.open(path)
+        return path
+    except StoreError:
+        pass
+    try:
+        config.runs_dir.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=config.runs_dir) as folder:
+            observer.stage("drawing sample covers")
+            draw_sample(Path(folder) / "covers", progress=observer.progress)
+            observer.stage("preparing sample covers")
+            prepare_store(
+                Path(folder) / "covers",
+                path,
+                settings=PrepareSettings(max_px=_MAX_PX),
+                progress=observer.progress,
+            )
+    except OSError as error:
+        raise RunError(
+            f"cannot make the sample covers in {config.runs_dir}: {error.strerror}; "
+            "choose another --runs-dir"
+        ) from error
+    return path

@@ -1,0 +1,154 @@
+"""Frozen-feature probes: one per backbone and image size, before the first trial.
+
+A probe is a logistic regression on the features of the untouched backbone. It costs one forward
+pass over the covers, gives trials a head to start from, and is the number fine-tuning has to beat.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import ray
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch import nn
+
+from data_pipeline import DecodedRefs, DecodedSplit, EpochBatches
+from models import HeadWeights, ProbeResult, extract_features, fit_probe, get_backbone
+from search.cluster import Slots
+from search.devices import pick_device
+from search.run_folder import RunFolder
+
+__all__ = ["Probe", "probe_file", "probe_model", "scout"]
+
+_BATCH = 64
+_CHUNKS_PER_SLOT = 2
+
+
+@dataclass(frozen=True)
+class Probe:
+    """A fitted probe and what it measured on the validation split."""
+
+    backbone: str
+    image_px: int
+    head: HeadWeights
+    top1: float
+    top3: float
+    seconds: float
+
+
+def probe_file(run: RunFolder, backbone: str, image_px: int) -> Path:
+    """Where one probe of a run is kept."""
+    return run.probes / f"{backbone.replace('/', '--')}-{image_px}.safetensors"
+
+
+def scout(
+    run: RunFolder,
+    backbone: str,
+    weights: str,
+    image_px: int,
+    splits: dict[str, DecodedRefs],
+    num_genres: int,
+    slots: Slots,
+) -> Probe:
+    """Fit a probe with all workers, or read the one this run has.
+
+    Args:
+        run: Keeps the probe.
+        backbone: A pretrained backbone.
+        weights: `default` or a file.
+        image_px: Input size.
+        splits: The decoded `train` and `val` splits at that size.
+        num_genres: K.
+        slots: What a worker may hold.
+    """
+    file = probe_file(run, backbone, image_px)
+    if file.exists():
+        return _read(file, backbone, image_px)
+    started = time.perf_counter()
+    resources = {"num_cpus": slots.cpus_per_trial, "num_gpus": slots.gpus_per_trial}
+    features = ray.remote(**resources)(_features)
+    chunks = slots.count * (1 if slots.gpus_per_trial else _CHUNKS_PER_SLOT)
+    futures = {
+        split: [
+            features.remote(backbone, weights, refs, chunk, chunks, slots.cpus_per_trial)
+            for chunk in range(chunks)
+        ]
+        for split, refs in splits.items()
+    }
+    fit = ray.remote(**resources)(_fit)
+    result: ProbeResult = ray.get(
+        fit.remote(futures["train"], futures["val"], num_genres, slots.cpus_per_trial)
+    )
+    probe = Probe(
+        backbone=backbone,
+        image_px=image_px,
+        head=result.head,
+        top1=result.val_top1,
+        top3=result.val_top3,
+        seconds=time.perf_counter() - started,
+    )
+    _write(file, probe)
+    return probe
+
+
+def probe_model(probe: Probe, weights: str, num_genres: int) -> nn.Module:
+    """The untouched backbone under the probe's head, on the CPU, ready to predict."""
+    model = get_backbone(probe.backbone).build(num_genres, weights=weights)
+    probe.head.copy_into(model)
+    return model.eval()
+
+
+def _features(
+    backbone: str, weights: str, refs: DecodedRefs, chunk: int, chunks: int, cpus: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Runs in a worker: the features (n, D) and labels (n,) of one slice of a split."""
+    torch.set_num_threads(cpus)
+    device = pick_device(wants_gpu=bool(ray.get_gpu_ids()))
+    split = refs.get()
+    size = math.ceil(len(split.labels_N) / chunks)
+    part = slice(chunk * size, (chunk + 1) * size)
+    piece = DecodedSplit(images_NHWC=split.images_NHWC[part], labels_N=split.labels_N[part])
+    found = get_backbone(backbone)
+    model = found.build(2, weights=weights).to(device)
+    batches = EpochBatches(piece, _BATCH, device, shuffle=False)
+    features_ND, labels_N = extract_features(model, found.input, batches.epoch(0), device)
+    return features_ND.cpu().numpy(), labels_N.cpu().numpy()
+
+
+def _fit(
+    train: list[ray.ObjectRef], val: list[ray.ObjectRef], num_genres: int, cpus: int
+) -> ProbeResult:
+    """Runs in a worker: the logistic regression."""
+    torch.set_num_threads(cpus)
+    (train_X, train_y), (val_X, val_y) = (_joined(ray.get(parts)) for parts in (train, val))
+    return fit_probe(train_X, train_y, val_X, val_y, num_genres)
+
+
+def _joined(parts: list[tuple[np.ndarray, np.ndarray]]) -> tuple[torch.Tensor, torch.Tensor]:
+    features, labels = zip(*parts, strict=True)
+    return torch.from_numpy(np.concatenate(features)), torch.from_numpy(np.concatenate(labels))
+
+
+def _write(file: Path, probe: Probe) -> None:
+    facts = {"top1": probe.top1, "top3": probe.top3, "seconds": probe.seconds}
+    temporary = file.with_suffix(".tmp")
+    save_file(
+        {"weight": probe.head.weight_KD.contiguous(), "bias": probe.head.bias_K.contiguous()},
+        temporary,
+        metadata={"facts": json.dumps(facts)},
+    )
+    temporary.replace(file)
+
+
+def _read(file: Path, backbone: str, image_px: int) -> Probe:
+    with safe_open(file, framework="pt") as opened:
+        facts = json.loads(opened.metadata()["facts"])
+        head = HeadWeights(opened.get_tensor("weight"), opened.get_tensor("bias"))
+    return Probe(backbone, image_px, head, facts["top1"], facts["top3"], facts["seconds"])

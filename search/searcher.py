@@ -1,0 +1,171 @@
+"""Optuna behind Ray Tune's `Searcher`: asks for trials, tells how they ended.
+
+Ray's own `OptunaSearch` tells stopped trials as COMPLETE, loses their last epoch and leaves a trial
+with a NaN metric RUNNING for ever; here a trial ends as exactly one of
+
+    COMPLETE  trained to its last epoch
+    PRUNED    stopped by successive halving or the budget; value = last measured
+    FAIL      error, non-finite loss, collapse, lost worker; the reason is a user attribute
+
+Whoever is RUNNING when the search is interrupted stays so, and is taken up again on resume.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import optuna
+from optuna.trial import FrozenTrial, TrialState
+from ray.tune.search import Searcher
+
+from models import Recipe
+from search.budget import Budget
+from search.constants import EPOCH, FAILURE, METRIC, MODE, NUMBER
+from search.observer import SearchObserver
+from search.portfolio import Portfolio
+from search.space import SearchSpace
+from search.study import ROLE_UNTUNED
+
+__all__ = ["StudySearcher"]
+
+_HISTORY_FIELDS = (
+    EPOCH,
+    METRIC,
+    "top3",
+    "macro_f1",
+    "train_loss",
+    "val_loss",
+    "covers_per_s",
+    "data_wait_share",
+    "lr_head",
+    "lr_backbone",
+    "seconds",
+)
+
+
+class StudySearcher(Searcher):  # type: ignore[misc]  # Ray is untyped
+    """Ask and tell; holds no state that the study does not hold too."""
+
+    def __init__(
+        self,
+        study: optuna.Study,
+        space: SearchSpace,
+        *,
+        portfolio: Portfolio,
+        trial_limit: int | None,
+        budget: Budget,
+        resumed: list[FrozenTrial],
+        observer: SearchObserver,
+    ) -> None:
+        """Serve trials until the limit or the time is reached.
+
+        Args:
+            study: Written by this object alone while the search runs.
+            space: Turns an Optuna trial into a recipe.
+            portfolio: Recipes to try before the sampler chooses.
+            trial_limit: Trials of the study, ended ones included; None: no limit.
+            budget: Says whether another trial may start, and why running ones were stopped.
+            resumed: RUNNING trials of an earlier process, to be taken up again first.
+            observer: Hears of each start and each end.
+        """
+        super().__init__(metric=METRIC, mode=MODE)
+        self._study = study
+        self._space = space
+        self._portfolio = portfolio
+        self._trial_limit = trial_limit
+        self._budget = budget
+        self._resumed = list(resumed)
+        self._observer = observer
+        self._running: dict[str, optuna.Trial] = {}
+        self._history: dict[int, list[dict[str, Any]]] = {}
+
+    def suggest(self, trial_id: str) -> dict[str, Any] | str:
+        """The configuration of the next trial, or `Searcher.FINISHED`."""
+        if self._resumed:
+            frozen = self._resumed.pop(0)
+            trial = optuna.Trial(self._study, frozen._trial_id)
+            self._history[trial.number] = list(frozen.user_attrs.get("history", []))
+            return self._start(trial_id, trial, frozen.user_attrs["recipe"])
+        if not self._budget.admits_a_trial or self._is_full():
+            return str(Searcher.FINISHED)
+        self._portfolio.enqueue_next(self._study)
+        trial = self._study.ask()
+        recipe = self._space.suggest(trial).model_dump(mode="json")
+        trial.set_user_attr("recipe", recipe)
+        if "role" not in trial.user_attrs:
+            trial.set_user_attr("role", "sampled")
+        return self._start(trial_id, trial, recipe)
+
+    def _is_full(self) -> bool:
+        if self._trial_limit is None:
+            return False
+        return len(self._study.get_trials(deepcopy=False)) >= self._trial_limit
+
+    def _start(self, trial_id: str, trial: optuna.Trial, recipe: dict[str, Any]) -> dict[str, Any]:
+        self._running[trial_id] = trial
+        self._observer.trial_started(
+            trial.number, trial.user_attrs["role"], Recipe.model_validate(recipe)
+        )
+        if trial.user_attrs["role"] == ROLE_UNTUNED:
+            self._portfolio.spared.add(trial.number)
+        return {NUMBER: trial.number, "recipe": recipe}
+
+    def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
+        """An epoch was measured and the trial goes on."""
+        self._report(self._running[trial_id], result)
+
+    def on_trial_complete(
+        self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
+    ) -> None:
+        """A trial has ended; `result` is its last, which `on_trial_result` has not seen."""
+        trial = self._running.pop(trial_id, None)
+        if trial is None:
+            return
+        result = result or {}
+        if METRIC in result and FAILURE not in result:
+            self._report(trial, result)
+        if self._budget.interrupted and not _has_ended(result):
+            return
+        history = self._history.pop(trial.number, [])
+        if error:
+            self._fail(trial, "the worker was lost, and lost again on each retry")
+        elif FAILURE in result:
+            self._fail(trial, str(result[FAILURE]))
+        elif _has_ended(result):
+            self._study.tell(trial, history[-1][METRIC])
+        else:
+            reason = "time budget" if self._budget.is_over else "successive halving"
+            trial.set_user_attr("reason", reason)
+            # Optuna takes the last intermediate value as the value, or none if there is none.
+            self._study.tell(trial, state=TrialState.PRUNED)
+        self._observer.trial_ended(self._study.get_trials(deepcopy=False)[trial.number])
+
+    def _report(self, trial: optuna.Trial, result: dict[str, Any]) -> None:
+        history = self._history.setdefault(trial.number, [])
+        epoch = int(result[EPOCH])
+        if history and history[-1][EPOCH] >= epoch:
+            return  # measured before the interruption, and measured again since
+        history.append({field: result[field] for field in _HISTORY_FIELDS})
+        trial.report(result[METRIC], step=epoch)
+        trial.set_user_attr("history", history)
+        if epoch == 1 or "node" not in trial.user_attrs:
+            trial.set_user_attr("node", result["node"])
+            trial.set_user_attr("device", result["device"])
+
+    def _fail(self, trial: optuna.Trial, reason: str) -> None:
+        trial.set_user_attr("reason", reason)
+        self._study.tell(trial, state=TrialState.FAIL)
+
+    def save(self, checkpoint_path: str) -> None:
+        """Ray saves searchers beside its own state; ours lives in the study."""
+        Path(checkpoint_path).write_text(json.dumps({"study": self._study.study_name}))
+
+    def restore(self, checkpoint_path: str) -> None:
+        """Not used: a run is resumed from its study."""
+
+
+def _has_ended(result: dict[str, Any]) -> bool:
+    """Whether the trial says itself that it is through: last epoch, or a failure."""
+    return bool(result.get("finished")) or FAILURE in result

@@ -1,0 +1,130 @@
+"""The search space: define-by-run, so that each trial is asked only what applies to it.
+
+What depends on the backbone (how many stages can be frozen) carries the backbone's name; what
+depends on another answer (mixing strength, the backbone's learning rate) is asked only when that
+answer calls for it. A parameter with a single possible value is not asked at all.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+import optuna
+
+from models import Recipe
+from search.config import SearchConfig
+from search.study import ROLE_UNTUNED
+
+__all__ = ["BackboneFacts", "SearchSpace"]
+
+UNTUNED_EPOCHS: Final = 2
+
+
+@dataclass(frozen=True)
+class BackboneFacts:
+    """What the space needs to know of a backbone."""
+
+    name: str
+    stages: int
+    """Blocks that can be frozen, stem first."""
+    pretrained: bool
+    image_px: tuple[int, ...]
+    """Input sizes a trial may choose."""
+
+
+@dataclass(frozen=True)
+class SearchSpace:
+    """Turns an Optuna trial into a recipe."""
+
+    config: SearchConfig
+    backbones: tuple[BackboneFacts, ...]
+    probed: frozenset[tuple[str, int]]
+    """(backbone, image_px) pairs for which a probe can initialise the head."""
+
+    def facts(self, name: str) -> BackboneFacts:
+        """The facts of one backbone."""
+        return next(facts for facts in self.backbones if facts.name == name)
+
+    def untuned(self) -> Recipe:
+        """The yardstick: two epochs, Adam 1e-3 for everything, random head, nothing else."""
+        facts = self.backbones[0]
+        return Recipe(
+            backbone=facts.name,
+            weights=self.config.weights_of(facts.name),
+            image_px=min(facts.image_px),
+            epochs=min(UNTUNED_EPOCHS, self.config.epochs),
+            batch_size=32,
+            optimizer="adam",
+            lr_head=1e-3,
+            lr_backbone=1e-3,
+            weight_decay=0.0,
+            head_init="random",
+            batch_norm="train",
+            schedule="constant",
+            seed=self.config.seed,
+        )
+
+    def suggest(self, trial: optuna.Trial) -> Recipe:
+        """Ask the sampler for everything a recipe needs.
+
+        A trial whose role is `untuned` is not asked anything.
+        """
+        if trial.user_attrs.get("role") == ROLE_UNTUNED:
+            return self.untuned()
+        facts = self.facts(_choice(trial, "backbone", tuple(b.name for b in self.backbones)))
+        image_px = _choice(trial, f"{facts.name}.image_px", facts.image_px)
+        recipe: dict[str, Any] = {
+            "backbone": facts.name,
+            "weights": self.config.weights_of(facts.name),
+            "image_px": image_px,
+            "epochs": self.config.epochs,
+            "seed": self.config.seed + trial.number,
+            "optimizer": "adamw",
+            "schedule": "cosine",
+        }
+        recipe |= self._transfer(trial, facts, image_px)
+        recipe |= {
+            "batch_size": trial.suggest_categorical("batch_size", [16, 32, 64]),
+            "weight_decay": trial.suggest_float("weight_decay", 1e-6, 0.3, log=True),
+            "warmup_epochs": trial.suggest_float("warmup_epochs", 0.0, 1.0),
+            "label_smoothing": trial.suggest_float("label_smoothing", 0.0, 0.2),
+            "augment_strength": trial.suggest_float("augment_strength", 0.0, 1.0),
+            "drop_rate": trial.suggest_float("drop_rate", 0.0, 0.5),
+        }
+        mixing = trial.suggest_categorical("mixing", ["none", "mixup", "cutmix"])
+        if mixing != "none":
+            recipe[f"{mixing}_alpha"] = trial.suggest_float(f"{mixing}_alpha", 0.1, 1.0)
+        if trial.suggest_categorical("ema", [False, True]):
+            recipe["ema_decay"] = trial.suggest_float("ema_decay", 0.9, 0.999, log=False)
+        return Recipe(**recipe)
+
+    def _transfer(self, trial: optuna.Trial, facts: BackboneFacts, image_px: int) -> dict[str, Any]:
+        """What is taken over from the pretrained backbone, and how fast it may change."""
+        if not facts.pretrained:
+            rate = trial.suggest_float("scratch.lr", 1e-4, 1e-2, log=True)
+            return {
+                "lr_head": rate,
+                "lr_backbone": rate,
+                "head_init": "random",
+                "batch_norm": "train",
+            }
+        answers: dict[str, Any] = {"head_init": "random"}
+        if (facts.name, image_px) in self.probed:
+            answers["head_init"] = trial.suggest_categorical("head_init", ["random", "probe"])
+        answers["lr_head"] = trial.suggest_float("lr_head", 1e-5, 1e-2, log=True)
+        answers["lr_backbone"] = trial.suggest_float("lr_backbone", 1e-5, 3e-3, log=True)
+        answers["layer_decay"] = trial.suggest_float("layer_decay", 0.5, 1.0)
+        answers["batch_norm"] = trial.suggest_categorical("batch_norm", ["train", "frozen"])
+        # The last stage stays free: with every stage frozen nothing is left but the probe.
+        answers["frozen_stages"] = trial.suggest_int(
+            f"{facts.name}.frozen_stages", 0, facts.stages - 1
+        )
+        return answers
+
+
+def _choice(trial: optuna.Trial, name: str, options: tuple[Any, ...]) -> Any:
+    """A categorical that is asked only if there is a choice."""
+    if len(options) == 1:
+        return options[0]
+    return trial.suggest_categorical(name, options)

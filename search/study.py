@@ -1,0 +1,161 @@
+"""The Optuna study: the single source of truth about a run's trials.
+
+A trial carries its whole recipe and its history as user attributes, so that whoever opens the
+study with Optuna alone still sees everything:
+
+    role       untuned | recipe: NAME | sampled
+    recipe     every setting of the trial
+    history    one mapping per measured epoch
+    seconds, epochs, node, device
+    reason     why it was stopped or failed
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+from typing import Any, Final
+
+import optuna
+from optuna.storages import RDBStorage
+from optuna.study import StudyDirection
+from optuna.trial import FrozenTrial, TrialState
+from pydantic import BaseModel
+from sqlalchemy.exc import SQLAlchemyError
+
+from models import Recipe
+from search.errors import RunError
+from search.run_folder import RunFolder
+
+__all__ = [
+    "ROLE_UNTUNED",
+    "TrialRow",
+    "best_trial",
+    "create_study",
+    "finished_count",
+    "open_study",
+    "recipe_of",
+    "trial_rows",
+]
+
+ROLE_UNTUNED: Final = "untuned"
+ELAPSED_S: Final = "elapsed_s"
+_BUSY_TIMEOUT_S = 60
+
+
+class TrialRow(BaseModel):
+    """One line of the table of trials; the fields of `covertune trials --json`."""
+
+    number: int
+    state: str
+    reason: str | None
+    value: float | None
+    epochs: int
+    seconds: float
+    params: dict[str, Any]
+    node: str | None
+    device: str | None
+
+
+def _storage(run: RunFolder, url: str | None) -> RDBStorage:
+    # Optuna tells of every trial on its own logger; ours is the table.
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    logging.getLogger("alembic").setLevel(logging.WARNING)
+    if url is None:
+        url = f"sqlite:///{run.study_file}"
+    arguments = {"timeout": _BUSY_TIMEOUT_S} if url.startswith("sqlite") else {}
+    try:
+        return RDBStorage(url, engine_kwargs={"connect_args": arguments})
+    except (SQLAlchemyError, ImportError, RuntimeError) as error:
+        first_line = str(error).splitlines()[0]
+        raise RunError(f"cannot open the study at {url}: {first_line}") from error
+
+
+def create_study(
+    run: RunFolder, sampler: optuna.samplers.BaseSampler, url: str | None
+) -> optuna.Study:
+    """Make the run's study; its name is the run's.
+
+    Raises:
+        RunError: The storage cannot be opened, or holds a study of that name.
+    """
+    try:
+        return optuna.create_study(
+            storage=_storage(run, url),
+            sampler=sampler,
+            study_name=run.name,
+            direction=StudyDirection.MAXIMIZE,
+        )
+    except optuna.exceptions.DuplicatedStudyError as error:
+        raise RunError(
+            f"the storage {url} holds a study {run.name!r} already; choose another --name"
+        ) from error
+
+
+def open_study(run: RunFolder, sampler: optuna.samplers.BaseSampler | None = None) -> optuna.Study:
+    """Load the study of an existing run.
+
+    Raises:
+        RunError: It is missing or cannot be read.
+    """
+    url = run.config().storage
+    if url is None and not run.study_file.is_file():
+        raise RunError(f"run {run.path} has no study.db: its search never got to a first trial")
+    try:
+        return optuna.load_study(study_name=run.name, storage=_storage(run, url), sampler=sampler)
+    except KeyError as error:
+        raise RunError(f"the storage {url} holds no study {run.name!r}") from error
+
+
+def recipe_of(trial: FrozenTrial) -> Recipe:
+    """The recipe a trial was trained with."""
+    return Recipe.model_validate(trial.user_attrs["recipe"])
+
+
+def finished_count(study: optuna.Study) -> int:
+    """Trials that have ended, however they ended."""
+    return sum(trial.state.is_finished() for trial in study.get_trials(deepcopy=False))
+
+
+def best_trial(
+    trials: Iterable[FrozenTrial], *, with_checkpoint_in: RunFolder | None = None
+) -> FrozenTrial | None:
+    """The trial with the highest value, whether it ran to the end or was stopped.
+
+    A stopped trial's value is what its model measures too. Ties go to the earlier trial.
+
+    Args:
+        trials: Candidates.
+        with_checkpoint_in: Only those whose checkpoint this run still holds.
+    """
+    candidates = [
+        trial
+        for trial in trials
+        if trial.state in (TrialState.COMPLETE, TrialState.PRUNED)
+        and trial.value is not None
+        and (with_checkpoint_in is None or with_checkpoint_in.checkpoint(trial.number).exists())
+    ]
+    return max(candidates, key=lambda trial: (trial.value, -trial.number), default=None)
+
+
+def trial_rows(study: optuna.Study) -> list[TrialRow]:
+    """The table of trials, by number."""
+    return [_row(trial) for trial in study.get_trials(deepcopy=False)]
+
+
+def _row(trial: FrozenTrial) -> TrialRow:
+    attributes = trial.user_attrs
+    value = trial.value
+    if value is None and trial.intermediate_values:  # still running
+        value = trial.intermediate_values[max(trial.intermediate_values)]
+    return TrialRow(
+        number=trial.number,
+        state=trial.state.name,
+        reason=attributes.get("reason"),
+        value=value,
+        epochs=len(trial.intermediate_values),
+        seconds=round(sum(epoch["seconds"] for epoch in attributes.get("history", [])), 2),
+        params=trial.params or attributes.get("recipe", {}),
+        node=attributes.get("node"),
+        device=attributes.get("device"),
+    )

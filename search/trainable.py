@@ -1,0 +1,141 @@
+"""One trial as a Ray Tune trainable: an epoch a step, a checkpoint after each.
+
+The actor is reused for trial after trial (starting one costs seconds), so everything a trial owns
+is built in `_begin` and dropped before the next.
+
+Checkpoints are ours, not Ray's: they are written before the epoch is reported, so a result that
+the study holds always has its checkpoint, and a new actor or a resumed search finds it by the
+trial's number alone.
+"""
+
+from __future__ import annotations
+
+import gc
+import platform
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import ray
+import torch
+from ray import tune
+
+from data_pipeline import DecodedRefs, EpochBatches
+from models import FineTuner, HeadWeights, Recipe, TrainingFailure
+from search.constants import EPOCH, FAILURE, METRIC, NUMBER
+from search.devices import describe_device, pick_device
+
+__all__ = ["CoverTrial", "TrialInputs"]
+
+EVALUATION_BATCH = 64
+
+
+@dataclass(frozen=True)
+class TrialInputs:
+    """What all trials of a search share; large parts are references into the object store."""
+
+    splits: dict[int, dict[str, DecodedRefs]]
+    """Decoded splits by image_px, then by split name."""
+    heads: dict[tuple[str, int], HeadWeights]
+    """Probe heads by (backbone, image_px)."""
+    num_genres: int
+    checkpoints: Path
+    cpus_per_trial: int
+
+
+class CoverTrial(tune.Trainable):  # type: ignore[misc]  # Ray is untyped
+    """Fine-tunes one recipe."""
+
+    def setup(self, config: dict[str, Any], inputs: TrialInputs | None = None) -> None:
+        """Called once per actor; `inputs` comes from `tune.with_parameters`."""
+        if inputs is None:
+            raise TypeError("CoverTrial needs its inputs: wrap it with tune.with_parameters")
+        self._inputs = inputs
+        torch.set_num_threads(inputs.cpus_per_trial)
+        self._device = pick_device(wants_gpu=bool(ray.get_gpu_ids()))
+        self._begin(config)
+
+    def reset_config(self, new_config: dict[str, Any]) -> bool:
+        """Called when the actor is handed the next trial."""
+        self.cleanup()
+        self._begin(new_config)
+        return True
+
+    def _begin(self, config: dict[str, Any]) -> None:
+        self._number: int = config[NUMBER]
+        self._recipe = Recipe.model_validate(config["recipe"])
+        # Building can fail as training can (out of memory); the first step then says so.
+        self._tuner: FineTuner | None = None
+
+    def _build(self) -> FineTuner:
+        recipe, inputs = self._recipe, self._inputs
+        splits = inputs.splits[recipe.image_px]
+        self._train = EpochBatches(
+            splits["train"].get(), recipe.batch_size, self._device, shuffle=True, seed=recipe.seed
+        )
+        self._val = EpochBatches(splits["val"].get(), EVALUATION_BATCH, self._device, shuffle=False)
+        head = None
+        if recipe.head_init == "probe":
+            head = inputs.heads[recipe.backbone, recipe.image_px]
+        tuner = FineTuner(
+            recipe,
+            inputs.num_genres,
+            self._device,
+            steps_per_epoch=len(self._train),
+            head=head,
+        )
+        checkpoint = self._checkpoint
+        if checkpoint.exists():
+            tuner.restore(checkpoint)
+        return tuner
+
+    @property
+    def _checkpoint(self) -> Path:
+        return self._inputs.checkpoints / f"trial-{self._number:05d}.pt"
+
+    def step(self) -> dict[str, Any]:
+        """Train and measure one epoch.
+
+        Returns:
+            The epoch's report under the names of `search.constants`; or a failure with its
+            reason, which ends the trial. Nothing is raised for what a recipe can cause: a raised
+            error would cost the actor.
+        """
+        try:
+            if self._tuner is None:
+                self._tuner = self._build()
+            epoch = self._tuner.epoch + 1
+            report = self._tuner.run_epoch(self._train.epoch(epoch), self._val.epoch(0))
+            self._tuner.save(self._checkpoint)
+        except TrainingFailure as failure:
+            return {FAILURE: failure.reason, "done": True}
+        except Exception as error:
+            first_line = str(error).strip().splitlines()[0] if str(error).strip() else ""
+            return {FAILURE: f"{type(error).__name__}: {first_line}", "done": True}
+        finished = report.epoch >= self._recipe.epochs
+        return {
+            EPOCH: report.epoch,
+            METRIC: report.top1,
+            "top3": report.top3,
+            "macro_f1": report.macro_f1,
+            "train_loss": report.train_loss,
+            "val_loss": report.val_loss,
+            "covers_per_s": report.covers_per_s,
+            "data_wait_share": report.data_wait_share,
+            "lr_head": report.lr_head,
+            "lr_backbone": report.lr_backbone,
+            "seconds": report.seconds,
+            "confusion": report.confusion_KK.tolist(),
+            "node": platform.node(),
+            "device": describe_device(self._device),
+            "finished": finished,
+            "done": finished,
+        }
+
+    def cleanup(self) -> None:
+        """Drop what the trial owned."""
+        self._tuner = None
+        self._train = self._val = None  # type: ignore[assignment]
+        gc.collect()
+        if self._device.type == "cuda":
+            torch.cuda.empty_cache()
