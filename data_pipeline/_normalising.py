@@ -1,0 +1,146 @@
+"""First pass of a prepare: Ray Data reads, checks and normalises every file.
+
+The pictures never reach the driver. Each task appends them to a file of its own in the spool
+folder, and returns where each lies; so memory stays bounded by one task's work whatever the number
+of covers.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+import pyarrow as pa
+
+from data_pipeline import _ray
+from data_pipeline.errors import ImageRejected
+from data_pipeline.images import normalise, read_file
+from data_pipeline.sources import Source
+
+_LARGEST_BLOCK = 256  # paths a task; more would make the progress bar jump
+_BLOCKS_PER_CPU = 4  # so that no CPU idles long while another ends its last block
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one source: a cover in the spool, or a reason why not.
+
+    Attributes:
+        index: Place in the list of sources.
+        cover_id: Digest of the pixels; empty if refused.
+        width: In pixels.
+        height: In pixels.
+        spool: Name of the file in the spool folder.
+        offset: Where the encoded image begins in it.
+        length: Bytes of the encoded image.
+        reason: Why it was refused; empty if it was not.
+        detail: What is particular to this file.
+    """
+
+    index: int
+    cover_id: str = ""
+    width: int = 0
+    height: int = 0
+    spool: str = ""
+    offset: int = 0
+    length: int = 0
+    reason: str = ""
+    detail: str = ""
+
+
+_OUTCOME_SCHEMA = pa.schema(
+    [
+        pa.field(field.name, pa.int64() if field.type == "int" else pa.string())
+        for field in fields(Outcome)
+    ]
+)
+
+
+def normalise_sources(
+    sources: Sequence[Source],
+    spool: Path,
+    max_px: int,
+    progress: Callable[[int, int], None] | None = None,
+) -> list[Outcome]:
+    """Read and normalise all sources.
+
+    Args:
+        sources: What to read.
+        spool: Folder for the encoded images, reachable from every node.
+        max_px: See `images.normalise`.
+        progress: Called with (done, total).
+
+    Returns:
+        One outcome a source, in the order of `sources`.
+
+    Raises:
+        DataError: Ray has no free CPU.
+        OSError: The spool cannot be written.
+    """
+    import ray.data
+
+    _ray.require_free_cpu("preparing covers")
+    total = len(sources)
+    outcomes: list[Outcome] = []
+    if progress:
+        progress(0, total)
+    with _ray.quiet_ray_data(), _ray.causes_raised():
+        blocks = ray.data.from_arrow(_blocks_of(sources, _ray.num_cpus()))
+        normalised = blocks.map_batches(
+            _normalise_block,
+            fn_kwargs={"spool": spool, "max_px": max_px},
+            batch_size=None,
+            batch_format="pyarrow",
+            num_cpus=1,
+        )
+        for done in normalised.iter_batches(batch_size=None, batch_format="pyarrow"):
+            outcomes += (Outcome(**row) for row in done.to_pylist())
+            if progress:
+                progress(len(outcomes), total)
+    outcomes.sort(key=lambda outcome: outcome.index)
+    assert [outcome.index for outcome in outcomes] == list(range(total)), "each source once"
+    return outcomes
+
+
+def _blocks_of(sources: Sequence[Source], cpus: int) -> list[pa.Table]:
+    rows = max(1, min(_LARGEST_BLOCK, len(sources) // (cpus * _BLOCKS_PER_CPU)))
+    return [
+        pa.table(
+            {
+                "index": range(start, min(start + rows, len(sources))),
+                "path": [source.path for source in sources[start : start + rows]],
+            },
+            schema=pa.schema([("index", pa.int64()), ("path", pa.string())]),
+        )
+        for start in range(0, len(sources), rows)
+    ]
+
+
+def _normalise_block(block: pa.Table, *, spool: Path, max_px: int) -> pa.Table:
+    """The work of one task; runs in a Ray worker."""
+    name = f"{uuid.uuid4().hex}.bin"  # a task that Ray repeats writes another file
+    outcomes = []
+    with (spool / name).open("xb") as file:
+        for row in block.to_pylist():
+            try:
+                if not row["path"]:
+                    raise ImageRejected("no path", "the table's row names no image")
+                image = normalise(read_file(Path(row["path"])), max_px)
+            except ImageRejected as err:
+                outcomes.append(Outcome(row["index"], reason=err.reason, detail=err.detail))
+                continue
+            outcomes.append(
+                Outcome(
+                    index=row["index"],
+                    cover_id=image.cover_id,
+                    width=image.width,
+                    height=image.height,
+                    spool=name,
+                    offset=file.tell(),
+                    length=len(image.data),
+                )
+            )
+            file.write(image.data)
+    return pa.Table.from_pylist([vars(outcome) for outcome in outcomes], schema=_OUTCOME_SCHEMA)

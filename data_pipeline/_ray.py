@@ -1,0 +1,104 @@
+"""How this package runs Ray: started quietly if need be, never waiting for CPUs that never come."""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import ray
+from ray.exceptions import RayTaskError
+
+from data_pipeline.errors import CapacityError, DataError
+
+_QUIET = {"enable_progress_bars": False, "print_on_execution_start": False}
+_FREE_CPU_WAIT_S = 20.0
+
+
+def ensure_ray() -> None:
+    """Start Ray on this machine unless it runs already; it is left running."""
+    if ray.is_initialized():
+        return
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    ray.init(include_dashboard=False, logging_level=logging.ERROR, log_to_driver=False)
+
+
+def num_cpus() -> int:
+    """CPUs of the cluster, at least 1."""
+    return max(1, int(ray.cluster_resources().get("CPU", 1)))
+
+
+def free_object_store_bytes() -> int:
+    """Free bytes of the object store, on the node that has least.
+
+    Ray tells how much is in use for the whole cluster only; all of it is counted against the
+    smallest node, which is exact where there is one node.
+    """
+    name = "object_store_memory"
+    sizes = [node["Resources"].get(name, 0) for node in ray.nodes() if node["Alive"]]
+    in_use = ray.cluster_resources().get(name, 0) - ray.available_resources().get(name, 0)
+    return max(0, int(min(sizes, default=0) - in_use))
+
+
+def require_free_cpu(what: str, *, wait_s: float = _FREE_CPU_WAIT_S) -> None:
+    """Make sure that a Ray Data task can run at all.
+
+    With every CPU held by others, Ray Data waits for ever without a word.
+
+    Args:
+        what: What needs the CPU, for the message.
+        wait_s: How long one may take to become free.
+
+    Raises:
+        CapacityError: No CPU became free.
+    """
+    deadline = time.monotonic() + wait_s
+    while ray.available_resources().get("CPU", 0) < 1:
+        if time.monotonic() > deadline:
+            raise CapacityError(
+                f"{what} needs a free CPU, all {num_cpus()} of Ray's are taken; "
+                "wait for other work to end, or start Ray with more CPUs"
+            )
+        time.sleep(0.2)
+
+
+@contextmanager
+def quiet_ray_data() -> Iterator[None]:
+    """Keep Ray Data from printing; its log file still has everything."""
+    import ray.data  # sets up the handlers silenced below
+
+    context = ray.data.DataContext.get_current()
+    before = {name: getattr(context, name) for name in _QUIET if hasattr(context, name)}
+    handlers = [
+        handler
+        for handler in logging.getLogger("ray.data").handlers
+        if isinstance(handler, logging.StreamHandler)
+    ]
+    levels = [handler.level for handler in handlers]
+    for name in before:
+        setattr(context, name, _QUIET[name])
+    for handler in handlers:
+        handler.setLevel(logging.CRITICAL + 1)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            setattr(context, name, value)
+        for handler, level in zip(handlers, levels, strict=True):
+            handler.setLevel(level)
+
+
+@contextmanager
+def causes_raised() -> Iterator[None]:
+    """Raise what went wrong inside a task itself, rather than Ray's wrapping of it."""
+    try:
+        yield
+    except Exception as err:
+        cause: BaseException | None = err
+        while cause is not None:
+            if isinstance(cause, (DataError, OSError)) and not isinstance(cause, RayTaskError):
+                raise cause from None
+            cause = getattr(cause, "cause", None) or cause.__cause__
+        raise

@@ -1,0 +1,209 @@
+"""Batches of a decoded split, on the device that trains.
+
+On the CPU each batch is gathered from the shared array; the split itself is never copied. On a GPU
+with room the whole split moves there once and batches are gathered there; where it does not fit,
+batches are gathered one ahead into pinned memory and copied while the GPU works.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from threading import Lock
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from data_pipeline.decoded import DecodedSplit
+
+_UPLOAD_BYTES = 64 * 2**20
+
+
+@dataclass(frozen=True)
+class _OnDevice:
+    images_NHWC: Tensor
+    labels_N: Tensor
+
+    @property
+    def nbytes(self) -> int:
+        return self.images_NHWC.nbytes + self.labels_N.nbytes
+
+
+class DeviceResident:
+    """Splits kept whole on GPUs, so that the trials of one process after another use them.
+
+    Args:
+        max_share: The largest share of a GPU's free memory that a split may take; what is left is
+            for models. Trials that share a GPU each keep a copy.
+    """
+
+    def __init__(self, max_share: float = 0.25) -> None:
+        self._max_share = max_share
+        self._held: dict[tuple[str, torch.device], _OnDevice] = {}
+        self._lock = Lock()
+
+    def get(self, split: DecodedSplit, device: torch.device) -> tuple[Tensor, Tensor] | None:
+        """A split on a device, moved there now if it is not there yet.
+
+        Returns:
+            images_NHWC uint8 and labels_N int64, or None if there is no room.
+        """
+        place = (split.key, device)
+        with self._lock:
+            held = self._held.get(place)
+            if held is None:
+                needed = split.images_NHWC.nbytes + split.labels_N.nbytes
+                if needed > self._room(device):
+                    self._drop_others(split, device)
+                if needed > self._room(device):
+                    return None
+                held = self._held[place] = _upload(split, device)
+        return held.images_NHWC, held.labels_N
+
+    def clear(self) -> None:
+        """Let go of everything."""
+        with self._lock:
+            self._held.clear()
+
+    def _drop_others(self, split: DecodedSplit, device: torch.device) -> None:
+        """Let go of splits of other stores and sizes; a trial uses splits of one only."""
+        for key, where in list(self._held):
+            if where == device and _family(key) != _family(split.key):
+                del self._held[key, where]
+        if device.type == "cuda":
+            torch.cuda.empty_cache()
+
+    def _room(self, device: torch.device) -> float:
+        if device.type != "cuda":
+            return float("inf")
+        free, _ = torch.cuda.mem_get_info(device)
+        return self._max_share * free
+
+
+RESIDENT = DeviceResident()
+"""The splits that this process keeps on GPUs."""
+
+
+class EpochBatches:
+    """Batches of one split, epoch by epoch.
+
+    The batches of an epoch depend on seed and epoch only, whatever the device.
+
+    Args:
+        split: The covers.
+        batch_size: B; the last batch of an epoch may be smaller.
+        device: Where batches are delivered.
+        shuffle: A new order each epoch, else the store's order.
+        seed: Decides the orders.
+        drop_last: Leave out a last batch that is smaller than the others.
+        resident: Where to keep the split if `device` is a GPU; None to copy batch by batch.
+    """
+
+    def __init__(
+        self,
+        split: DecodedSplit,
+        batch_size: int,
+        device: torch.device,
+        *,
+        shuffle: bool,
+        seed: int = 0,
+        drop_last: bool = False,
+        resident: DeviceResident | None = RESIDENT,
+    ) -> None:
+        assert batch_size >= 1
+        self._split = split
+        self._batch_size = batch_size
+        self._device = torch.device(device)
+        self._shuffle = shuffle
+        self._seed = seed
+        self._drop_last = drop_last
+        self._resident = resident if self._device.type != "cpu" else None
+
+    def __len__(self) -> int:
+        """Batches in an epoch."""
+        full, rest = divmod(len(self._split), self._batch_size)
+        return full + (rest > 0 and not self._drop_last)
+
+    @property
+    def num_covers(self) -> int:
+        """Covers delivered in an epoch."""
+        covers = len(self._split)
+        return min(covers, len(self) * self._batch_size)
+
+    def order(self, epoch: int) -> np.ndarray:
+        """The covers of an epoch in the order of delivery, as indices into the split."""
+        if not self._shuffle:
+            return np.arange(self.num_covers)
+        draws = np.random.default_rng([self._seed, epoch])
+        return draws.permutation(len(self._split))[: self.num_covers]
+
+    def epoch(self, epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """Deliver one epoch.
+
+        Args:
+            epoch: Which one, at least 0.
+
+        Yields:
+            images_BHWC uint8 and labels_B int64, on the device; the caller's own to change.
+        """
+        order = self.order(epoch)
+        picks = [
+            order[start : start + self._batch_size]
+            for start in range(0, len(order), self._batch_size)
+        ]
+        if self._device.type == "cpu":
+            yield from (self._gather(pick, pin=False) for pick in picks)
+            return
+        on_device = self._resident.get(self._split, self._device) if self._resident else None
+        if on_device is None:
+            yield from self._copied(picks)
+            return
+        images_NHWC, labels_N = on_device
+        order_on_device = torch.from_numpy(order).to(self._device)
+        for start in range(0, len(order), self._batch_size):
+            pick = order_on_device[start : start + self._batch_size]
+            yield images_NHWC.index_select(0, pick), labels_N.index_select(0, pick)
+
+    def _gather(self, pick: np.ndarray, *, pin: bool) -> tuple[Tensor, Tensor]:
+        split = self._split
+        shape = (len(pick), *split.images_NHWC.shape[1:])
+        images_BHWC = torch.empty(shape, dtype=torch.uint8, pin_memory=pin)
+        labels_B = torch.empty(len(pick), dtype=torch.int64, pin_memory=pin)
+        # numpy takes from read-only memory, which torch has no notion of; mode="clip" writes
+        # straight to `out`, where "raise" would go through a buffer.
+        np.take(split.images_NHWC, pick, axis=0, out=images_BHWC.numpy(), mode="clip")
+        np.take(split.labels_N, pick, axis=0, out=labels_B.numpy(), mode="clip")
+        return images_BHWC, labels_B
+
+    def _copied(self, picks: list[np.ndarray]) -> Iterator[tuple[Tensor, Tensor]]:
+        """Gather one batch ahead, in a thread, while the device works on the one before."""
+        pin = self._device.type == "cuda"
+        with ThreadPoolExecutor(1, thread_name_prefix="covers") as thread:
+            coming = [thread.submit(self._gather, pick, pin=pin) for pick in picks[:1]]
+            for index in range(len(picks)):
+                images_BHWC, labels_B = coming.pop().result()
+                if index + 1 < len(picks):
+                    coming.append(thread.submit(self._gather, picks[index + 1], pin=pin))
+                # torch keeps the pinned memory until the copy is done
+                yield (
+                    images_BHWC.to(self._device, non_blocking=True),
+                    labels_B.to(self._device, non_blocking=True),
+                )
+
+
+def _upload(split: DecodedSplit, device: torch.device) -> _OnDevice:
+    """Move a split to a device, a piece at a time."""
+    images_NHWC = torch.empty(split.images_NHWC.shape, dtype=torch.uint8, device=device)
+    rows = max(1, _UPLOAD_BYTES // max(1, split.images_NHWC[:1].nbytes))
+    for start in range(0, len(split), rows):
+        piece = torch.from_numpy(split.images_NHWC[start : start + rows].copy())
+        images_NHWC[start : start + rows].copy_(piece)
+    return _OnDevice(images_NHWC, torch.from_numpy(split.labels_N.copy()).to(device))
+
+
+def _family(key: str) -> tuple[str, str]:
+    """Store and size of a `DecodedSplit.key`, without the split."""
+    fingerprint, _, size = key.split("/")
+    return fingerprint, size

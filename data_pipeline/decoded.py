@@ -1,0 +1,239 @@
+"""Decodes a store once, into arrays that every process of a node shares without copying.
+
+Ray Data decodes in parallel; the driver puts the blocks in the store's order into one array a
+split, and that array into Ray's object store. The driver holds one more copy of a split while it is
+filled.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import ray
+
+from data_pipeline import _ray
+from data_pipeline.errors import CapacityError, ImageRejected, StoreError
+from data_pipeline.images import load_square
+from data_pipeline.store import CoverStore, read_row_groups
+
+_TASKS_PER_CPU = 4  # so that no CPU idles long while another ends its last task
+_BLOCK_BYTES = 32 * 2**20  # decoded pixels a task hands back at once
+_IN_FLIGHT_BLOCKS = 4  # a CPU; room they take beside the finished arrays
+_ID_LETTERS = 16
+
+
+@dataclass(frozen=True)
+class DecodedSplit:
+    """The decoded covers of one split, in the store's order.
+
+    The arrays are read-only views of shared memory: copy before changing anything.
+
+    Attributes:
+        images_NHWC: uint8, H = W = image_px.
+        labels_N: int64.
+        cover_ids_N: str, the store's `cover_id`.
+        key: Names the content; equal keys, equal arrays.
+    """
+
+    images_NHWC: np.ndarray
+    labels_N: np.ndarray
+    cover_ids_N: np.ndarray
+    key: str
+
+    def __len__(self) -> int:
+        return len(self.labels_N)
+
+
+@dataclass(frozen=True)
+class DecodedRefs:
+    """Where a decoded split lies in Ray's object store; small, and can be sent to any worker.
+
+    The arrays live as long as the process that decoded them keeps this.
+
+    Attributes:
+        split: Which split.
+        num_covers: N.
+        image_px: Side of the squares.
+        ref: The `DecodedSplit`.
+    """
+
+    split: str
+    num_covers: int
+    image_px: int
+    ref: Any
+
+    def get(self) -> DecodedSplit:
+        """The arrays; no copy on a node that has them, else fetched once per node."""
+        decoded: DecodedSplit = ray.get(self.ref)
+        return decoded
+
+
+def decoded_nbytes(
+    store: CoverStore, image_px: int, splits: Sequence[str] = ("train", "val")
+) -> int:
+    """Bytes that `decode_store` will take in Ray's object store."""
+    per_cover = image_px * image_px * 3 + np.dtype(np.int64).itemsize + 4 * _ID_LETTERS
+    return sum(store.count(split) for split in splits) * per_cover
+
+
+def decode_store(
+    store: CoverStore,
+    image_px: int,
+    *,
+    splits: Sequence[str] = ("train", "val"),
+    progress: Callable[[int, int], None] | None = None,
+) -> dict[str, DecodedRefs]:
+    """Decode splits of a store into Ray's object store.
+
+    Args:
+        store: What to decode; each node of the cluster must reach its folder.
+        image_px: Side of the squares.
+        splits: Which splits.
+        progress: Called with (done, total) covers.
+
+    Returns:
+        For each split where its arrays lie. Keep it as long as they are needed.
+
+    Raises:
+        CapacityError: The arrays do not fit Ray's object store, or Ray has no CPU free.
+        StoreError: The store is damaged or there is no such split.
+    """
+    import ray.data
+
+    _ray.ensure_ray()
+    total = sum(store.count(split) for split in splits)
+    tasks = [task for split in splits for task in _tasks(store, split, image_px)]
+    _require_room(store, image_px, splits)
+    _ray.require_free_cpu("decoding covers")
+    filling = {split: _Filling(store, split, image_px) for split in splits}
+    refs: dict[str, DecodedRefs] = {}
+    done = 0
+    if progress:
+        progress(done, total)
+    with _ray.quiet_ray_data(), _ray.causes_raised():
+        blocks = ray.data.from_arrow(
+            [pa.Table.from_pylist([task], schema=_TASK_SCHEMA) for task in tasks]
+        ).map_batches(
+            _decode_task,
+            fn_kwargs={"store": store.path, "image_px": image_px},
+            batch_size=None,
+            batch_format="pyarrow",
+            num_cpus=1,
+        )
+        for block in blocks.iter_batches(batch_size=None, batch_format="numpy"):
+            split = str(block["split"][0])
+            filling[split].put(block)
+            if filling[split].is_full:
+                refs[split] = filling.pop(split).finish()
+            done += len(block["split"])
+            if progress:
+                progress(done, total)
+    assert not filling, "every cover was decoded"
+    return {split: refs[split] for split in splits}
+
+
+class _Filling:
+    """The arrays of one split while its blocks arrive, in any order."""
+
+    def __init__(self, store: CoverStore, split: str, image_px: int) -> None:
+        num_covers = store.count(split)
+        self.split = split
+        self.arrays = DecodedSplit(
+            # Pages that nothing was written to yet take no memory.
+            images_NHWC=np.empty((num_covers, image_px, image_px, 3), dtype=np.uint8),
+            labels_N=np.empty(num_covers, dtype=np.int64),
+            cover_ids_N=np.empty(num_covers, dtype=f"<U{_ID_LETTERS}"),
+            key=f"{store.fingerprint}/{split}/{image_px}px",
+        )
+        self.missing = num_covers
+
+    @property
+    def is_full(self) -> bool:
+        return self.missing == 0
+
+    def put(self, block: dict[str, np.ndarray]) -> None:
+        first, num_covers = int(block["place"][0]), len(block["place"])
+        here = slice(first, first + num_covers)
+        self.arrays.images_NHWC[here] = block["image"]
+        self.arrays.labels_N[here] = block["label"]
+        self.arrays.cover_ids_N[here] = block["cover_id"]
+        self.missing -= num_covers
+
+    def finish(self) -> DecodedRefs:
+        num_covers, image_px = self.arrays.images_NHWC.shape[:2]
+        return DecodedRefs(self.split, num_covers, image_px, ray.put(self.arrays))
+
+
+_TASK_SCHEMA = pa.schema(
+    [
+        pa.field("split", pa.string()),
+        pa.field("part", pa.string()),
+        pa.field("first_group", pa.int64()),
+        pa.field("end_group", pa.int64()),
+        pa.field("place", pa.int64()),  # of the first cover in the split
+        pa.field("block_rows", pa.int64()),
+    ]
+)
+
+
+def _tasks(store: CoverStore, split: str, image_px: int) -> Iterator[dict[str, Any]]:
+    """Cut a split into tasks of whole row groups."""
+    block_rows = max(1, _BLOCK_BYTES // (image_px * image_px * 3))
+    rows_per_task = max(1, store.count(split) // (_ray.num_cpus() * _TASKS_PER_CPU))
+    place = 0
+    for part in store.parts_of(split):
+        groups_per_task = max(1, min(rows_per_task, block_rows) // part.group_rows)
+        for first in range(0, part.row_groups, groups_per_task):
+            yield {
+                "split": split,
+                "part": part.name,
+                "first_group": first,
+                "end_group": min(first + groups_per_task, part.row_groups),
+                "place": place + first * part.group_rows,
+                "block_rows": block_rows,
+            }
+        place += part.rows
+
+
+def _decode_task(task: pa.Table, *, store: Path, image_px: int) -> Iterator[dict[str, np.ndarray]]:
+    """The work of one task; runs in a Ray worker."""
+    (todo,) = task.to_pylist()
+    groups = list(range(todo["first_group"], todo["end_group"]))
+    covers = read_row_groups(store / todo["part"], groups, ["cover_id", "label", "image", "source"])
+    place = todo["place"]
+    for start in range(0, len(covers), todo["block_rows"]):
+        rows = covers.slice(start, todo["block_rows"])
+        images = np.empty((len(rows), image_px, image_px, 3), dtype=np.uint8)
+        for row, data in enumerate(rows["image"]):
+            try:
+                images[row] = load_square(data.as_py(), image_px)
+            except ImageRejected as err:
+                raise StoreError(
+                    f"the store {store} is damaged: {rows['source'][row]} in {todo['part']} is "
+                    f"no picture ({err}); prepare it again"
+                ) from err
+        yield {
+            "split": np.full(len(rows), todo["split"]),
+            "place": np.arange(place + start, place + start + len(rows)),
+            "image": images,
+            "label": rows["label"].to_numpy(),
+            "cover_id": rows["cover_id"].to_numpy(),
+        }
+
+
+def _require_room(store: CoverStore, image_px: int, splits: Sequence[str]) -> None:
+    arrays = decoded_nbytes(store, image_px, splits)
+    in_flight = min(arrays, _ray.num_cpus() * _IN_FLIGHT_BLOCKS * _BLOCK_BYTES)
+    needed, free = arrays + in_flight, _ray.free_object_store_bytes()
+    if needed > free:
+        raise CapacityError(
+            f"the decoded covers must fit Ray's object store: {' and '.join(splits)} at "
+            f"{image_px} px need {needed / 1e9:.2f} GB, {free / 1e9:.2f} GB are free on the "
+            "smallest node; choose a smaller image size or start Ray with a larger "
+            "object_store_memory"
+        )

@@ -1,0 +1,80 @@
+"""What a cover store holds, at a glance."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field
+
+from data_pipeline.schema import PrepareSettings, Split
+from data_pipeline.store import CoverStore, read_row_groups
+
+
+class SideReport(BaseModel):
+    """Lengths of one side of the stored covers, in pixels."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    min: int = Field(description="The shortest.")
+    median: float = Field(description="The middle one.")
+    max: int = Field(description="The longest.")
+
+
+class StoreReport(BaseModel):
+    """What a cover store holds."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    path: Path = Field(description="The store.")
+    schema_version: int = Field(description="Version of the store's layout.")
+    fingerprint: str = Field(description="SHA-256 of the content.")
+    source: str = Field(description="What it was prepared from.")
+    covers: int = Field(description="Covers in it.")
+    counts: dict[str, dict[Split, int]] = Field(description="Covers per genre and split.")
+    width_px: SideReport = Field(description="Widths of the covers.")
+    height_px: SideReport = Field(description="Heights of the covers.")
+    parts: int = Field(description="Parquet files.")
+    bytes: int = Field(description="Size of the whole folder.")
+    found: int = Field(description="Image files or table rows that were looked at.")
+    rejected: int = Field(description="Files or rows refused.")
+    ignored: int = Field(description="Files that are no images by their name.")
+    reasons: dict[str, int] = Field(description="How many were refused, by reason, most first.")
+    settings: PrepareSettings = Field(description="The settings it was prepared with.")
+
+
+def inspect_store(path: Path) -> StoreReport:
+    """Report on a store.
+
+    Raises:
+        StoreError: There is no store, or it is damaged.
+    """
+    store = CoverStore.open(path)
+    manifest = store.manifest
+    sizes = [
+        read_row_groups(store.path / part.name, list(range(part.row_groups)), ["width", "height"])
+        for part in manifest.parts
+    ]
+    return StoreReport(
+        path=store.path,
+        schema_version=manifest.schema_version,
+        fingerprint=manifest.fingerprint,
+        source=manifest.source,
+        covers=manifest.kept,
+        counts=manifest.counts,
+        width_px=_side(np.concatenate([table["width"].to_numpy() for table in sizes])),
+        height_px=_side(np.concatenate([table["height"].to_numpy() for table in sizes])),
+        parts=len(manifest.parts),
+        bytes=sum(file.stat().st_size for file in store.path.iterdir()),
+        found=manifest.found,
+        rejected=manifest.rejected,
+        ignored=manifest.ignored,
+        reasons=manifest.reasons,
+        settings=manifest.settings,
+    )
+
+
+def _side(lengths: np.ndarray) -> SideReport:
+    return SideReport(
+        min=int(lengths.min()), median=float(np.median(lengths)), max=int(lengths.max())
+    )

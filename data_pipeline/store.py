@@ -1,0 +1,157 @@
+"""Reads a cover store; see `schema` for its layout."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from pydantic import ValidationError
+
+from data_pipeline.errors import StoreError
+from data_pipeline.schema import MANIFEST_NAME, SCHEMA_VERSION, SPLITS, PartInfo, StoreManifest
+
+
+@dataclass(frozen=True)
+class CoverStore:
+    """A cover store, opened for reading. Cheap to make and to send to other processes.
+
+    Attributes:
+        path: The store's folder, absolute.
+        manifest: The content of `covers.json`.
+    """
+
+    path: Path
+    manifest: StoreManifest
+
+    @classmethod
+    def open(cls, path: Path) -> Self:
+        """Open a store and check that it is whole.
+
+        Raises:
+            StoreError: There is no store, it has another schema version, or it is damaged.
+        """
+        path = Path(path).absolute()
+        if not path.exists():
+            raise StoreError(
+                f"no cover store at {path}: there is no such folder; "
+                f"make one with `covertune data prepare SRC {path}`"
+            )
+        manifest = _read_manifest(path)
+        for part in manifest.parts:
+            file = path / part.name
+            size = file.stat().st_size if file.is_file() else 0
+            if size != part.bytes:
+                what = "is missing" if not size else f"has {size} bytes instead of {part.bytes}"
+                raise _damaged(path, f"{part.name} {what}")
+        return cls(path, manifest)
+
+    @property
+    def genres(self) -> list[str]:
+        """The K genre names; a label indexes them."""
+        return self.manifest.genres
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 of the content."""
+        return self.manifest.fingerprint
+
+    def count(self, split: str) -> int:
+        """Covers in a split.
+
+        Raises:
+            StoreError: There is no such split.
+        """
+        return sum(part.rows for part in self.parts_of(split))
+
+    def parts(self) -> list[Path]:
+        """The Parquet files, in the store's order."""
+        return [self.path / part.name for part in self.manifest.parts]
+
+    def parts_of(self, split: str) -> list[PartInfo]:
+        """The parts that hold a split.
+
+        Raises:
+            StoreError: There is no such split.
+        """
+        if split not in SPLITS:
+            raise StoreError(f"a store has the splits {', '.join(SPLITS)}, got {split!r}")
+        return [part for part in self.manifest.parts if part.split == split]
+
+    def read_images(self, split: str, limit: int | None = None) -> tuple[list[bytes], np.ndarray]:
+        """Read encoded covers of a split into memory; for small reads.
+
+        The store's order mixes the genres, so the first few covers are a fair sample.
+
+        Args:
+            split: One of `SPLITS`.
+            limit: Read the first so many; all if not given.
+
+        Returns:
+            The encoded images, for `images.load_square`, and labels_N int64.
+
+        Raises:
+            StoreError: There is no such split, or the store is damaged.
+        """
+        wanted = self.count(split) if limit is None else min(limit, self.count(split))
+        images: list[bytes] = []
+        labels: list[int] = []
+        for group in self._row_groups(split):
+            if len(images) >= wanted:
+                break
+            group = group.slice(0, wanted - len(images))
+            images += group["image"].to_pylist()
+            labels += group["label"].to_pylist()
+        return images, np.array(labels, dtype=np.int64)
+
+    def _row_groups(self, split: str) -> Iterator[pa.Table]:
+        for part in self.parts_of(split):
+            for index in range(part.row_groups):
+                yield read_row_groups(self.path / part.name, [index], ["image", "label"])
+
+
+def read_row_groups(part: Path, row_groups: list[int], columns: list[str]) -> pa.Table:
+    """Read some row groups of a part.
+
+    Raises:
+        StoreError: The part is missing or damaged.
+    """
+    try:
+        with pq.ParquetFile(part) as file:
+            return file.read_row_groups(row_groups, columns=columns, use_threads=False)
+    except (pa.ArrowException, OSError, ValueError) as err:
+        raise _damaged(part.parent, f"{part.name}: {' '.join(str(err).split())}") from err
+
+
+def _read_manifest(path: Path) -> StoreManifest:
+    try:
+        content = json.loads((path / MANIFEST_NAME).read_text("utf-8"))
+        version = content["schema_version"]
+    except (FileNotFoundError, NotADirectoryError):
+        raise StoreError(
+            f"a cover store is a folder with a {MANIFEST_NAME}, {path} has none; "
+            f"make a store of it with `covertune data prepare {path} OUT`"
+        ) from None
+    except OSError as err:
+        raise StoreError(f"cannot read the store {path}: {err.strerror or err}") from err
+    except (ValueError, KeyError, TypeError) as err:
+        raise _damaged(path, f"{MANIFEST_NAME} is not a store's manifest") from err
+    if version != SCHEMA_VERSION:
+        raise StoreError(
+            f"this covertune reads stores of schema version {SCHEMA_VERSION}, {path} has version "
+            f"{version}; prepare it again, or use the covertune that made it"
+        )
+    try:
+        return StoreManifest.model_validate(content)
+    except ValidationError as err:
+        fields = ", ".join(".".join(map(str, problem["loc"])) for problem in err.errors())
+        raise _damaged(path, f"{MANIFEST_NAME} has a bad {fields}") from err
+
+
+def _damaged(path: Path, what: str) -> StoreError:
+    return StoreError(f"the store {path} is damaged: {what}; prepare it again")
