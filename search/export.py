@@ -9,12 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from optuna.trial import FrozenTrial
 from torch import nn
 
 from data_pipeline import CoverStore, load_square
-from models import FineTuner, Measurement, get_backbone, write_bundle
+from models import Measurement, get_backbone, model_from_checkpoint, write_bundle
 from search.errors import RunError
 from search.run_folder import RunFolder
 from search.study import best_trial, open_study, recipe_of
@@ -24,7 +23,7 @@ __all__ = ["export_trial", "trial_model"]
 _CHECKED_COVERS = 16
 
 
-def trial_model(run: RunFolder, trial: FrozenTrial, num_genres: int) -> nn.Module:
+def trial_model(run: RunFolder, trial: FrozenTrial) -> nn.Module:
     """The trained model of a trial, on the CPU, ready to predict.
 
     Raises:
@@ -37,9 +36,8 @@ def trial_model(run: RunFolder, trial: FrozenTrial, num_genres: int) -> nn.Modul
             f"({trial.state.name.lower()}); `covertune trials {os.path.relpath(run.path)}` "
             "lists those that have a value"
         )
-    tuner = FineTuner(recipe_of(trial), num_genres, torch.device("cpu"), steps_per_epoch=1)
-    tuner.restore(checkpoint)
-    return tuner.export_model()
+    model, _ = model_from_checkpoint(checkpoint)
+    return model
 
 
 def export_trial(
@@ -84,7 +82,7 @@ def export_trial(
     assert config.store is not None
     store = CoverStore.open(config.store)
     recipe = recipe_of(trial)
-    model = trial_model(run, trial, len(store.genres))
+    model = trial_model(run, trial)
     covers, _ = store.read_images("val", limit=_CHECKED_COVERS)
     images_NHWC = np.stack([load_square(cover, recipe.image_px) for cover in covers])
     if out.exists():

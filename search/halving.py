@@ -27,6 +27,9 @@ class SuccessiveHalving:
         """
         self.eta = eta
         self.rungs: dict[int, dict[int, float]] = {}
+        """Values by trial number, by epoch of the rung."""
+        self.stopped: set[int] = set()
+        """Trials this object has stopped."""
         rung = grace_epochs
         while rung < max_epochs:
             self.rungs[rung] = {}
@@ -41,7 +44,8 @@ class SuccessiveHalving:
         """Whether a trial may train further.
 
         Args:
-            number: Trial number; asking twice about one rung gives the answer for the new value.
+            number: Trial number. Who stands on the rung already was let through before: a trial
+                that is taken up again after a crash is not judged a second time.
             epoch: Epochs trained so far, 1-based.
             value: Metric to maximise.
 
@@ -50,9 +54,12 @@ class SuccessiveHalving:
             max(1, floor(n / eta)) of the n values recorded there, this one included.
         """
         rung = self.rungs.get(epoch)
-        if rung is None:
+        if rung is None or number in rung:
             return True
         rung[number] = value
         survivors = max(1, math.floor(len(rung) / self.eta))
         cutoff = sorted(rung.values(), reverse=True)[survivors - 1]
-        return value >= cutoff
+        if value >= cutoff:
+            return True
+        self.stopped.add(number)
+        return False

@@ -87,7 +87,7 @@ def conclude(
 
     def of_trial(trial: FrozenTrial) -> ray.ObjectRef:
         refs = test[recipe_of(trial).image_px]
-        return measure_trial.remote(run, trial, refs, genres, slots.cpus_per_trial)
+        return measure_trial.remote(run, trial, refs, slots.cpus_per_trial)
 
     pending = {"best": of_trial(best)}
     if untuned is not None:
@@ -153,12 +153,8 @@ def _gap_closed(scores: dict[str, Score], baseline: float | None) -> float | Non
     return (scores["best"].test.top1 - untuned) / (baseline - untuned)
 
 
-def _measure_trial(
-    run: RunFolder, trial: FrozenTrial, refs: DecodedRefs, num_genres: int, cpus: int
-) -> Measurement:
-    recipe = recipe_of(trial)
-    model = trial_model(run, trial, num_genres)
-    return _measure(model, recipe.backbone, refs, cpus)
+def _measure_trial(run: RunFolder, trial: FrozenTrial, refs: DecodedRefs, cpus: int) -> Measurement:
+    return _measure(trial_model(run, trial), recipe_of(trial).backbone, refs, cpus)
 
 
 def _measure_probe(

@@ -22,7 +22,7 @@ import torch
 from ray.exceptions import RayError, RayTaskError
 
 from data_pipeline import CoverStore, load_square
-from models import FineTuner, ModelError, Recipe, get_backbone, stages
+from models import FineTuner, ModelError, Recipe, get_backbone
 from search.cluster import Slots
 from search.config import SearchConfig
 from search.devices import describe_device, pick_device
@@ -178,7 +178,7 @@ def _check_backbone(
     return BackboneCheck(
         backbone=name,
         image_px=image_px,
-        stages=len(stages(tuner.model)),
+        stages=len(backbone.stage_names()),
         pretrained=weights != "none" and (backbone.pretrained or weights != "default"),
         node=platform.node(),
         device=describe_device(device),

@@ -25,10 +25,15 @@ from filelock import FileLock, Timeout
 from search.config import SearchConfig
 from search.errors import RunError
 
-__all__ = ["RunFolder"]
+__all__ = ["RunFolder", "checkpoint_name"]
 
 _RUN_SCHEMA = 1
 _LIBRARIES = ("covertune", "torch", "torchvision", "timm", "ray", "optuna", "pyarrow", "pillow")
+
+
+def checkpoint_name(number: int) -> str:
+    """The file name of a trial's checkpoint."""
+    return f"trial-{number:05d}.pt"
 
 
 @dataclass(frozen=True)
@@ -47,14 +52,13 @@ class RunFolder:
         stem = config.store.resolve().name if config.store is not None else "sample"
         name = config.name or f"{stem}-{time.strftime('%Y%m%d-%H%M%S')}"
         path = (config.runs_dir / name).absolute()
-        try:
-            config.runs_dir.mkdir(parents=True, exist_ok=True)
-            path.mkdir()
-        except FileExistsError as error:
+        if path.exists():
             raise RunError(
                 f"run {str(config.runs_dir / name)!r} exists already; choose another --name, "
                 f"or go on with `covertune resume {config.runs_dir / name}`"
-            ) from error
+            )
+        try:
+            path.mkdir(parents=True)
         except OSError as error:
             raise RunError(
                 f"cannot make the run folder {path}: {error.strerror}; choose another --runs-dir"
@@ -126,7 +130,7 @@ class RunFolder:
 
     def checkpoint(self, number: int) -> Path:
         """The checkpoint file of one trial; it exists once an epoch is done."""
-        return self.checkpoints / f"trial-{number:05d}.pt"
+        return self.checkpoints / checkpoint_name(number)
 
     def facts(self) -> dict[str, Any]:
         """What run.json holds.

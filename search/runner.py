@@ -239,6 +239,7 @@ def _drive(stage: _Stage, study: optuna.Study, resumed: list[FrozenTrial]) -> Se
         stage.space,
         portfolio=portfolio,
         trial_limit=config.trial_limit,
+        rule=rule,
         budget=budget,
         resumed=resumed,
         observer=reporter,

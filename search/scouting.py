@@ -20,7 +20,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from data_pipeline import DecodedRefs, DecodedSplit, EpochBatches
-from models import HeadWeights, ProbeResult, extract_features, fit_probe, get_backbone
+from models import HeadWeights, ProbeResult, extract_features, fit_probe, get_backbone, load_head
 from search.cluster import Slots
 from search.devices import pick_device
 from search.run_folder import RunFolder
@@ -100,8 +100,9 @@ def scout(
 
 def probe_model(probe: Probe, weights: str, num_genres: int) -> nn.Module:
     """The untouched backbone under the probe's head, on the CPU, ready to predict."""
-    model = get_backbone(probe.backbone).build(num_genres, weights=weights)
-    probe.head.copy_into(model)
+    backbone = get_backbone(probe.backbone)
+    model = backbone.build(num_genres, image_px=probe.image_px, weights=weights)
+    load_head(model, probe.head)
     return model.eval()
 
 
@@ -114,12 +115,19 @@ def _features(
     split = refs.get()
     size = math.ceil(len(split.labels_N) / chunks)
     part = slice(chunk * size, (chunk + 1) * size)
-    piece = DecodedSplit(images_NHWC=split.images_NHWC[part], labels_N=split.labels_N[part])
+    piece = DecodedSplit(
+        images_NHWC=split.images_NHWC[part],
+        labels_N=split.labels_N[part],
+        cover_ids_N=split.cover_ids_N[part],
+        key=f"{split.key}/{chunk}-of-{chunks}",
+    )
     found = get_backbone(backbone)
-    model = found.build(2, weights=weights).to(device)
+    model = found.build(2, image_px=refs.image_px, weights=weights)
     batches = EpochBatches(piece, _BATCH, device, shuffle=False)
-    features_ND, labels_N = extract_features(model, found.input, batches.epoch(0), device)
-    return features_ND.cpu().numpy(), labels_N.cpu().numpy()
+    features_ND, labels_N = extract_features(
+        model, batches.epoch(0), device, input_spec=found.input.at(refs.image_px)
+    )
+    return features_ND.numpy(), labels_N.numpy()
 
 
 def _fit(

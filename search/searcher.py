@@ -23,6 +23,7 @@ from ray.tune.search import Searcher
 from models import Recipe
 from search.budget import Budget
 from search.constants import EPOCH, FAILURE, METRIC, MODE, NUMBER
+from search.halving import SuccessiveHalving
 from search.observer import SearchObserver
 from search.portfolio import Portfolio
 from search.space import SearchSpace
@@ -55,6 +56,7 @@ class StudySearcher(Searcher):  # type: ignore[misc]  # Ray is untyped
         *,
         portfolio: Portfolio,
         trial_limit: int | None,
+        rule: SuccessiveHalving,
         budget: Budget,
         resumed: list[FrozenTrial],
         observer: SearchObserver,
@@ -66,7 +68,8 @@ class StudySearcher(Searcher):  # type: ignore[misc]  # Ray is untyped
             space: Turns an Optuna trial into a recipe.
             portfolio: Recipes to try before the sampler chooses.
             trial_limit: Trials of the study, ended ones included; None: no limit.
-            budget: Says whether another trial may start, and why running ones were stopped.
+            rule: Knows which trials were stopped early.
+            budget: Says whether another trial may start.
             resumed: RUNNING trials of an earlier process, to be taken up again first.
             observer: Hears of each start and each end.
         """
@@ -75,6 +78,7 @@ class StudySearcher(Searcher):  # type: ignore[misc]  # Ray is untyped
         self._space = space
         self._portfolio = portfolio
         self._trial_limit = trial_limit
+        self._rule = rule
         self._budget = budget
         self._resumed = list(resumed)
         self._observer = observer
@@ -124,20 +128,20 @@ class StudySearcher(Searcher):  # type: ignore[misc]  # Ray is untyped
         if trial is None:
             return
         result = result or {}
-        if METRIC in result and FAILURE not in result:
+        if METRIC in result:
             self._report(trial, result)
-        if self._budget.interrupted and not _has_ended(result):
+        halved = trial.number in self._rule.stopped
+        if self._budget.interrupted and not (halved or result.get("finished")):
             return
         history = self._history.pop(trial.number, [])
         if error:
             self._fail(trial, "the worker was lost, and lost again on each retry")
         elif FAILURE in result:
             self._fail(trial, str(result[FAILURE]))
-        elif _has_ended(result):
+        elif result.get("finished"):
             self._study.tell(trial, history[-1][METRIC])
         else:
-            reason = "time budget" if self._budget.is_over else "successive halving"
-            trial.set_user_attr("reason", reason)
+            trial.set_user_attr("reason", "successive halving" if halved else "time budget")
             # Optuna takes the last intermediate value as the value, or none if there is none.
             self._study.tell(trial, state=TrialState.PRUNED)
         self._observer.trial_ended(self._study.get_trials(deepcopy=False)[trial.number])
@@ -164,8 +168,3 @@ class StudySearcher(Searcher):  # type: ignore[misc]  # Ray is untyped
 
     def restore(self, checkpoint_path: str) -> None:
         """Not used: a run is resumed from its study."""
-
-
-def _has_ended(result: dict[str, Any]) -> bool:
-    """Whether the trial says itself that it is through: last epoch, or a failure."""
-    return bool(result.get("finished")) or FAILURE in result

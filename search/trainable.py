@@ -10,7 +10,7 @@ trial's number alone.
 
 from __future__ import annotations
 
-import gc
+import json
 import platform
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,9 +21,10 @@ import torch
 from ray import tune
 
 from data_pipeline import DecodedRefs, EpochBatches
-from models import FineTuner, HeadWeights, Recipe, TrainingFailure
+from models import EpochReport, FineTuner, HeadWeights, Recipe, TrainingFailure, release
 from search.constants import EPOCH, FAILURE, METRIC, NUMBER
 from search.devices import describe_device, pick_device
+from search.run_folder import checkpoint_name
 
 __all__ = ["CoverTrial", "TrialInputs"]
 
@@ -84,14 +85,13 @@ class CoverTrial(tune.Trainable):  # type: ignore[misc]  # Ray is untyped
             steps_per_epoch=len(self._train),
             head=head,
         )
-        checkpoint = self._checkpoint
-        if checkpoint.exists():
-            tuner.restore(checkpoint)
+        if self._checkpoint.exists():
+            tuner.restore(self._checkpoint)
         return tuner
 
     @property
     def _checkpoint(self) -> Path:
-        return self._inputs.checkpoints / f"trial-{self._number:05d}.pt"
+        return self._inputs.checkpoints / checkpoint_name(self._number)
 
     def step(self) -> dict[str, Any]:
         """Train and measure one epoch.
@@ -104,15 +104,40 @@ class CoverTrial(tune.Trainable):  # type: ignore[misc]  # Ray is untyped
         try:
             if self._tuner is None:
                 self._tuner = self._build()
+                if self._tuner.epoch > 0 and (told := self._told_before()) is not None:
+                    return told
             epoch = self._tuner.epoch + 1
             report = self._tuner.run_epoch(self._train.epoch(epoch), self._val.epoch(0))
+            result = self._measured(report)
+            result["finished"] = result["done"] = report.epoch >= self._recipe.epochs
+            self._sidecar.write_text(json.dumps(result))
             self._tuner.save(self._checkpoint)
+            return result
         except TrainingFailure as failure:
-            return {FAILURE: failure.reason, "done": True}
+            measured = {} if failure.report is None else self._measured(failure.report)
+            return measured | {FAILURE: failure.reason, "finished": True, "done": True}
         except Exception as error:
             first_line = str(error).strip().splitlines()[0] if str(error).strip() else ""
-            return {FAILURE: f"{type(error).__name__}: {first_line}", "done": True}
-        finished = report.epoch >= self._recipe.epochs
+            reason = f"{type(error).__name__}: {first_line}"
+            return {FAILURE: reason, "finished": True, "done": True}
+
+    def _told_before(self) -> dict[str, Any] | None:
+        """The result that belongs to a restored checkpoint.
+
+        Whether it reached the study before the crash is not known here, so it is told again; the
+        searcher drops what it has.
+        """
+        assert self._tuner is not None
+        result: dict[str, Any] = json.loads(self._sidecar.read_text())
+        return result if result[EPOCH] == self._tuner.epoch else None
+
+    @property
+    def _sidecar(self) -> Path:
+        """The result of the checkpoint's epoch, written before the checkpoint."""
+        return self._checkpoint.with_suffix(".json")
+
+    def _measured(self, report: EpochReport) -> dict[str, Any]:
+        """An epoch under the names of `search.constants`."""
         return {
             EPOCH: report.epoch,
             METRIC: report.top1,
@@ -125,17 +150,13 @@ class CoverTrial(tune.Trainable):  # type: ignore[misc]  # Ray is untyped
             "lr_head": report.lr_head,
             "lr_backbone": report.lr_backbone,
             "seconds": report.seconds,
-            "confusion": report.confusion_KK.tolist(),
+            "confusion": report.confusion_KK,
             "node": platform.node(),
             "device": describe_device(self._device),
-            "finished": finished,
-            "done": finished,
         }
 
     def cleanup(self) -> None:
         """Drop what the trial owned."""
         self._tuner = None
         self._train = self._val = None  # type: ignore[assignment]
-        gc.collect()
-        if self._device.type == "cuda":
-            torch.cuda.empty_cache()
+        release(self._device)

@@ -1,0 +1,62 @@
+"""The run folder."""
+
+import json
+
+import pytest
+
+from search.config import SearchConfig
+from search.errors import RunError
+from search.run_folder import RunFolder
+
+
+def config(tmp_path, **overrides):
+    return SearchConfig(**({"runs_dir": tmp_path / "runs", "name": "first"} | overrides))
+
+
+def test_it_is_made_once(tmp_path):
+    run = RunFolder.create(config(tmp_path))
+    assert run.checkpoints.is_dir()
+    assert run.name == "first"
+    with pytest.raises(RunError, match=r"run '.*first' exists already; choose another --name"):
+        RunFolder.create(config(tmp_path))
+
+
+def test_facts_come_back(tmp_path):
+    wanted = config(tmp_path, trials=3)
+    run = RunFolder.create(wanted)
+    run.write_facts(wanted, store_fingerprint="abc")
+    opened = RunFolder.open(run.path)
+    assert opened.config() == wanted
+    assert opened.facts()["store_fingerprint"] == "abc"
+    assert opened.facts()["versions"]["optuna"]
+
+
+def test_what_is_no_run_is_said_to_be_none(tmp_path):
+    with pytest.raises(RunError, match="no run at"):
+        RunFolder.open(tmp_path / "nowhere")
+    with pytest.raises(RunError, match=r"is not a run folder: it has no run\.json"):
+        RunFolder.open(tmp_path)
+
+
+def test_another_schema_is_refused(tmp_path):
+    run = RunFolder.create(config(tmp_path))
+    run.write_facts(config(tmp_path))
+    facts = run.facts() | {"schema_version": 99}
+    run.facts_file.write_text(json.dumps(facts))
+    with pytest.raises(RunError, match="run schema 99"):
+        RunFolder.open(run.path)
+
+
+def test_a_folder_that_cannot_be_made_is_named(tmp_path):
+    (tmp_path / "runs").write_text("a file")
+    with pytest.raises(RunError, match="cannot make the run folder"):
+        RunFolder.create(config(tmp_path))
+
+
+def test_one_process_drives_a_run(tmp_path):
+    run = RunFolder.create(config(tmp_path))
+    with run.driven(), pytest.raises(RunError, match="driven by another process"):  # noqa: SIM117
+        with run.driven():
+            pass
+    with run.driven():
+        pass
