@@ -1,1 +1,82 @@
-"""."""
+"""Builds, fine-tunes, measures, saves and loads a classifier of covers. torch only.
+
+Names are imported when first used: `from models import Recipe` does not wait for torch.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from models.backbones import Backbone, get_backbone, list_backbones
+    from models.checkpoint import model_from_checkpoint
+    from models.errors import (
+        BundleError,
+        Collapse,
+        ModelError,
+        NonFiniteLoss,
+        TrainingFailure,
+        WeightsError,
+    )
+    from models.finetune import FineTuner, release
+    from models.heads import HeadWeights
+    from models.input_spec import InputSpec
+    from models.probe import ProbeResult, extract_features, fit_probe
+    from models.recipe import UNTUNED, Recipe
+    from models.reports import EpochReport, Evaluation, TrainStats
+
+__all__ = [
+    "UNTUNED",
+    "Backbone",
+    "BundleError",
+    "Collapse",
+    "EpochReport",
+    "Evaluation",
+    "FineTuner",
+    "HeadWeights",
+    "InputSpec",
+    "ModelError",
+    "NonFiniteLoss",
+    "ProbeResult",
+    "Recipe",
+    "TrainStats",
+    "TrainingFailure",
+    "WeightsError",
+    "extract_features",
+    "fit_probe",
+    "get_backbone",
+    "list_backbones",
+    "model_from_checkpoint",
+    "release",
+]
+
+_HOMES = {
+    "models.backbones": ("Backbone", "get_backbone", "list_backbones"),
+    "models.checkpoint": ("model_from_checkpoint",),
+    "models.errors": (
+        "BundleError",
+        "Collapse",
+        "ModelError",
+        "NonFiniteLoss",
+        "TrainingFailure",
+        "WeightsError",
+    ),
+    "models.finetune": ("FineTuner", "release"),
+    "models.heads": ("HeadWeights",),
+    "models.input_spec": ("InputSpec",),
+    "models.probe": ("ProbeResult", "extract_features", "fit_probe"),
+    "models.recipe": ("UNTUNED", "Recipe"),
+    "models.reports": ("EpochReport", "Evaluation", "TrainStats"),
+}
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME_OF:
+        raise AttributeError(f"module 'models' has no attribute {name!r}")
+    return getattr(importlib.import_module(_HOME_OF[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

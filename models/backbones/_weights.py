@@ -1,0 +1,222 @@
+"""Pretrained weights: found in a cache, fetched from their hub, or read from a file.
+
+Nothing is unpickled beyond tensors (`weights_only=True`), and no download can hang: the hub must
+answer and keep sending within `TIMEOUT_S`. Fetched files lie where torch.hub keeps its own.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import http.client
+import os
+import pickle
+import re
+import tempfile
+import urllib.error
+import urllib.request
+import zipfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import safetensors
+import safetensors.torch
+import torch
+from torch import Tensor, nn
+
+from models.errors import WeightsError
+
+__all__ = ["Adapter", "HubFile", "StateDict", "load_into", "read_state_dict"]
+
+StateDict = dict[str, Tensor]
+Adapter = Callable[[StateDict, nn.Module], StateDict]
+
+TIMEOUT_S = 15.0
+_BLOCK = 1 << 20
+_NAMED = 3  # offending tensors named in an error
+
+
+@dataclass(frozen=True)
+class HubFile:
+    """One file on a weights hub.
+
+    Attributes:
+        backbone: Whose weights these are; named in errors.
+        url: Where it lies.
+        filename: Its name in the cache.
+        sha256_prefix: Leading hex digits of its SHA-256, where the hub tells them.
+    """
+
+    backbone: str
+    url: str
+    filename: str
+    sha256_prefix: str = ""
+
+    @property
+    def cached(self) -> Path:
+        """Where the file is kept on this machine, whether it is there or not."""
+        return Path(torch.hub.get_dir()) / "checkpoints" / self.filename
+
+    def path(self) -> Path:
+        """The file on this machine, fetched if need be.
+
+        Raises:
+            WeightsError: The hub cannot be reached, or sends something else.
+        """
+        if not self.cached.is_file():
+            self._fetch()
+        return self.cached
+
+    def _fetch(self) -> None:
+        remedy = (
+            f"put {self.url} at {self.cached} or give the file with "
+            f"--weights {self.backbone}=FILE (or weights 'none' to train from scratch)"
+        )
+        partial: Path | None = None
+        try:
+            self.cached.parent.mkdir(parents=True, exist_ok=True)
+            digest = hashlib.sha256()
+            request = urllib.request.Request(self.url, headers={"User-Agent": "covertune"})
+            with (
+                urllib.request.urlopen(request, timeout=TIMEOUT_S) as answer,
+                tempfile.NamedTemporaryFile(
+                    dir=self.cached.parent, prefix=f".{self.filename}.", delete=False
+                ) as out,
+            ):
+                partial = Path(out.name)
+                expected = answer.headers.get("Content-Length")
+                while block := answer.read(_BLOCK):
+                    digest.update(block)
+                    out.write(block)
+                received = out.tell()
+            if expected is not None and received != int(expected):
+                raise WeightsError(
+                    f"weights of {self.backbone} must have {expected} bytes, the hub sent "
+                    f"{received} and stopped; try again, or {remedy}"
+                )
+            if not digest.hexdigest().startswith(self.sha256_prefix):
+                raise WeightsError(
+                    f"weights of {self.backbone} must have a SHA-256 starting with "
+                    f"{self.sha256_prefix}, the hub sent {digest.hexdigest()[:8]}; {remedy}"
+                )
+            partial.replace(self.cached)
+        except (OSError, http.client.HTTPException) as error:  # URLError and timeouts are OSErrors
+            raise WeightsError(
+                f"cannot fetch the weights of {self.backbone}: {_cause(error)}; {remedy}"
+            ) from error
+        finally:
+            if partial is not None:
+                with contextlib.suppress(OSError):
+                    partial.unlink(missing_ok=True)
+
+
+def read_state_dict(path: Path) -> StateDict:
+    """Read tensors from a `.safetensors` file or a torch file that holds a state dict.
+
+    Raises:
+        WeightsError: Missing, unreadable, or holding anything but named tensors.
+    """
+    if not path.is_file():
+        raise WeightsError(f"no weights file at {path}; give a .safetensors or .pth file")
+    try:
+        if path.suffix == ".safetensors":
+            return dict(safetensors.torch.load_file(path))
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except (
+        OSError,
+        RuntimeError,
+        EOFError,
+        ValueError,
+        KeyError,
+        pickle.UnpicklingError,
+        zipfile.BadZipFile,
+        safetensors.SafetensorError,
+    ) as error:
+        raise WeightsError(
+            f"cannot read weights from {path} ({_first_line(error)}); "
+            "give a .safetensors file or a state dict saved with torch.save"
+        ) from error
+    for wrapper in ("state_dict", "model"):  # common habits of training scripts
+        if isinstance(content, dict) and isinstance(content.get(wrapper), dict):
+            content = content[wrapper]
+    if not isinstance(content, dict) or not all(isinstance(v, Tensor) for v in content.values()):
+        raise WeightsError(
+            f"a weights file must hold a state dict, named tensors only; {path} holds other "
+            "things; save model.state_dict() of this backbone"
+        )
+    return {str(name).removeprefix("module."): tensor for name, tensor in content.items()}
+
+
+def load_into(
+    model: nn.Module,
+    state: StateDict,
+    *,
+    origin: str,
+    head_names: Sequence[str],
+    adapters: Sequence[Adapter] = (),
+) -> None:
+    """Load weights; all of the backbone must be there, a head of other genres is skipped.
+
+    Args:
+        model: With its library's own head.
+        state: Named tensors.
+        origin: Where they come from, for errors.
+        head_names: Parameters of the classifier: need not match.
+        adapters: Tried in turn where the names or shapes do not fit at once.
+
+    Raises:
+        WeightsError: The first tensors that are missing, unknown or of another shape.
+    """
+    candidate, problems = state, _misfits(model, state, head_names)
+    for adapt in adapters:
+        if not problems:
+            break
+        try:
+            adapted = adapt(dict(state), model)
+        except (KeyError, IndexError, RuntimeError, ValueError, AttributeError, TypeError):
+            continue  # made for other weights
+        if not (misfits := _misfits(model, adapted, head_names)):
+            candidate, problems = adapted, misfits
+    if problems:
+        more = f" and {len(problems) - _NAMED} more" if len(problems) > _NAMED else ""
+        raise WeightsError(
+            f"weights must fit {type(model).__name__}; {origin} does not: "
+            f"{'; '.join(problems[:_NAMED])}{more}; give weights of this backbone"
+        )
+    own = model.state_dict()
+    fitting = {n: t for n, t in candidate.items() if n in own and t.shape == own[n].shape}
+    model.load_state_dict(fitting, strict=False)
+
+
+def _misfits(model: nn.Module, state: StateDict, head_names: Sequence[str]) -> list[str]:
+    own = model.state_dict()
+    problems = []
+    for name, tensor in own.items():
+        if name in head_names or name.endswith("num_batches_tracked"):
+            continue
+        if name not in state:
+            problems.append(f"{name} is missing")
+        elif state[name].shape != tensor.shape:
+            wanted, came = tuple(tensor.shape), tuple(state[name].shape)
+            problems.append(f"{name} must be {wanted}, got {came}")
+    unknown = [name for name in state if name not in own and name not in head_names]
+    return problems + [f"{name} is unknown" for name in unknown]
+
+
+def _cause(error: BaseException) -> str:
+    if isinstance(error, urllib.error.HTTPError):
+        return f"the hub answered {error.code} {error.reason}"
+    if isinstance(error, urllib.error.URLError):
+        return _first_line(error.reason)
+    return _first_line(error) or type(error).__name__
+
+
+def _first_line(error: object) -> str:
+    lines = str(error).strip().splitlines()
+    return re.sub(r"\s+", " ", lines[0])[:200] if lines else type(error).__name__
+
+
+def hf_endpoint() -> str:
+    """The Hugging Face hub or the mirror set in the environment."""
+    return os.environ.get("HF_ENDPOINT", "https://huggingface.co").rstrip("/")

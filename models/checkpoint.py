@@ -1,0 +1,85 @@
+"""Training states on disk: written whole or not at all, read without unpickling code."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pickle
+import tempfile
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from models.backbones import get_backbone
+from models.errors import ModelError
+from models.recipe import Recipe
+
+__all__ = ["model_from_checkpoint", "read_state", "write_state"]
+
+
+def write_state(state: dict[str, Any], path: Path) -> None:
+    """Write tensors and plain values; a reader sees the old file or the new one, never a part.
+
+    Raises:
+        ModelError: The place cannot be written.
+    """
+    partial: Path | None = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(
+            dir=path.parent, prefix=f".{path.name}.", delete=False
+        ) as out:
+            partial = Path(out.name)
+            torch.save(state, out)
+            out.flush()
+            os.fsync(out.fileno())
+        partial.replace(path)
+    except OSError as error:
+        raise ModelError(f"cannot write the training state {path}: {error.strerror}") from error
+    finally:
+        if partial is not None:
+            with contextlib.suppress(OSError):
+                partial.unlink(missing_ok=True)
+
+
+def read_state(path: Path) -> dict[str, Any]:
+    """Read a training state onto the CPU.
+
+    Raises:
+        ModelError: Missing, damaged, or something else.
+    """
+    if not path.is_file():
+        raise ModelError(f"no training state at {path}")
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except (
+        OSError,
+        RuntimeError,
+        EOFError,
+        ValueError,
+        KeyError,
+        pickle.UnpicklingError,
+        zipfile.BadZipFile,
+    ) as error:
+        raise ModelError(f"the training state {path} is damaged; take an earlier one") from error
+    if not isinstance(state, dict) or not {"recipe", "model", "optimizer"} <= state.keys():
+        raise ModelError(f"{path} holds no training state")
+    return state
+
+
+def model_from_checkpoint(path: Path) -> tuple[nn.Module, Recipe]:
+    """The classifier of a saved state, on the CPU in eval mode: what `export_model` gives.
+
+    Raises:
+        ModelError: No training state, or a damaged one.
+    """
+    state = read_state(path)
+    recipe = Recipe.model_validate(state["recipe"])
+    model = get_backbone(recipe.backbone).build(
+        state["num_genres"], image_px=recipe.image_px, weights="none"
+    )
+    model.load_state_dict(state["ema"] or state["model"])
+    return model.eval(), recipe

@@ -1,0 +1,63 @@
+"""Errors of the models package; every message is one line: the rule, what came, what to do.
+
+ModelError
+├── WeightsError            weights cannot be fetched, read, or do not fit the backbone
+├── BundleError             a model folder cannot be written or read
+└── TrainingFailure         the training itself went wrong; `reason` says how
+├── NonFiniteLoss       the loss became NaN or infinite
+└── Collapse            nearly every validation cover is given the same genre
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from models.reports import EpochReport
+
+__all__ = [
+    "BundleError",
+    "Collapse",
+    "ModelError",
+    "NonFiniteLoss",
+    "TrainingFailure",
+    "WeightsError",
+]
+
+
+class ModelError(Exception):
+    """Root of all errors this package raises on purpose."""
+
+
+class WeightsError(ModelError):
+    """Weights cannot be fetched, cannot be read, or do not fit the backbone."""
+
+
+class BundleError(ModelError):
+    """A model folder cannot be written, or what lies there is not one."""
+
+
+class TrainingFailure(ModelError):  # noqa: N818 - how a trial ends, not a mistake
+    """Training that cannot go on; the trial is to be counted as failed.
+
+    Attributes:
+        reason: What happened, in one line.
+        report: The measured epoch that showed it, where there is one.
+    """
+
+    def __init__(self, reason: str, report: EpochReport | None = None) -> None:
+        super().__init__(reason, report)  # both in args, so that the error survives pickling
+        self.reason = reason
+        self.report = report
+
+    def __str__(self) -> str:
+        """The reason alone."""
+        return self.reason
+
+
+class NonFiniteLoss(TrainingFailure):
+    """The training loss became NaN or infinite."""
+
+
+class Collapse(TrainingFailure):
+    """The classifier gives nearly every validation cover the same genre."""

@@ -1,0 +1,330 @@
+"""Fine-tuning one classifier: a plain epoch loop, measured.
+
+Shapes: B batch, H = W image size, K genres.
+"""
+
+from __future__ import annotations
+
+import gc
+import math
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from models.augment import Augment, Mixing, step_generator
+from models.backbones import get_backbone
+from models.checkpoint import read_state, write_state
+from models.collapse import find_collapse
+from models.ema import EmaModel
+from models.errors import Collapse, ModelError, NonFiniteLoss
+from models.frozen import frozen_prefix
+from models.heads import HeadWeights, head_of, load_head
+from models.metrics import confusion, macro_f1, top_k
+from models.optim import build_optimizer, learning_rates, lr_factor, set_learning_rates
+from models.precision import choose_precision
+from models.recipe import Recipe
+from models.reports import EpochReport, Evaluation, TrainStats
+from models.stages import freeze, is_batch_norm, stages
+
+__all__ = ["Batches", "FineTuner", "release"]
+
+Batches = Iterable[tuple[Tensor, Tensor]]
+"""(images_BHWC uint8, labels_B int64), on the trial's device."""
+
+_CHECK_EVERY = {"cpu": 1, "cuda": 8}  # steps between looks at the loss; a look waits for a GPU
+
+
+class FineTuner:
+    """Trains one classifier by a recipe.
+
+    Equal arguments and equal batches give equal results on the same device; restoring a state
+    and going on equals never having stopped. The global random state is left as it was.
+
+    Args:
+        recipe: What to do.
+        num_genres: K.
+        device: Where; the batches must come there.
+        steps_per_epoch: Batches of one epoch, for the schedule.
+        head: The probe's classifier, for `head_init: probe`.
+        load_weights: False skips the recipe's weights, for a state that is to be restored.
+
+    Raises:
+        WeightsError: The weights cannot be had or do not fit.
+        ModelError: The recipe does not fit the backbone, or the probe's head is missing.
+    """
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        num_genres: int,
+        device: torch.device,
+        *,
+        steps_per_epoch: int,
+        head: HeadWeights | None = None,
+        load_weights: bool = True,
+    ) -> None:
+        if steps_per_epoch < 1:
+            raise ModelError(f"steps_per_epoch must be at least 1, got {steps_per_epoch}")
+        self.recipe = recipe
+        self.num_genres = num_genres
+        self.device = torch.device(device)
+        self.steps_per_epoch = steps_per_epoch
+        self.epoch = 0
+        self.step = 0
+        backbone = get_backbone(recipe.backbone)
+        self.input_spec = backbone.input.at(recipe.image_px)
+        with _own_random_state(self.device):
+            torch.manual_seed(recipe.seed)
+            self.model = backbone.build(
+                num_genres,
+                image_px=recipe.image_px,
+                weights=recipe.weights if load_weights else "none",
+                drop_rate=recipe.drop_rate,
+            )
+        if load_weights and recipe.head_init == "probe":
+            if head is None:
+                raise ModelError("head_init 'probe' needs the head of a fitted probe, got none")
+            load_head(self.model, head)
+        self.model.to(self.device)
+        if recipe.channels_last:
+            self.model.to(memory_format=torch.channels_last)
+        self._frozen = freeze(self.model, recipe.frozen_stages)
+        self._stages = stages(self.model)
+        self._head = head_of(self.model)
+        self.optimizer = build_optimizer(recipe, self.model, self._stages)
+        self.ema = EmaModel(self.model, recipe.ema_decay) if recipe.ema_decay else None
+        self._precision = choose_precision(recipe.precision, self.device)
+        self._augment = Augment(recipe.augment_strength, self.input_spec)
+        self._mixing = Mixing(recipe.mixup_alpha, recipe.cutmix_alpha, num_genres)
+
+    def train_epoch(self, batches: Batches) -> TrainStats:
+        """Train on every batch once.
+
+        Raises:
+            NonFiniteLoss: The loss became NaN or infinite; seen at once on a CPU, within eight
+                steps on a GPU.
+            ModelError: Covers of another size than the recipe's, or no batch at all.
+        """
+        self._train_mode()
+        look_every = _CHECK_EVERY.get(self.device.type, 1)
+        loss_sum = torch.zeros((), device=self.device)
+        covers, waited = 0, 0.0
+        started = time.perf_counter()
+        source = iter(batches)
+        prefix = frozen_prefix(self._stages, len(self._frozen), self._head, self._precision)
+        with _own_random_state(self.device), prefix:
+            torch.manual_seed(_mix_seed(self.recipe.seed, self.epoch))
+            while True:
+                asked = time.perf_counter()
+                batch = next(source, None)
+                waited += time.perf_counter() - asked
+                if batch is None:
+                    break
+                images_BHWC, labels_B = batch
+                if len(labels_B) < 2:  # batch normalisation cannot use a single cover
+                    continue
+                loss_sum += self._train_step(images_BHWC, labels_B) * len(labels_B)
+                covers += len(labels_B)
+                if self.step % look_every == 0:
+                    self._check_finite(loss_sum)
+        if covers == 0:
+            raise ModelError("an epoch needs at least one batch of two covers, got none")
+        self._check_finite(loss_sum)
+        self.epoch += 1
+        lr_head, lr_backbone = learning_rates(self.optimizer)
+        return TrainStats(
+            loss=float(loss_sum) / covers,
+            covers=covers,
+            seconds=time.perf_counter() - started,
+            data_wait_s=waited,
+            lr_head=lr_head,
+            lr_backbone=lr_backbone,
+        )
+
+    def evaluate(self, batches: Batches) -> Evaluation:
+        """Measure the classifier, the averaged one where the recipe keeps an average.
+
+        Raises:
+            ModelError: No covers at all.
+        """
+        started = time.perf_counter()
+        model = (self.ema.module if self.ema else self.model).eval()
+        logits, labels = [], []
+        with torch.inference_mode(), self._precision.autocast_inference():
+            for images_BHWC, labels_B in batches:
+                pixels = self._layout(self.input_spec.normalise(images_BHWC))
+                logits.append(model(pixels).float())
+                labels.append(labels_B)
+        if not labels:
+            raise ModelError("an evaluation needs at least one cover, got none")
+        logits_NK, labels_N = torch.cat(logits).cpu(), torch.cat(labels).cpu()
+        scores, truth = logits_NK.numpy(), labels_N.numpy()
+        table_KK = confusion(scores, truth)
+        return Evaluation(
+            loss=float(F.cross_entropy(logits_NK, labels_N)),
+            top1=top_k(scores, truth, 1),
+            top3=top_k(scores, truth, 3),
+            macro_f1=macro_f1(table_KK),
+            confusion_KK=table_KK.tolist(),
+            covers=len(truth),
+            seconds=time.perf_counter() - started,
+        )
+
+    def run_epoch(self, train: Batches, val: Batches) -> EpochReport:
+        """Train one epoch, measure it, and refuse to go on with a collapsed classifier.
+
+        Raises:
+            NonFiniteLoss: See `train_epoch`.
+            Collapse: See `models.collapse`; the error carries the report.
+        """
+        trained = self.train_epoch(train)
+        measured = self.evaluate(val)
+        report = EpochReport(
+            epoch=self.epoch,
+            train_loss=trained.loss,
+            val_loss=measured.loss,
+            top1=measured.top1,
+            top3=measured.top3,
+            macro_f1=measured.macro_f1,
+            covers_per_s=trained.covers / trained.seconds,
+            data_wait_share=trained.data_wait_s / trained.seconds,
+            lr_head=trained.lr_head,
+            lr_backbone=trained.lr_backbone,
+            seconds=trained.seconds + measured.seconds,
+            confusion_KK=measured.confusion_KK,
+        )
+        if not math.isfinite(report.val_loss):
+            raise NonFiniteLoss(f"the validation loss is {report.val_loss} in epoch {self.epoch}")
+        reason = find_collapse(np.array(measured.confusion_KK, dtype=np.int64))
+        if reason is not None:
+            raise Collapse(f"{reason} (epoch {self.epoch})", report)
+        return report
+
+    def export_model(self) -> nn.Module:
+        """The classifier as it stands, the averaged one where there is one, in eval mode."""
+        return (self.ema.module if self.ema else self.model).eval()
+
+    def state_dict(self) -> dict[str, Any]:
+        """All that `load_state_dict` needs to go on: tensors and plain values only.
+
+        Random numbers are drawn from (seed, epoch, step), so their state is the position.
+        """
+        return {
+            "recipe": self.recipe.model_dump(),
+            "num_genres": self.num_genres,
+            "steps_per_epoch": self.steps_per_epoch,
+            "epoch": self.epoch,
+            "step": self.step,
+            "model": self.model.state_dict(),
+            "ema": self.ema.module.state_dict() if self.ema else None,
+            "optimizer": self.optimizer.state_dict(),
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take up a state.
+
+        Raises:
+            ModelError: It belongs to another recipe or other genres.
+        """
+        own = {"recipe": self.recipe.model_dump(), "num_genres": self.num_genres}
+        for name, value in own.items():
+            if state.get(name) != value:
+                raise ModelError(
+                    f"a training state must have been saved with the same {name}; "
+                    f"{_difference(value, state.get(name))}"
+                )
+        self.model.load_state_dict(state["model"])
+        if self.ema:
+            self.ema.module.load_state_dict(state["ema"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.epoch, self.step = state["epoch"], state["step"]
+
+    def save(self, path: Path) -> None:
+        """Save the state; a reader sees the old file or the new one, never a part.
+
+        Raises:
+            ModelError: The place cannot be written.
+        """
+        write_state(self.state_dict(), path)
+
+    def restore(self, path: Path) -> None:
+        """Take up a saved state.
+
+        Raises:
+            ModelError: No training state, a damaged one, or one of another recipe.
+        """
+        self.load_state_dict(read_state(path))
+
+    def _train_step(self, images_BHWC: Tensor, labels_B: Tensor) -> Tensor:
+        """One optimiser step; the loss, on the device."""
+        px = self.recipe.image_px
+        if images_BHWC.shape[1:] != (px, px, 3):
+            raise ModelError(
+                f"covers must be ({px}, {px}, 3) as the recipe says, "
+                f"got {tuple(images_BHWC.shape[1:])}"
+            )
+        rng = step_generator(self.recipe.seed, self.step)
+        pixels = self._augment(images_BHWC, rng)
+        pixels, targets = self._mixing(pixels, labels_B, rng)
+        set_learning_rates(self.optimizer, lr_factor(self.recipe, self.step, self.steps_per_epoch))
+        with self._precision.autocast_training():
+            logits_BK = self.model(self._layout(pixels))
+        loss = F.cross_entropy(
+            logits_BK.float(), targets, label_smoothing=self.recipe.label_smoothing
+        )
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        self.optimizer.step()
+        self.step += 1
+        if self.ema:
+            self.ema.update(self.model, self.step)
+        return loss.detach()
+
+    def _train_mode(self) -> None:
+        self.model.train()
+        for stage in self._frozen:
+            for module in stage.modules:
+                module.eval()
+        if self.recipe.batch_norm == "frozen":
+            for module in self.model.modules():
+                if is_batch_norm(module):
+                    module.eval()
+
+    def _layout(self, pixels: Tensor) -> Tensor:
+        return pixels if self.recipe.channels_last else pixels.contiguous()
+
+    def _check_finite(self, loss_sum: Tensor) -> None:
+        if not bool(torch.isfinite(loss_sum)):
+            raise NonFiniteLoss(
+                f"the training loss became {float(loss_sum)} in epoch {self.epoch + 1} "
+                f"by step {self.step}"
+            )
+
+
+def release(device: torch.device) -> None:
+    """Give the device's cached memory back between trials, after the tuner was dropped."""
+    gc.collect()
+    if torch.device(device).type == "cuda":
+        torch.cuda.empty_cache()
+
+
+def _own_random_state(device: torch.device) -> Any:
+    devices = [device.index or 0] if device.type == "cuda" else []
+    return torch.random.fork_rng(devices=devices)
+
+
+def _mix_seed(seed: int, epoch: int) -> int:
+    return int(np.random.SeedSequence((seed, epoch)).generate_state(1)[0])
+
+
+def _difference(wanted: Any, came: Any) -> str:
+    if isinstance(wanted, dict) and isinstance(came, dict):
+        differing = [name for name in wanted if wanted[name] != came.get(name)]
+        return f"they differ in {', '.join(differing)}"
+    return f"wanted {wanted}, got {came}"

@@ -1,0 +1,79 @@
+"""Measures of a classifier, from its scores.
+
+Shapes: N covers, K genres. Scores are logits or probabilities; a confusion matrix has a row per
+true genre and a column per predicted one.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import numpy.typing as npt
+
+__all__ = ["confusion", "expected_calibration_error", "macro_f1", "top_k", "wilson_interval"]
+
+Floats = npt.NDArray[np.floating]
+Ints = npt.NDArray[np.int64]
+
+_Z_95 = 1.959963984540054
+
+
+def top_k(scores_NK: Floats, labels_N: Ints, k: int) -> float:
+    """Share of covers whose true genre is among the k best scored; 1 where k >= K.
+
+    Ties are broken by the lower genre index, so equal scores do not count as right.
+    """
+    if len(labels_N) == 0:
+        return math.nan
+    own_N1 = np.take_along_axis(scores_NK, labels_N[:, None], axis=1)
+    above_N = (scores_NK > own_N1).sum(axis=1)
+    genres_K = np.arange(scores_NK.shape[1])
+    tied_before_N = ((scores_NK == own_N1) & (genres_K < labels_N[:, None])).sum(axis=1)
+    return float((above_N + tied_before_N < k).mean())
+
+
+def confusion(scores_NK: Floats, labels_N: Ints) -> Ints:
+    """(K, K) counts: [true, predicted]."""
+    K = scores_NK.shape[1]
+    predicted_N = scores_NK.argmax(axis=1)
+    counts = np.bincount(labels_N * K + predicted_N, minlength=K * K)
+    return counts.reshape(K, K).astype(np.int64)
+
+
+def macro_f1(confusion_KK: Ints) -> float:
+    """Mean F1 over genres; those neither true nor predicted for any cover are left out."""
+    hits_K = np.diag(confusion_KK).astype(float)
+    seen_K = confusion_KK.sum(axis=0) + confusion_KK.sum(axis=1)
+    present_K = seen_K > 0
+    if not present_K.any():
+        return math.nan
+    return float((2 * hits_K[present_K] / seen_K[present_K]).mean())
+
+
+def expected_calibration_error(probs_NK: Floats, labels_N: Ints, *, bins: int = 15) -> float:
+    """ECE of Guo et al. 2017 (arXiv:1706.04599), equation 3: confidence against accuracy.
+
+    Args:
+        probs_NK: Rows sum to 1.
+        labels_N: True genres.
+        bins: M, of equal width over (0, 1].
+    """
+    if len(labels_N) == 0:
+        return math.nan
+    confidence_N = probs_NK.max(axis=1)
+    right_N = probs_NK.argmax(axis=1) == labels_N
+    bin_N = np.clip(np.ceil(confidence_N * bins).astype(int) - 1, 0, bins - 1)
+    gap_M = np.bincount(bin_N, weights=right_N - confidence_N, minlength=bins)
+    return float(np.abs(gap_M).sum() / len(labels_N))
+
+
+def wilson_interval(k: int, n: int, *, z: float = _Z_95) -> tuple[float, float]:
+    """Wilson's score interval for k successes in n (Wilson 1927); 95 % unless told."""
+    if n == 0:
+        return 0.0, 1.0
+    share = k / n
+    centre = share + z * z / (2 * n)
+    half = z * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
+    scale = 1 + z * z / n
+    return max(0.0, (centre - half) / scale), min(1.0, (centre + half) / scale)
