@@ -105,6 +105,7 @@ def _answers(space: SearchSpace, facts: BackboneFacts, recipe: dict[str, Any]) -
         **_SHARED,
         **recipe,
     }
-    share = answers.pop("frozen_share", 0.0)
-    answers[f"{facts.name}.frozen_stages"] = round(share * (facts.stages - 1))
+    share = answers.pop("frozen_share", None)
+    if share is not None:
+        answers[f"{facts.name}.frozen_stages"] = round(share * (facts.stages - 1))
     return answers

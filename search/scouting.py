@@ -20,7 +20,8 @@ from safetensors.torch import save_file
 from torch import nn
 
 from data_pipeline import DecodedRefs, DecodedSplit, EpochBatches
-from models import HeadWeights, ProbeResult, extract_features, fit_probe, get_backbone, load_head
+from models import HeadWeights, ProbeResult, extract_features, fit_probe, get_backbone
+from models.heads import load_head
 from search.cluster import Slots
 from search.devices import pick_device
 from search.run_folder import RunFolder

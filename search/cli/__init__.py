@@ -6,8 +6,8 @@ Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted (and resumable).
 from __future__ import annotations
 
 import sys
+from typing import Any
 
-import click
 import typer
 
 from search.cli import (
@@ -27,7 +27,11 @@ from search.errors import Interrupted, SearchError
 __all__ = ["app", "main"]
 
 EXIT_FAILED = 1
+EXIT_USAGE = 2
 EXIT_INTERRUPTED = 130
+
+# Older versions of typer use click, newer ones carry a copy of it; this is the class in both.
+_UsageError: Any = typer.BadParameter.__base__
 
 app = typer.Typer(
     name="covertune",
@@ -57,13 +61,13 @@ def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit; errors a person can mend are one line, not a traceback."""
     try:
         code = app(args=arguments, prog_name="covertune", standalone_mode=False)
-    except click.ClickException as error:
+    except _UsageError as error:
         error.show()
-        sys.exit(error.exit_code)
+        sys.exit(EXIT_USAGE)
     except Interrupted as interrupted:
         say_error(str(interrupted), kind="stopped")
         sys.exit(EXIT_INTERRUPTED)
-    except (click.Abort, KeyboardInterrupt):
+    except (typer.Abort, KeyboardInterrupt):
         say_error("interrupted", kind="stopped")
         sys.exit(EXIT_INTERRUPTED)
     except Exception as error:

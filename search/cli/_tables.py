@@ -10,7 +10,10 @@ from rich.text import Text
 from search.cli._console import show_duration
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from data_pipeline import PrepareSummary, StoreReport
+    from data_pipeline.schema import Split
     from models import Backbone, Recipe
     from search.evaluate import Evaluation
     from search.outcome import Outcome, Score
@@ -35,7 +38,7 @@ STATE_STYLES: Final = {
     "FAIL": "red",
     "WAITING": "dim",
 }
-_SPLITS = ("train", "val", "test")
+_SPLITS: Final[tuple["Split", ...]] = ("train", "val", "test")
 
 
 def plain_table(*headers: str, title: str | None = None, left: int = 1) -> Table:
@@ -122,7 +125,7 @@ def evaluation_table(evaluation: Evaluation) -> Table:
     return table
 
 
-def _genre_rows(table: Table, covers: dict[str, dict[str, int]]) -> None:
+def _genre_rows(table: Table, covers: Mapping[str, Mapping[Split, int]]) -> None:
     """Genre lines and a total."""
     for genre, by_split in covers.items():
         counts = [by_split.get(split, 0) for split in _SPLITS]
@@ -139,7 +142,7 @@ def _reason_rows(table: Table, reasons: dict[str, int]) -> None:
 def prepare_table(summary: PrepareSummary) -> Table:
     """What `data prepare` did."""
     table = plain_table("genre", *_SPLITS, "covers")
-    _genre_rows(table, summary.covers)
+    _genre_rows(table, summary.counts)
     _reason_rows(table, summary.reasons)
     table.caption = (
         f"{summary.found:,} files found, {summary.kept:,} covers kept, "
@@ -152,8 +155,17 @@ def prepare_table(summary: PrepareSummary) -> Table:
 def store_table(report: StoreReport) -> Table:
     """What a store holds."""
     table = plain_table("genre", *_SPLITS, "covers")
-    _genre_rows(table, report.covers)
+    _genre_rows(table, report.counts)
     _reason_rows(table, report.reasons)
+    width, height = report.width_px, report.height_px
+    table.caption = (
+        f"{report.covers:,} covers in {report.bytes / 1e6:,.1f} MB; "
+        f"width {width.min} to {width.max} px (median {width.median:.0f}), "
+        f"height {height.min} to {height.max} px (median {height.median:.0f})\n"
+        f"from {report.source}, seed {report.settings.seed}; "
+        f"schema {report.schema_version}, fingerprint {report.fingerprint[:12]}"
+    )
+    table.caption_justify = "left"
     return table
 
 
