@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from models.backbones import Backbone, get_backbone, list_backbones
+    from models.bundle import BundleSummary, load_bundle, write_bundle
     from models.checkpoint import model_from_checkpoint
+    from models.classifier import Classifier
     from models.errors import (
         BundleError,
         Collapse,
@@ -20,8 +22,9 @@ if TYPE_CHECKING:
         WeightsError,
     )
     from models.finetune import FineTuner, release
-    from models.heads import HeadWeights
+    from models.heads import HeadWeights, load_head
     from models.input_spec import InputSpec
+    from models.measure import Measurement, measure_model, measure_probabilities
     from models.probe import ProbeResult, extract_features, fit_probe
     from models.recipe import UNTUNED, Recipe
     from models.reports import EpochReport, Evaluation, TrainStats
@@ -30,12 +33,15 @@ __all__ = [
     "UNTUNED",
     "Backbone",
     "BundleError",
+    "BundleSummary",
+    "Classifier",
     "Collapse",
     "EpochReport",
     "Evaluation",
     "FineTuner",
     "HeadWeights",
     "InputSpec",
+    "Measurement",
     "ModelError",
     "NonFiniteLoss",
     "ProbeResult",
@@ -47,13 +53,28 @@ __all__ = [
     "fit_probe",
     "get_backbone",
     "list_backbones",
+    "load_bundle",
+    "load_head",
+    "measure_model",
+    "measure_probabilities",
     "model_from_checkpoint",
     "release",
+    "write_bundle",
 ]
 
 _HOMES = {
-    "models.backbones": ("Backbone", "get_backbone", "list_backbones"),
+    "models.backbones": (
+        "Backbone",
+        "get_backbone",
+        "list_backbones",
+    ),
+    "models.bundle": (
+        "BundleSummary",
+        "load_bundle",
+        "write_bundle",
+    ),
     "models.checkpoint": ("model_from_checkpoint",),
+    "models.classifier": ("Classifier",),
     "models.errors": (
         "BundleError",
         "Collapse",
@@ -62,12 +83,34 @@ _HOMES = {
         "TrainingFailure",
         "WeightsError",
     ),
-    "models.finetune": ("FineTuner", "release"),
-    "models.heads": ("HeadWeights",),
+    "models.finetune": (
+        "FineTuner",
+        "release",
+    ),
+    "models.heads": (
+        "HeadWeights",
+        "load_head",
+    ),
     "models.input_spec": ("InputSpec",),
-    "models.probe": ("ProbeResult", "extract_features", "fit_probe"),
-    "models.recipe": ("UNTUNED", "Recipe"),
-    "models.reports": ("EpochReport", "Evaluation", "TrainStats"),
+    "models.measure": (
+        "Measurement",
+        "measure_model",
+        "measure_probabilities",
+    ),
+    "models.probe": (
+        "ProbeResult",
+        "extract_features",
+        "fit_probe",
+    ),
+    "models.recipe": (
+        "UNTUNED",
+        "Recipe",
+    ),
+    "models.reports": (
+        "EpochReport",
+        "Evaluation",
+        "TrainStats",
+    ),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 

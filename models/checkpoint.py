@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 import pickle
-import tempfile
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -16,6 +13,7 @@ from torch import nn
 from models.backbones import get_backbone
 from models.errors import ModelError
 from models.recipe import Recipe
+from models.whole_files import whole_file
 
 __all__ = ["model_from_checkpoint", "read_state", "write_state"]
 
@@ -26,23 +24,13 @@ def write_state(state: dict[str, Any], path: Path) -> None:
     Raises:
         ModelError: The place cannot be written.
     """
-    partial: Path | None = None
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(
-            dir=path.parent, prefix=f".{path.name}.", delete=False
-        ) as out:
-            partial = Path(out.name)
+        with whole_file(path) as out:
             torch.save(state, out)
-            out.flush()
-            os.fsync(out.fileno())
-        partial.replace(path)
     except OSError as error:
-        raise ModelError(f"cannot write the training state {path}: {error.strerror}") from error
-    finally:
-        if partial is not None:
-            with contextlib.suppress(OSError):
-                partial.unlink(missing_ok=True)
+        raise ModelError(
+            f"cannot write the training state {path}: {error.strerror or error}"
+        ) from error
 
 
 def read_state(path: Path) -> dict[str, Any]:

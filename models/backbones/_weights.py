@@ -6,13 +6,11 @@ answer and keep sending within `TIMEOUT_S`. Fetched files lie where torch.hub ke
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import http.client
 import os
 import pickle
 import re
-import tempfile
 import urllib.error
 import urllib.request
 import zipfile
@@ -26,6 +24,7 @@ import torch
 from torch import Tensor, nn
 
 from models.errors import WeightsError
+from models.whole_files import whole_file
 
 __all__ = ["Adapter", "HubFile", "StateDict", "load_into", "read_state_dict"]
 
@@ -73,42 +72,31 @@ class HubFile:
             f"put {self.url} at {self.cached} or give the file with "
             f"--weights {self.backbone}=FILE (or weights 'none' to train from scratch)"
         )
-        partial: Path | None = None
+        request = urllib.request.Request(self.url, headers={"User-Agent": "covertune"})
         try:
-            self.cached.parent.mkdir(parents=True, exist_ok=True)
-            digest = hashlib.sha256()
-            request = urllib.request.Request(self.url, headers={"User-Agent": "covertune"})
             with (
                 urllib.request.urlopen(request, timeout=TIMEOUT_S) as answer,
-                tempfile.NamedTemporaryFile(
-                    dir=self.cached.parent, prefix=f".{self.filename}.", delete=False
-                ) as out,
+                whole_file(self.cached) as out,
             ):
-                partial = Path(out.name)
-                expected = answer.headers.get("Content-Length")
+                digest = hashlib.sha256()
                 while block := answer.read(_BLOCK):
                     digest.update(block)
                     out.write(block)
-                received = out.tell()
-            if expected is not None and received != int(expected):
-                raise WeightsError(
-                    f"weights of {self.backbone} must have {expected} bytes, the hub sent "
-                    f"{received} and stopped; try again, or {remedy}"
-                )
-            if not digest.hexdigest().startswith(self.sha256_prefix):
-                raise WeightsError(
-                    f"weights of {self.backbone} must have a SHA-256 starting with "
-                    f"{self.sha256_prefix}, the hub sent {digest.hexdigest()[:8]}; {remedy}"
-                )
-            partial.replace(self.cached)
+                expected = answer.headers.get("Content-Length")
+                if expected is not None and out.tell() != int(expected):
+                    raise WeightsError(
+                        f"weights of {self.backbone} must have {expected} bytes, the hub sent "
+                        f"{out.tell()} and stopped; try again, or {remedy}"
+                    )
+                if not digest.hexdigest().startswith(self.sha256_prefix):
+                    raise WeightsError(
+                        f"weights of {self.backbone} must have a SHA-256 starting with "
+                        f"{self.sha256_prefix}, the hub sent {digest.hexdigest()[:8]}…; {remedy}"
+                    )
         except (OSError, http.client.HTTPException) as error:  # URLError and timeouts are OSErrors
             raise WeightsError(
                 f"cannot fetch the weights of {self.backbone}: {_cause(error)}; {remedy}"
             ) from error
-        finally:
-            if partial is not None:
-                with contextlib.suppress(OSError):
-                    partial.unlink(missing_ok=True)
 
 
 def read_state_dict(path: Path) -> StateDict:

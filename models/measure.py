@@ -1,0 +1,97 @@
+"""What a finished classifier is worth on a split.
+
+Shapes: N covers, B batch, H = W image size, K genres.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from pydantic import BaseModel, ConfigDict, Field
+from torch import Tensor, nn
+
+from models.errors import ModelError
+from models.input_spec import InputSpec
+from models.metrics import (
+    Floats,
+    confusion,
+    expected_calibration_error,
+    macro_f1,
+    top_k,
+    wilson_interval,
+)
+
+__all__ = ["Measurement", "measure_model", "measure_probabilities"]
+
+
+class Measurement(BaseModel):
+    """Measures of one classifier on one split."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    n: int = Field(description="Covers measured on.")
+    top1: float = Field(description="Share given their true genre.")
+    top1_interval: tuple[float, float] = Field(description="95 % Wilson score interval of top1.")
+    top3: float = Field(description="Share with the true genre among the best min(3, K).")
+    macro_f1: float = Field(description="Mean F1 over genres.")
+    ece: float = Field(description="Expected calibration error, 15 bins.")
+
+
+def measure_probabilities(
+    probabilities_NK: Floats, labels_N: npt.NDArray[np.integer]
+) -> Measurement:
+    """Measure from what a classifier told.
+
+    Args:
+        probabilities_NK: Rows sum to 1.
+        labels_N: True genres, in [0, K).
+
+    Raises:
+        ModelError: No covers, or labels that do not fit the probabilities.
+    """
+    N, K = probabilities_NK.shape
+    labels = labels_N.astype(np.int64)
+    if N == 0 or len(labels) != N:
+        raise ModelError(
+            f"a measurement needs one label per cover and at least one, got {N} covers "
+            f"and {len(labels)} labels"
+        )
+    if labels.min() < 0 or labels.max() >= K:
+        raise ModelError(f"labels must lie in 0 to {K - 1}, got {labels.min()} to {labels.max()}")
+    hits = int((probabilities_NK.argmax(axis=1) == labels).sum())
+    return Measurement(
+        n=N,
+        top1=hits / N,
+        top1_interval=wilson_interval(hits, N),
+        top3=top_k(probabilities_NK, labels, 3),
+        macro_f1=macro_f1(confusion(probabilities_NK, labels)),
+        ece=expected_calibration_error(probabilities_NK, labels),
+    )
+
+
+def measure_model(
+    model: nn.Module, input_spec: InputSpec, batches: Iterable[tuple[Tensor, Tensor]]
+) -> Measurement:
+    """Measure a classifier in float32, as an exported one computes.
+
+    Args:
+        model: Gives (B, K) logits; left in eval mode.
+        input_spec: Of the backbone.
+        batches: (images_BHWC uint8, labels_B int64) on the model's device.
+
+    Raises:
+        ModelError: No covers.
+    """
+    model.eval()
+    probabilities, labels = [], []
+    with torch.inference_mode():
+        for images_BHWC, labels_B in batches:
+            logits_BK = model(input_spec.normalise(images_BHWC))
+            probabilities.append(torch.softmax(logits_BK.double(), dim=1).cpu())
+            labels.append(labels_B.cpu())
+    if not labels:
+        raise ModelError("a measurement needs at least one cover, got none")
+    return measure_probabilities(torch.cat(probabilities).numpy(), torch.cat(labels).numpy())

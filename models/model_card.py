@@ -1,0 +1,145 @@
+"""The README.md of a model folder, with code to copy."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from models.backbones import Backbone
+from models.input_spec import InputSpec
+from models.recipe import Recipe
+
+__all__ = ["write_card"]
+
+_CARD = """\
+# Book genre from a cover: {backbone} at {px} px
+
+Tells which of {K} genres a book has by its cover. Fine-tuned with
+[covertune](https://pypi.org/project/covertune/).
+
+Genres: {genres}
+
+## What it is worth
+
+{metrics}
+Genres overlap and publishers mix their signs; a cover alone does not settle a genre. The figures
+hold for covers like those of the store named below.
+
+## What it takes
+
+One cover as RGB, upright, squashed (not cropped) to {px} x {px} with Pillow's bicubic filter;
+pixels divided by 255, then per channel minus {mean}, divided by {std}; laid out as
+(batch, 3, {px}, {px}), float32.
+
+## Use it with onnxruntime, numpy and Pillow
+
+```python
+import json
+import numpy as np
+import onnxruntime
+from PIL import Image, ImageOps
+
+config = json.load(open("config.json", encoding="utf-8"))
+session = onnxruntime.InferenceSession("model.onnx")
+
+def genres_of(path):
+    cover = ImageOps.exif_transpose(Image.open(path))
+    if cover.mode in ("RGBA", "LA", "PA") or "transparency" in cover.info:
+        cover = cover.convert("RGBA")
+        cover = Image.alpha_composite(Image.new("RGBA", cover.size, "white"), cover)
+    cover = cover.convert("RGB").resize(({px}, {px}), Image.Resampling.BICUBIC)
+    pixels = np.asarray(cover, dtype=np.float32) / 255
+    pixels = (pixels - np.float32({mean})) / np.float32({std})
+    pixel_values = np.ascontiguousarray(pixels.transpose(2, 0, 1)[None])
+    probabilities = session.run(["probabilities"], {{"pixel_values": pixel_values}})[0][0]
+    return sorted(zip(config["genres"], probabilities.tolist()), key=lambda pair: -pair[1])
+
+print(genres_of("cover.jpg"))
+```
+
+## Use it with covertune
+
+```python
+from models import load_bundle
+from data_pipeline import load_square
+from pathlib import Path
+
+classifier = load_bundle(Path("."))
+cover = load_square(Path("cover.jpg"), classifier.image_px)
+print(dict(zip(classifier.genres, classifier.probabilities(cover[None])[0])))
+```
+
+## Where it comes from
+
+- Backbone: {backbone} ({source}); weights: {weights}
+- Licence of the backbone and its weights: {licence}
+{provenance}
+## Recipe
+
+{recipe}
+"""
+
+
+def write_card(
+    backbone: Backbone,
+    input_spec: InputSpec,
+    genres: list[str],
+    recipe: Recipe,
+    facts: Mapping[str, Any],
+) -> str:
+    """The card as Markdown.
+
+    Args:
+        backbone: What was fine-tuned.
+        input_spec: What the model takes.
+        genres: Names, in the order of the logits.
+        recipe: How it was trained.
+        facts: `metrics` (by split) and `provenance`, both may be missing.
+    """
+    return _CARD.format(
+        backbone=backbone.name,
+        px=input_spec.image_px,
+        K=len(genres),
+        genres=", ".join(genres),
+        metrics=_metrics_table(facts.get("metrics", {})),
+        mean=list(input_spec.mean),
+        std=list(input_spec.std),
+        source=backbone.source,
+        weights=_weights_used(backbone, recipe),
+        licence=backbone.licence,
+        provenance="".join(
+            f"- {name.replace('_', ' ')}: {_plain(value)}\n"
+            for name, value in facts.get("provenance", {}).items()
+        ),
+        recipe=_table("setting", "value", recipe.model_dump()),
+    )
+
+
+def _weights_used(backbone: Backbone, recipe: Recipe) -> str:
+    if recipe.weights == "default":
+        return backbone.weights
+    return "none, trained from scratch" if recipe.weights == "none" else "a local file"
+
+
+def _metrics_table(metrics: Mapping[str, Any]) -> str:
+    parts = []
+    for split, measured in metrics.items():
+        rows = measured if isinstance(measured, Mapping) else {"value": measured}
+        parts.append(_table(f"on {split} covers", "value", rows) + "\n")
+    return "\n".join(parts) if parts else "No measurement was recorded.\n"
+
+
+def _table(left: str, right: str, rows: Mapping[str, Any]) -> str:
+    lines = [f"| {left} | {right} |", "|---|---|"]
+    lines += [f"| {name} | {_plain(value)} |" for name, value in rows.items()]
+    return "\n".join(lines)
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    if isinstance(value, list | tuple):
+        return " to ".join(_plain(entry) for entry in value)
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name} {_plain(entry)}" for name, entry in value.items())
+    return "none" if value is None else str(value)
