@@ -13,8 +13,12 @@ from ray.exceptions import RayTaskError
 
 from data_pipeline.errors import CapacityError, DataError
 
-_QUIET = {"enable_progress_bars": False, "print_on_execution_start": False}
-_FREE_CPU_WAIT_S = 20.0
+_SETTINGS = {
+    "enable_progress_bars": False,
+    "print_on_execution_start": False,
+    "raise_original_map_exception": True,
+}
+_FREE_CPU_WAIT_S = 20.0  # Ray tells of a CPU that became free with some delay
 
 
 def ensure_ray() -> None:
@@ -42,19 +46,18 @@ def free_object_store_bytes() -> int:
     return max(0, int(min(sizes, default=0) - in_use))
 
 
-def require_free_cpu(what: str, *, wait_s: float = _FREE_CPU_WAIT_S) -> None:
+def require_free_cpu(what: str) -> None:
     """Make sure that a Ray Data task can run at all.
 
     With every CPU held by others, Ray Data waits for ever without a word.
 
     Args:
         what: What needs the CPU, for the message.
-        wait_s: How long one may take to become free.
 
     Raises:
         CapacityError: No CPU became free.
     """
-    deadline = time.monotonic() + wait_s
+    deadline = time.monotonic() + _FREE_CPU_WAIT_S
     while ray.available_resources().get("CPU", 0) < 1:
         if time.monotonic() > deadline:
             raise CapacityError(
@@ -70,7 +73,7 @@ def quiet_ray_data() -> Iterator[None]:
     import ray.data  # sets up the handlers silenced below
 
     context = ray.data.DataContext.get_current()
-    before = {name: getattr(context, name) for name in _QUIET if hasattr(context, name)}
+    before = {name: getattr(context, name) for name in _SETTINGS if hasattr(context, name)}
     handlers = [
         handler
         for handler in logging.getLogger("ray.data").handlers
@@ -78,7 +81,7 @@ def quiet_ray_data() -> Iterator[None]:
     ]
     levels = [handler.level for handler in handlers]
     for name in before:
-        setattr(context, name, _QUIET[name])
+        setattr(context, name, _SETTINGS[name])
     for handler in handlers:
         handler.setLevel(logging.CRITICAL + 1)
     try:

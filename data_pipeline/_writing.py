@@ -11,6 +11,7 @@ import re
 import secrets
 import shutil
 import socket
+import time
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -85,7 +86,7 @@ def new_store_folder(out: Path) -> Iterator[Path]:
         yield partial
         partial.rename(out)
     except BaseException as err:
-        shutil.rmtree(partial, ignore_errors=True)
+        _remove_tree(partial)
         for folder in created:  # innermost first; stops at one that is used by now
             try:
                 folder.rmdir()
@@ -196,10 +197,19 @@ def _partial_prefix(out: Path) -> str:
     return f".{out.name}.partial.{socket.gethostname()}."
 
 
+def _remove_tree(folder: Path) -> None:
+    """Remove a folder in which a task that has not heard of the end yet may still make a file."""
+    for _ in range(20):
+        shutil.rmtree(folder, ignore_errors=True)
+        if not folder.exists():
+            return
+        time.sleep(0.1)
+
+
 def _remove_leftovers(out: Path) -> None:
     """Remove what a prepare of the same store left behind when it was killed on this machine."""
     pattern = re.compile(re.escape(_partial_prefix(out)) + r"(\d+)\.[0-9a-f]+")
     for entry in out.parent.iterdir() if out.parent.is_dir() else ():
         match = pattern.fullmatch(entry.name)
         if match and not psutil.pid_exists(int(match[1])):
-            shutil.rmtree(entry, ignore_errors=True)
+            _remove_tree(entry)

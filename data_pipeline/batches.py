@@ -62,6 +62,10 @@ class DeviceResident:
                 held = self._held[place] = _upload(split, device)
         return held.images_NHWC, held.labels_N
 
+    def held(self) -> list[str]:
+        """Keys of the splits held."""
+        return [key for key, _ in self._held]
+
     def clear(self) -> None:
         """Let go of everything."""
         with self._lock:

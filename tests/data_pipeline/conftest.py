@@ -1,0 +1,66 @@
+"""Covers made on the spot, and one local Ray a module."""
+
+import io
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import ray
+from PIL import Image
+
+from data_pipeline import CoverStore, PrepareSettings, prepare_store
+
+MakeCover = Callable[..., bytes]
+MakeFolder = Callable[[Path, dict[str, int]], Path]
+
+
+def _cover(number: int, size: tuple[int, int] = (48, 64), file_format: str = "JPEG") -> bytes:
+    """An encoded picture; another number, another picture."""
+    coarse = np.random.default_rng(number).integers(0, 256, (6, 4, 3), dtype=np.uint8)
+    image = Image.fromarray(coarse).resize(size, Image.Resampling.BILINEAR)
+    buffer = io.BytesIO()
+    image.save(buffer, file_format)
+    return buffer.getvalue()
+
+
+def _folder(root: Path, covers_per_genre: dict[str, int]) -> Path:
+    """A folder per genre; no two pictures alike."""
+    number = 0
+    for genre, covers in covers_per_genre.items():
+        (root / genre).mkdir(parents=True)
+        for index in range(covers):
+            (root / genre / f"{index}.jpg").write_bytes(_cover(number))
+            number += 1
+    return root
+
+
+@pytest.fixture(scope="session")
+def make_cover() -> MakeCover:
+    return _cover
+
+
+@pytest.fixture(scope="session")
+def make_folder() -> MakeFolder:
+    return _folder
+
+
+@pytest.fixture(scope="module")
+def local_ray() -> Iterator[None]:
+    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+    yield
+    ray.shutdown()
+
+
+@pytest.fixture(scope="session")
+def store(tmp_path_factory: pytest.TempPathFactory) -> CoverStore:
+    """400 covers of three genres; several row groups in the part of `train`."""
+    assert not ray.is_initialized()
+    root = tmp_path_factory.mktemp("covers")
+    source = _folder(root / "source", {"Cooking": 200, "Poetry": 160, "Travel": 40})
+    try:
+        prepare_store(source, root / "store", settings=PrepareSettings(seed=1))
+        assert ray.is_initialized()  # started by itself
+    finally:
+        ray.shutdown()
+    return CoverStore.open(root / "store")

@@ -1,0 +1,143 @@
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from data_pipeline.batches import DeviceResident, EpochBatches
+from data_pipeline.decoded import DecodedSplit
+
+CPU = torch.device("cpu")
+
+
+def _split(num_covers, key="f/train/4px"):
+    """Covers whose pixels and labels tell which they are; read-only as in the object store."""
+    numbers = np.arange(num_covers)
+    images_NHWC = np.broadcast_to(numbers[:, None, None, None], (num_covers, 4, 4, 3))
+    images_NHWC = np.ascontiguousarray(images_NHWC.astype(np.uint8))
+    images_NHWC.flags.writeable = numbers.flags.writeable = False
+    return DecodedSplit(images_NHWC, numbers, numbers.astype("<U16"), key)
+
+
+def _delivered(batches, epoch=0):
+    delivered = []
+    for images_BHWC, labels_B in batches.epoch(epoch):
+        assert images_BHWC.dtype == torch.uint8
+        assert labels_B.dtype == torch.int64
+        assert torch.equal(images_BHWC[:, 3, 2, 1].long(), labels_B)
+        delivered += labels_B.tolist()
+    return delivered
+
+
+@given(st.integers(1, 60), st.integers(1, 70), st.booleans(), st.integers(0, 5))
+def test_every_cover_once_an_epoch(num_covers, batch_size, shuffle, epoch):
+    batches = EpochBatches(_split(num_covers), batch_size, CPU, shuffle=shuffle)
+    assert sorted(_delivered(batches, epoch)) == list(range(num_covers))
+    assert batches.num_covers == num_covers
+    sizes = [len(labels_B) for _, labels_B in batches.epoch(epoch)]
+    assert len(sizes) == len(batches)
+    assert all(size == batch_size for size in sizes[:-1])
+
+
+@given(st.integers(1, 60), st.integers(1, 70))
+def test_last_batch_dropped(num_covers, batch_size):
+    batches = EpochBatches(_split(num_covers), batch_size, CPU, shuffle=True, drop_last=True)
+    assert len(batches) == num_covers // batch_size
+    delivered = _delivered(batches)
+    assert len(delivered) == len(set(delivered)) == batches.num_covers == len(batches) * batch_size
+
+
+def test_store_order_without_shuffling():
+    assert _delivered(EpochBatches(_split(10), 3, CPU, shuffle=False), 7) == list(range(10))
+
+
+def test_order_depends_on_seed_and_epoch_only():
+    def order(seed, epoch):
+        batches = EpochBatches(_split(50), 8, CPU, shuffle=True, seed=seed)
+        _delivered(batches, 0)  # what came before does not matter
+        return tuple(_delivered(batches, epoch))
+
+    assert order(1, 3) == order(1, 3)
+    assert len({order(1, 3), order(1, 4), order(2, 3), order(2, 4)}) == 4
+
+
+def test_batches_are_the_callers_own():
+    split = _split(10)
+    for images_BHWC, labels_B in EpochBatches(split, 4, CPU, shuffle=False).epoch(0):
+        images_BHWC.zero_()
+        labels_B.zero_()
+    assert split.labels_N.tolist() == list(range(10))
+    assert split.images_NHWC[9, 0, 0, 0] == 9
+
+
+def test_the_split_is_not_copied_on_the_cpu():
+    resident = DeviceResident()
+    _delivered(EpochBatches(_split(10), 4, CPU, shuffle=True, resident=resident))
+    assert resident.held() == []
+
+
+class TestCopiedAhead:
+    """The path of a GPU without room, here with the CPU as the device."""
+
+    def test_same_batches(self):
+        batches = EpochBatches(_split(10), 3, CPU, shuffle=True)
+        order = batches.order(2)
+        picks = [order[start : start + 3] for start in range(0, 10, 3)]
+        delivered = [labels_B.tolist() for _, labels_B in batches._copied(picks)]
+        assert delivered == [labels_B.tolist() for _, labels_B in batches.epoch(2)]
+
+    def test_stopping_early_ends_the_thread(self):
+        batches = EpochBatches(_split(10), 3, CPU, shuffle=False)
+        copied = batches._copied([np.arange(3), np.arange(3, 6), np.arange(6, 9)])
+        next(copied)
+        copied.close()
+
+
+class TestDeviceResident:
+    def test_moved_once(self):
+        resident = DeviceResident()
+        first, again = (resident.get(_split(10), CPU) for _ in range(2))
+        assert first[0].data_ptr() == again[0].data_ptr()
+        assert torch.equal(first[1], torch.arange(10))
+        assert first[0][:, 0, 0, 0].tolist() == list(range(10))
+
+    def test_moved_piece_by_piece(self, monkeypatch):
+        monkeypatch.setattr("data_pipeline.batches._UPLOAD_BYTES", 150)
+        images_NHWC, _ = DeviceResident().get(_split(10), CPU)
+        assert images_NHWC[:, 0, 0, 0].tolist() == list(range(10))
+
+    def test_makes_room_by_dropping_other_stores_only(self, monkeypatch):
+        resident = DeviceResident()
+        keys = ["f/train/4px", "f/train/8px", "g/train/4px"]
+        for key in keys:
+            resident.get(_split(10, key), CPU)
+        rooms = iter([0, 10**9])
+        monkeypatch.setattr(resident, "_room", lambda device: next(rooms))
+        assert resident.get(_split(10, "f/val/4px"), CPU) is not None
+        assert resident.held() == ["f/train/4px", "f/val/4px"]
+
+    def test_no_room(self, monkeypatch):
+        resident = DeviceResident()
+        monkeypatch.setattr(resident, "_room", lambda device: 0)
+        assert resident.get(_split(10), CPU) is None
+
+    def test_clear(self):
+        resident = DeviceResident()
+        resident.get(_split(10), CPU)
+        resident.clear()
+        assert resident.held() == []
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize("resident", [None, DeviceResident()], ids=["copied", "resident"])
+def test_same_batches_on_a_gpu(resident):
+    cuda = torch.device("cuda")
+    on_gpu = EpochBatches(_split(50), 8, cuda, shuffle=True, resident=resident)
+    on_cpu = EpochBatches(_split(50), 8, CPU, shuffle=True)
+    for (images, labels), (expected, expected_labels) in zip(
+        on_gpu.epoch(3), on_cpu.epoch(3), strict=True
+    ):
+        assert images.is_cuda
+        assert torch.equal(images.cpu(), expected)
+        assert torch.equal(labels.cpu(), expected_labels)

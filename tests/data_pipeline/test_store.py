@@ -1,0 +1,114 @@
+import json
+import pickle
+import shutil
+
+import numpy as np
+import pytest
+
+from data_pipeline import SPLITS, CoverStore, StoreError
+from data_pipeline.images import load_square
+
+
+@pytest.fixture
+def copy(store, tmp_path):
+    return shutil.copytree(store.path, tmp_path / "store")
+
+
+def _error(path):
+    with pytest.raises(StoreError) as caught:
+        CoverStore.open(path)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+class TestRead:
+    def test_counts(self, store):
+        assert {split: store.count(split) for split in SPLITS} == {
+            "train": 280,
+            "val": 60,
+            "test": 60,
+        }
+        assert store.genres == ["Cooking", "Poetry", "Travel"]
+        assert store.path.is_absolute()
+        assert [part.name for part in store.parts()] == [part.name for part in store.manifest.parts]
+
+    def test_images_and_labels(self, store):
+        images, labels_N = store.read_images("val")
+        assert len(images) == len(labels_N) == 60
+        assert labels_N.dtype == np.int64
+        assert np.bincount(labels_N).tolist() == [30, 24, 6]
+        assert load_square(images[0], 16).shape == (16, 16, 3)
+
+    @pytest.mark.parametrize("limit", [0, 1, 127, 128, 129, 280, 1000])
+    def test_the_first_few(self, store, limit):
+        images, labels_N = store.read_images("train", limit)
+        everything, all_labels_N = store.read_images("train")
+        assert images == everything[:limit]
+        assert np.array_equal(labels_N, all_labels_N[:limit])
+
+    def test_the_first_few_have_every_genre(self, store):
+        assert set(store.read_images("train", 32)[1]) == {0, 1, 2}
+
+    def test_unknown_split(self, store):
+        with pytest.raises(StoreError, match="has the splits train, val, test, got 'dev'"):
+            store.count("dev")
+
+    def test_can_be_sent_to_another_process(self, store):
+        assert pickle.loads(pickle.dumps(store)) == store
+
+
+class TestOpen:
+    def test_missing_folder(self, tmp_path):
+        missing = tmp_path / "nowhere"
+        assert _error(missing) == (
+            f"no cover store at {missing}: there is no such folder; "
+            f"make one with `covertune data prepare SRC {missing}`"
+        )
+
+    def test_no_store(self, tmp_path):
+        assert _error(tmp_path) == (
+            f"a cover store is a folder with a covers.json, {tmp_path} has none; "
+            f"make a store of it with `covertune data prepare {tmp_path} OUT`"
+        )
+
+    def test_a_file(self, tmp_path):
+        (tmp_path / "file").touch()
+        assert "a cover store is a folder with a covers.json" in _error(tmp_path / "file")
+
+    def test_other_version(self, copy):
+        manifest = json.loads((copy / "covers.json").read_text())
+        manifest |= {"schema_version": 9, "new": "field"}
+        (copy / "covers.json").write_text(json.dumps(manifest))
+        assert _error(copy) == (
+            f"this covertune reads stores of schema version 1, {copy} has version 9; "
+            "prepare it again, or use the covertune that made it"
+        )
+
+    @pytest.mark.parametrize("text", ["", "{", "[]", "{}", "\udce9"])
+    def test_unreadable_manifest(self, copy, text):
+        (copy / "covers.json").write_bytes(text.encode("utf-8", "surrogateescape"))
+        expected = f"the store {copy} is damaged: covers.json is not a store's manifest; prepare it"
+        assert expected in _error(copy)
+
+    def test_manifest_with_a_bad_field(self, copy):
+        manifest = json.loads((copy / "covers.json").read_text())
+        del manifest["fingerprint"]
+        manifest["parts"][0]["rows"] = -1
+        (copy / "covers.json").write_text(json.dumps(manifest))
+        assert "covers.json has a bad fingerprint, parts.0.rows; prepare it again" in _error(copy)
+
+    def test_missing_part(self, copy):
+        (copy / "part-00001.parquet").unlink()
+        assert "is damaged: part-00001.parquet is missing; prepare it again" in _error(copy)
+
+    def test_cut_part(self, copy):
+        part = copy / "part-00001.parquet"
+        size = part.stat().st_size
+        part.write_bytes(part.read_bytes()[:100])
+        assert f"part-00001.parquet has 100 bytes instead of {size}" in _error(copy)
+
+    def test_part_that_is_no_parquet(self, copy):
+        part = copy / "part-00000.parquet"
+        part.write_bytes(bytes(part.stat().st_size))
+        with pytest.raises(StoreError, match=r"is damaged: part-00000\.parquet: .*; prepare it"):
+            CoverStore.open(copy).read_images("train")
