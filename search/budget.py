@@ -35,7 +35,8 @@ class Budget:
         self._spent_before_s = spent_s
         self._clock = clock
         self._started = clock()
-        self._interrupted = threading.Event()
+        self.interrupted = False
+        """Whether the user asked for a stop."""
         self.shortest_trial_s = 0.0
         """Seconds of the cheapest epoch: a trial that cannot even have that is not begun."""
 
@@ -59,14 +60,9 @@ class Budget:
         """Whether a new trial would get as far as one measured epoch."""
         return self.left_s > self.shortest_trial_s and not self.interrupted
 
-    @property
-    def interrupted(self) -> bool:
-        """Whether the user asked for a stop."""
-        return self._interrupted.is_set()
-
     def interrupt(self) -> None:
         """Ask for a stop."""
-        self._interrupted.set()
+        self.interrupted = True
 
     @contextlib.contextmanager
     def stops_on_ctrl_c(self, on_stop: Callable[[], None]) -> Iterator[None]:

@@ -20,6 +20,7 @@ __all__ = ["Slots", "log_to_file", "ray_session", "slots_of"]
 # Read by Ray when it starts; set before `ray.init`.
 _QUIET = {
     "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_AIR_NEW_OUTPUT": "0",
     "RAY_DEDUP_LOGS": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
     "RAY_TRAIN_ENABLE_V2_MIGRATION_WARNINGS": "0",

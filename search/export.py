@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -85,8 +84,6 @@ def export_trial(
     model = trial_model(run, trial)
     covers, _ = store.read_images("val", limit=_CHECKED_COVERS)
     images_NHWC = np.stack([load_square(cover, recipe.image_px) for cover in covers])
-    if out.exists():
-        shutil.rmtree(out)
     write_bundle(
         out,
         model,
@@ -95,6 +92,7 @@ def export_trial(
         store.genres,
         _facts(run, trial, store, test),
         images_NHWC,
+        replace=replace,
     )
     return out
 

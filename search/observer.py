@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from optuna.trial import FrozenTrial
+from optuna.trial import FrozenTrial, Trial
 
 from models import Recipe
 from search.cluster import Slots
@@ -59,8 +59,8 @@ class SearchObserver:
     def trial_started(self, number: int, role: str, recipe: Recipe) -> None:
         """A trial begins, or is taken up again."""
 
-    def epoch(self, number: int, result: Mapping[str, Any]) -> None:
-        """A trial measured an epoch."""
+    def epoch(self, trial: Trial, result: Mapping[str, Any]) -> None:
+        """A running trial measured an epoch; the study holds it already."""
 
     def trial_ended(self, trial: FrozenTrial) -> None:
         """A trial ended; the study holds how."""

@@ -7,6 +7,7 @@ loop that feeds the workers never waits for them.
 from __future__ import annotations
 
 import csv
+import io
 import logging
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
@@ -16,8 +17,7 @@ from typing import Any
 import numpy as np
 import optuna
 from matplotlib.figure import Figure
-from optuna.artifacts import FileSystemArtifactStore, upload_artifact
-from optuna.trial import FrozenTrial
+from optuna.artifacts import FileSystemArtifactStore, get_all_artifact_meta, upload_artifact
 
 from search.constants import EPOCH, METRIC
 
@@ -25,61 +25,82 @@ __all__ = ["TrialPictures", "draw_confusion", "draw_curve"]
 
 _log = logging.getLogger("ray.tune.covertune")
 _LABELLED_GENRES = 40
+_CURVE, _CONFUSION, _TABLE = _FILES = ("learning_curve.png", "confusion.png", "epochs.csv")
 
 
 class TrialPictures:
-    """Draws and uploads in the background; `close` waits for what is left."""
+    """Draws in the background, anew after each epoch, so that the dashboard shows curves grow.
+
+    Optuna takes no artifact for a trial that has ended. So the files are registered, empty, with
+    the first epoch, and their content is written to the artifact store whenever there is more.
+    """
 
     def __init__(self, study: optuna.Study, folder: Path, genres: list[str]) -> None:
         """Attach to a study whose artifacts live in `folder`."""
         self._storage = study._storage
         self._store = FileSystemArtifactStore(folder)
         self._genres = genres
+        self._ids: dict[int, dict[str, str]] = {}
         self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="pictures")
 
-    def add(self, trial: FrozenTrial, confusion: list[list[int]] | None) -> None:
-        """Queue the pictures of an ended trial; without an epoch there are none."""
-        history = trial.user_attrs.get("history")
-        if history:
-            self._pool.submit(self._draw, trial, history, confusion)
+    def draw(
+        self, trial: optuna.Trial, history: list[dict[str, Any]], confusion: list[list[int]]
+    ) -> None:
+        """Queue the pictures of a trial as it stands.
+
+        Args:
+            trial: Running.
+            history: One mapping per epoch, as the study keeps it.
+            confusion: (K, K) counts of the last epoch.
+        """
+        if trial.number not in self._ids:
+            self._ids[trial.number] = self._register(trial)
+        self._pool.submit(self._draw, trial.number, list(history), np.array(confusion))
 
     def close(self) -> None:
-        """Wait until everything is uploaded."""
+        """Wait until everything is written."""
         self._pool.shutdown(wait=True)
 
-    def _draw(
-        self,
-        trial: FrozenTrial,
-        history: list[dict[str, Any]],
-        confusion: list[list[int]] | None,
-    ) -> None:
-        try:
-            with tempfile.TemporaryDirectory() as folder:
-                files = [_write_table(history, Path(folder) / "epochs.csv")]
-                curve = Path(folder) / "learning_curve.png"
-                draw_curve(history, f"trial {trial.number}").savefig(curve)
-                files.append(curve)
-                if confusion is not None:
-                    matrix = Path(folder) / "confusion.png"
-                    draw_confusion(np.array(confusion), self._genres).savefig(matrix)
-                    files.append(matrix)
-                for file in files:
-                    upload_artifact(
-                        artifact_store=self._store,
-                        file_path=str(file),
-                        study_or_trial=trial,
-                        storage=self._storage,
+    def _register(self, trial: optuna.Trial) -> dict[str, str]:
+        known = {
+            meta.filename: meta.artifact_id
+            for meta in get_all_artifact_meta(trial, storage=self._storage)
+        }
+        with tempfile.TemporaryDirectory() as folder:
+            for name in _FILES:
+                if name not in known:
+                    empty = Path(folder) / name
+                    empty.touch()
+                    known[name] = upload_artifact(
+                        artifact_store=self._store, file_path=str(empty), study_or_trial=trial
                     )
+        return known
+
+    def _draw(self, number: int, history: list[dict[str, Any]], confusion_KK: np.ndarray) -> None:
+        try:
+            files = {
+                _CURVE: _as_png(draw_curve(history, f"trial {number}")),
+                _CONFUSION: _as_png(draw_confusion(confusion_KK, self._genres)),
+                _TABLE: _as_csv(history),
+            }
+            for name, content in files.items():
+                self._store.write(self._ids[number][name], io.BytesIO(content))
         except Exception:  # a picture must never cost a trial
-            _log.exception("no pictures for trial %d", trial.number)
+            _log.exception("no pictures for trial %d", number)
 
 
-def _write_table(history: list[dict[str, Any]], file: Path) -> Path:
-    with file.open("w", newline="", encoding="utf-8") as opened:
-        writer = csv.DictWriter(opened, fieldnames=list(history[0]))
-        writer.writeheader()
-        writer.writerows(history)
-    return file
+def _as_csv(history: list[dict[str, Any]]) -> bytes:
+    text = io.StringIO(newline="")
+    writer = csv.DictWriter(text, fieldnames=list(history[0]))
+    writer.writeheader()
+    writer.writerows(history)
+    return text.getvalue().encode()
+
+
+def _as_png(figure: Figure) -> bytes:
+    picture = io.BytesIO()
+    figure.savefig(picture, format="png")
+    return picture.getvalue()
 
 
 def draw_curve(history: list[dict[str, Any]], title: str) -> Figure:

@@ -61,8 +61,10 @@ def _answer(classifier: Classifier, paths: Sequence[Path]) -> list[CoverAnswer]:
             errors[index] = str(rejected)
         except OSError as error:
             errors[index] = error.strerror or str(error)
-    told = classifier.probabilities(np.stack(list(pixels.values()))) if pixels else []
-    by_index = dict(zip(pixels, told, strict=True))
+    by_index: dict[int, np.ndarray] = {}
+    if pixels:
+        told_NK = classifier.probabilities(np.stack(list(pixels.values())))
+        by_index = dict(zip(pixels, told_NK, strict=True))
     return [
         CoverAnswer(path=str(path), genres=[], error=errors[index])
         if index in errors

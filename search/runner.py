@@ -6,8 +6,6 @@ open store -> run folder -> Ray -> preflight -> decode once -> probe -> trials -
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,7 +16,6 @@ from ray.tune.logger import TBXLoggerCallback
 
 from data_pipeline import CoverStore, DecodedRefs, decode_store
 from search.budget import Budget, BudgetStopper
-from search.callback import Reporter
 from search.cluster import Slots, log_to_file, ray_session, slots_of
 from search.config import SearchConfig
 from search.errors import Interrupted, RunError, SearchError
@@ -29,6 +26,7 @@ from search.outcome import Outcome, conclude
 from search.pictures import TrialPictures
 from search.portfolio import Portfolio
 from search.preflight import PreflightReport, run_preflight
+from search.reporter import Reporter
 from search.run_folder import RunFolder
 from search.sample_store import sample_store
 from search.scheduler import HalvingScheduler
@@ -73,12 +71,12 @@ def run_search(config: SearchConfig, observer: SearchObserver | None = None) -> 
     """
     observer = observer or SearchObserver()
     budget = Budget(config.time_budget_s)
-    if config.store is None:
-        config = config.model_copy(update={"store": sample_store(config, observer)})
-    store = _open_store(config)
     run = RunFolder.create(config)
     try:
-        with run.driven(), _quiet_ray(config, run):
+        with run.driven(), log_to_file(run.log_file), ray_session(config):
+            if config.store is None:
+                config = config.model_copy(update={"store": sample_store(config, observer)})
+            store = _open_store(config)
             stage = _prepare(config, store, run, budget, observer)
             run.write_facts(config, store_fingerprint=store.fingerprint, seed=config.seed)
             study = create_study(run, _sampler(config, finished=0), config.storage)
@@ -118,7 +116,7 @@ def resume_search(
             f"the store {store.path} has changed since run {run.name!r} was started; "
             "start a new search, or bring the old store back"
         )
-    with run.driven(), _quiet_ray(config, run):
+    with run.driven(), log_to_file(run.log_file), ray_session(config):
         study = open_study(run)
         study.sampler = _sampler(config, finished=finished_count(study))
         budget = Budget(config.time_budget_s, spent_s=study.user_attrs.get(ELAPSED_S, 0.0))
@@ -148,12 +146,6 @@ class _Stage:
 def _open_store(config: SearchConfig) -> CoverStore:
     assert config.store is not None
     return CoverStore.open(config.store)
-
-
-@contextmanager
-def _quiet_ray(config: SearchConfig, run: RunFolder) -> Iterator[None]:
-    with log_to_file(run.log_file), ray_session(config):
-        yield
 
 
 def _sampler(config: SearchConfig, *, finished: int) -> optuna.samplers.TPESampler:
@@ -260,7 +252,8 @@ def _drive(stage: _Stage, study: optuna.Study, resumed: list[FrozenTrial]) -> Se
     )
     try:
         with budget.stops_on_ctrl_c(observer.stopping):
-            _tuner(stage, searcher, HalvingScheduler(rule, spared=portfolio.spared), reporter).fit()
+            scheduler = HalvingScheduler(rule, spared=portfolio.spared)
+            _run_trials(stage, searcher, scheduler)
     finally:
         reporter.write_clock()
         pictures.close()
@@ -279,9 +272,12 @@ def _drive(stage: _Stage, study: optuna.Study, resumed: list[FrozenTrial]) -> Se
     return SearchResult(run, trials, outcome)
 
 
-def _tuner(
-    stage: _Stage, searcher: StudySearcher, scheduler: HalvingScheduler, reporter: Reporter
-) -> tune.Tuner:
+def _run_trials(stage: _Stage, searcher: StudySearcher, scheduler: HalvingScheduler) -> None:
+    """Hand the experiment to Ray Tune.
+
+    `tune.run`, because a `Tuner` pickles the searcher and the callbacks, for a restore that is not
+    ours: a run is resumed from its study.
+    """
     run, slots = stage.run, stage.slots
     inputs = TrialInputs(
         splits=stage.splits,
@@ -291,28 +287,23 @@ def _tuner(
         cpus_per_trial=slots.cpus_per_trial,
     )
     sessions = len(list(run.tune.glob("session-*")))
-    return tune.Tuner(
-        tune.with_resources(
-            tune.with_parameters(CoverTrial, inputs=inputs),
-            {"CPU": slots.cpus_per_trial, "GPU": slots.gpus_per_trial},
-        ),
-        tune_config=tune.TuneConfig(
-            search_alg=searcher,
-            scheduler=scheduler,
-            num_samples=-1,  # the searcher knows when it is full
-            max_concurrent_trials=slots.count,
-            reuse_actors=True,
-            trial_dirname_creator=_trial_name,
-            trial_name_creator=_trial_name,
-        ),
-        run_config=tune.RunConfig(
-            name=f"session-{sessions + 1}",
-            storage_path=str(run.tune),
-            stop=BudgetStopper(stage.budget),
-            failure_config=tune.FailureConfig(max_failures=_WORKER_RETRIES),
-            callbacks=[reporter, TBXLoggerCallback()],
-            verbose=0,
-        ),
+    tune.run(
+        tune.with_parameters(CoverTrial, inputs=inputs),
+        name=f"session-{sessions + 1}",
+        storage_path=str(run.tune),
+        resources_per_trial={"cpu": slots.cpus_per_trial, "gpu": slots.gpus_per_trial},
+        search_alg=searcher,
+        scheduler=scheduler,
+        num_samples=-1,  # the searcher knows when it is full
+        max_concurrent_trials=slots.count,
+        reuse_actors=True,
+        stop=BudgetStopper(stage.budget),
+        max_failures=_WORKER_RETRIES,
+        raise_on_failed_trial=False,
+        callbacks=[TBXLoggerCallback()],
+        trial_dirname_creator=_trial_name,
+        trial_name_creator=_trial_name,
+        verbose=0,
     )
 
 

@@ -36,7 +36,7 @@ class HalvingScheduler(FIFOScheduler):  # type: ignore[misc]  # Ray is untyped
         """Ray calls this after each epoch, before the searcher hears of it."""
         number = trial.config[NUMBER]
         if METRIC not in result or number in self.spared:
-            return TrialScheduler.CONTINUE
+            return str(TrialScheduler.CONTINUE)
         if self._rule.goes_on(number, result[EPOCH], result[METRIC]):
-            return TrialScheduler.CONTINUE
-        return TrialScheduler.STOP
+            return str(TrialScheduler.CONTINUE)
+        return str(TrialScheduler.STOP)

@@ -157,6 +157,7 @@ class StudySearcher(Searcher):  # type: ignore[misc]  # Ray is untyped
         if epoch == 1 or "node" not in trial.user_attrs:
             trial.set_user_attr("node", result["node"])
             trial.set_user_attr("device", result["device"])
+        self._observer.epoch(trial, result)
 
     def _fail(self, trial: optuna.Trial, reason: str) -> None:
         trial.set_user_attr("reason", reason)

@@ -44,16 +44,14 @@ def _leaderboard(result: SearchResult) -> object:
         (trial for trial in result.trials if trial.value is not None),
         key=lambda trial: (-(trial.value or 0.0), trial.number),
     )
-    table = plain_table("rank", "trial", "top-1", "epochs", "state", left=0)
-    table.columns[-1].justify = "left"
-    table.add_column("recipe", no_wrap=True, overflow="ellipsis")
+    table = plain_table("rank", "trial", "state", "epochs", "top-1", left=3, wide="recipe")
     for rank, trial in enumerate(measured[:_LEADERS], start=1):
         table.add_row(
             str(rank),
             str(trial.number),
-            f"{trial.value:.3f}",
-            str(len(trial.intermediate_values)),
             Text(trial.state.name.lower(), style=STATE_STYLES[trial.state.name]),
+            str(len(trial.intermediate_values)),
+            f"{trial.value:.3f}",
             recipe_summary(recipe_of(trial)),
             style="bold" if rank == 1 else None,
         )

@@ -10,16 +10,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from optuna.trial import FrozenTrial
+from optuna.trial import FrozenTrial, Trial
 from rich.console import Group, RenderableType
 from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn
-from rich.table import Table
 from rich.text import Text
 
 from models import Recipe
 from search.cli._console import console, show_duration
-from search.cli._tables import STATE_STYLES, recipe_summary
+from search.cli._tables import STATE_STYLES, plain_table, recipe_summary
 from search.constants import EPOCH, METRIC
 from search.observer import SearchObserver, SearchPlan
 from search.preflight import PreflightReport
@@ -141,11 +140,11 @@ class LiveView(SearchObserver):
         """A row appears."""
         self._lines[number] = _Line(number, role, recipe)
 
-    def epoch(self, number: int, result: Mapping[str, Any]) -> None:
+    def epoch(self, trial: Trial, result: Mapping[str, Any]) -> None:
         """A row moves on."""
-        line = self._lines[number]
+        line = self._lines[trial.number]
         line.epoch, line.top1 = result[EPOCH], result[METRIC]
-        self._note_best(result[METRIC], number)
+        self._note_best(result[METRIC], trial.number)
 
     def trial_ended(self, trial: FrozenTrial) -> None:
         """A row is settled."""
@@ -187,10 +186,7 @@ class LiveView(SearchObserver):
         return f"{text}  ({line.reason})" if line.reason else text
 
     def _render(self) -> RenderableType:
-        table = Table(box=None, pad_edge=False, header_style="dim")
-        for header in ("trial", "state", "epoch", "top-1", "time"):
-            table.add_column(header, justify="right" if header != "state" else "left")
-        table.add_column("recipe", no_wrap=True, overflow="ellipsis")
+        table = plain_table("trial", "state", "epoch", "top-1", "time", left=2, wide="recipe")
         running = [line for line in self._lines.values() if line.state == "RUNNING"]
         settled = [line for line in self._lines.values() if line.state != "RUNNING"]
         for line in (settled[-(_ROWS - len(running)) :] if settled else []) + running:

@@ -38,14 +38,24 @@ STATE_STYLES: Final = {
     "FAIL": "red",
     "WAITING": "dim",
 }
-_SPLITS: Final[tuple["Split", ...]] = ("train", "val", "test")
+_SPLITS: Final[tuple[Split, ...]] = ("train", "val", "test")
 
 
-def plain_table(*headers: str, title: str | None = None, left: int = 1) -> Table:
-    """A plain table: the first `left` columns to the left, the others to the right."""
-    table = Table(box=None, pad_edge=False, header_style="dim", title=title, title_justify="left")
+def plain_table(*headers: str, left: int = 1, wide: str | None = None) -> Table:
+    """A table without lines.
+
+    Args:
+        *headers: Of columns that keep their width.
+        left: How many of them, from the first, are set to the left; the others to the right.
+        wide: Header of one more column, cut where the terminal ends.
+    """
+    table = Table(
+        box=None, pad_edge=False, header_style="dim", expand=wide is not None, padding=(0, 2, 0, 0)
+    )
     for position, header in enumerate(headers):
-        table.add_column(header, justify="left" if position < left else "right")
+        table.add_column(header, justify="left" if position < left else "right", no_wrap=True)
+    if wide is not None:
+        table.add_column(wide, no_wrap=True, overflow="ellipsis", ratio=1)
     return table
 
 
@@ -67,9 +77,7 @@ def recipe_summary(recipe: Recipe) -> str:
 
 def trials_table(rows: list[TrialRow]) -> Table:
     """Trials, the best first, failed and unmeasured ones last."""
-    table = plain_table("trial", "state", "top-1", "epochs", "time", left=0)
-    table.columns[1].justify = "left"
-    table.add_column("device")
+    table = plain_table("trial", "state", "top-1", "epochs", "time", "device", left=2)
     table.add_column("settings", overflow="fold")
     for row in sorted(rows, key=lambda row: (row.value is None, -(row.value or 0.0), row.number)):
         state = row.state.lower() + (f" ({row.reason})" if row.reason else "")
@@ -114,7 +122,7 @@ def _add_score(table: Table, score: Score, style: str | None) -> None:
 def evaluation_table(evaluation: Evaluation) -> Table:
     """One figure a line."""
     low, high = evaluation.top1_interval
-    table = plain_table("", "", left=1)
+    table = plain_table("", "")
     table.show_header = False
     table.add_row(f"covers ({evaluation.split})", f"{evaluation.n:,}")
     table.add_row("top-1", f"{evaluation.top1:.3f}")

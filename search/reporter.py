@@ -1,0 +1,58 @@
+"""Stands between searcher and observer: keeps the pictures drawn and the clock in the study."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import optuna
+from optuna.trial import FrozenTrial, Trial
+
+from models import Recipe
+from search.budget import Budget
+from search.observer import SearchObserver
+from search.pictures import TrialPictures
+from search.study import ELAPSED_S
+
+__all__ = ["Reporter"]
+
+_CLOCK_EVERY_S = 5.0
+
+
+class Reporter(SearchObserver):
+    """Hears what the searcher tells, and passes it on."""
+
+    def __init__(
+        self,
+        study: optuna.Study,
+        budget: Budget,
+        pictures: TrialPictures,
+        observer: SearchObserver,
+    ) -> None:
+        """Pass on to `observer`."""
+        self._study = study
+        self._budget = budget
+        self._pictures = pictures
+        self._observer = observer
+        self._clock_written = float("-inf")
+
+    def write_clock(self) -> None:
+        """Keep the time spent in the study, so that a resumed search counts on from it."""
+        self._clock_written = time.monotonic()
+        self._study.set_user_attr(ELAPSED_S, round(self._budget.spent_s, 1))
+
+    def trial_started(self, number: int, role: str, recipe: Recipe) -> None:
+        """A trial begins."""
+        self._observer.trial_started(number, role, recipe)
+
+    def epoch(self, trial: Trial, result: Mapping[str, Any]) -> None:
+        """An epoch was measured."""
+        self._pictures.draw(trial, trial.user_attrs["history"], result["confusion"])
+        if time.monotonic() - self._clock_written > _CLOCK_EVERY_S:
+            self.write_clock()
+        self._observer.epoch(trial, result)
+
+    def trial_ended(self, trial: FrozenTrial) -> None:
+        """A trial ended."""
+        self._observer.trial_ended(trial)
