@@ -6,7 +6,6 @@ every machine; Pillow's basic layout is used for the same reason (Raqm is not ev
 
 import functools
 import itertools
-import random
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -131,11 +130,6 @@ def set_text(
         image.paste(ink, (x, round(y)), mask)
         y += height
     return Box(box.left, used_top, box.right, round(y))
-
-
-def pick(weights: dict[str, float], rng: random.Random) -> Face:
-    """Draw a face by weight."""
-    return FACES[rng.choices(list(weights), list(weights.values()))[0]]
 
 
 def _best_lines(
