@@ -86,7 +86,7 @@ def normalise_sources(
     outcomes: list[Outcome] = []
     if progress:
         progress(0, total)
-    with _ray.quiet_ray_data(), _ray.causes_raised():
+    with _ray.quiet_ray_data(), _ray.causes_raised("preparing covers"):
         blocks = ray.data.from_arrow(_blocks_of(sources, _ray.num_cpus()))
         normalised = blocks.map_batches(
             _normalise_block,

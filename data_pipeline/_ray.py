@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import ray
-from ray.exceptions import RayTaskError
+from ray.exceptions import RayError, RayTaskError
 
 from data_pipeline.errors import CapacityError, DataError
 
@@ -94,8 +94,16 @@ def quiet_ray_data() -> Iterator[None]:
 
 
 @contextmanager
-def causes_raised() -> Iterator[None]:
-    """Raise what went wrong inside a task itself, rather than Ray's wrapping of it."""
+def causes_raised(doing: str) -> Iterator[None]:
+    """Raise what went wrong inside a task itself, rather than Ray's wrapping of it.
+
+    Args:
+        doing: What Ray was doing, for the message when Ray itself failed.
+
+    Raises:
+        DataError: From a task, or because Ray lost the work.
+        OSError: From a task.
+    """
     try:
         yield
     except Exception as err:
@@ -104,4 +112,9 @@ def causes_raised() -> Iterator[None]:
             if isinstance(cause, (DataError, OSError)) and not isinstance(cause, RayTaskError):
                 raise cause from None
             cause = getattr(cause, "cause", None) or cause.__cause__
+        if isinstance(err, RayError) and not isinstance(err, RayTaskError):
+            first_line = str(err).strip().partition("\n")[0].rstrip(".")
+            raise DataError(
+                f"Ray lost its work while {doing}: {first_line}; look for the cause in Ray's logs"
+            ) from err
         raise

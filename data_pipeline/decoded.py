@@ -115,7 +115,7 @@ def decode_store(
     done = 0
     if progress:
         progress(done, total)
-    with _ray.quiet_ray_data(), _ray.causes_raised():
+    with _ray.quiet_ray_data(), _ray.causes_raised("decoding covers"):
         blocks = ray.data.from_arrow(
             [pa.Table.from_pylist([task], schema=_TASK_SCHEMA) for task in tasks]
         ).map_batches(
