@@ -128,6 +128,10 @@ def write_bundle(
     """
     names = list(genres)
     input_spec = backbone.input.at(recipe.image_px)
+    if out.exists() and not replace:
+        raise BundleError(
+            f"a model folder must be new, {out} exists; remove it or choose another place"
+        )
     if len(check_images_NHWC) == 0:
         raise BundleError("the ONNX check needs at least one cover, got none")
     local = {
@@ -146,10 +150,6 @@ def write_bundle(
             card = write_card(backbone, input_spec, names, config.recipe, facts)
             (folder / CARD).write_text(card, encoding="utf-8")
             files = {file.name: file.stat().st_size for file in sorted(folder.iterdir())}
-    except FileExistsError as error:
-        raise BundleError(
-            f"a model folder must be new, {out} exists; remove it or choose another place"
-        ) from error
     except OSError as error:
         raise BundleError(f"cannot write the model folder {out}: {error.strerror}") from error
     return BundleSummary(path=out, files=files, onnx_difference=difference)

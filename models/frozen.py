@@ -11,7 +11,6 @@ import contextlib
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from models.precision import Precision
@@ -43,13 +42,12 @@ def frozen_prefix(
     open_contexts: list[Any] = []
 
     def enter(module: nn.Module, args: Any, kwargs: Any) -> None:
-        context = contextlib.ExitStack()
-        context.enter_context(torch.no_grad())
-        context.enter_context(precision.autocast_inference())
+        context = precision.autocast_inference()
+        context.__enter__()
         open_contexts.append(context)
 
     def leave(module: nn.Module, args: Any, kwargs: Any, output: Any) -> None:
-        open_contexts.pop().close()
+        open_contexts.pop().__exit__(None, None, None)
 
     def to_float32(module: nn.Module, args: Any, kwargs: Any) -> tuple[Any, Any]:
         return (
@@ -70,7 +68,7 @@ def frozen_prefix(
             yield
         finally:
             while open_contexts:  # a forward pass that was interrupted
-                open_contexts.pop().close()
+                open_contexts.pop().__exit__(None, None, None)
 
 
 def _float32(value: Any) -> Any:

@@ -76,4 +76,6 @@ def wilson_interval(k: int, n: int, *, z: float = _Z_95) -> tuple[float, float]:
     centre = share + z * z / (2 * n)
     half = z * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
     scale = 1 + z * z / n
-    return max(0.0, (centre - half) / scale), min(1.0, (centre + half) / scale)
+    low = 0.0 if k == 0 else max(0.0, (centre - half) / scale)  # exact at the ends
+    high = 1.0 if k == n else min(1.0, (centre + half) / scale)
+    return low, high

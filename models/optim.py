@@ -47,7 +47,7 @@ def build_optimizer(recipe: Recipe, model: nn.Module, stages: Sequence[Stage]) -
                         "name": name,
                     }
                 )
-    fused = groups[0]["params"][0].device.type == "cuda"
+    fused = groups[0]["params"][0].device.type in ("cpu", "cuda", "mps")
     if recipe.optimizer == "sgd":
         return SGD(groups, momentum=0.9, nesterov=True, fused=fused)
     if recipe.optimizer == "adam":

@@ -97,9 +97,13 @@ class Backbone:
         """
         if num_genres < 2:
             raise ModelError(f"a classifier needs at least 2 genres, got {num_genres}")
-        model = self._architecture(image_px or self.input.image_px)
+        px = image_px or self.input.image_px
+        model = self._architecture(px)
         self._load(model, weights)
-        return replace_head(model, num_genres, drop_rate=drop_rate)
+        replace_head(model, num_genres, drop_rate=drop_rate)
+        if px != self.input.image_px:
+            self._try_size(model, px)
+        return model
 
     def skeleton(self, num_genres: int = 2, *, image_px: int | None = None) -> nn.Module:
         """The classifier on the meta device: shapes without memory, at no cost."""
@@ -118,6 +122,21 @@ class Backbone:
                 "raise image_px or take another backbone"
             )
         return self.architecture(image_px)
+
+    def _try_size(self, model: nn.Module, image_px: int) -> None:
+        """Not every size that can be built can be run; one cover tells."""
+        training = model.training
+        try:
+            with torch.inference_mode():
+                model.eval()(torch.zeros(1, 3, image_px, image_px))
+        except (AssertionError, RuntimeError, ValueError, IndexError) as error:
+            reason = (str(error).splitlines() or [type(error).__name__])[0]
+            raise ModelError(
+                f"{self.name} does not take covers of {image_px} px ({reason[:150]}); "
+                f"its own size is {self.input.image_px} px"
+            ) from error
+        finally:
+            model.train(training)
 
     def _load(self, model: nn.Module, weights: str) -> None:
         if weights == "none" or (weights == "default" and not self.pretrained):

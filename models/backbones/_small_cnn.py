@@ -77,7 +77,7 @@ def small_cnn() -> Backbone:
         weights="none, trained from scratch",
         licence="Apache-2.0",
         parameters=1_228_074,
-        gflops=0.24,
+        gflops=0.255,
         pretrained=False,
         min_image_px=16,
         architecture=lambda image_px: SmallCNN(),

@@ -1,0 +1,53 @@
+import pytest
+import torch
+
+from models import FineTuner, ModelError, model_from_checkpoint
+from models.checkpoint import read_state, write_state
+
+CPU = torch.device("cpu")
+
+
+@pytest.mark.parametrize("ema_decay", [None, 0.9])
+def test_the_model_of_a_state_is_the_exported_one(change, train, tmp_path, ema_decay):
+    learner = FineTuner(change(ema_decay=ema_decay), 4, CPU, steps_per_epoch=6)
+    learner.train_epoch(train)
+    learner.save(tmp_path / "state.pt")
+    model, recipe = model_from_checkpoint(tmp_path / "state.pt")
+    assert recipe == learner.recipe
+    assert not model.training
+    pixels = torch.rand(2, 3, 32, 32)
+    with torch.inference_mode():
+        torch.testing.assert_close(model(pixels), learner.export_model()(pixels))
+
+
+def test_nothing_but_tensors_and_plain_values(recipe, train, tmp_path):
+    learner = FineTuner(recipe, 4, CPU, steps_per_epoch=6)
+    learner.train_epoch(train)
+    learner.save(tmp_path / "state.pt")
+    state = torch.load(tmp_path / "state.pt", weights_only=True)
+    assert (state["epoch"], state["step"], state["num_genres"]) == (1, 6, 4)
+
+
+def test_missing_and_damaged(tmp_path):
+    with pytest.raises(ModelError, match="no training state at"):
+        read_state(tmp_path / "none.pt")
+    (tmp_path / "half.pt").write_bytes(b"PK\x03\x04 not whole")
+    with pytest.raises(ModelError, match=r"half\.pt is damaged"):
+        read_state(tmp_path / "half.pt")
+    torch.save({"weights": torch.zeros(1)}, tmp_path / "other.pt")
+    with pytest.raises(ModelError, match=r"other\.pt holds no training state"):
+        read_state(tmp_path / "other.pt")
+
+
+def test_a_truncated_state(recipe, tmp_path):
+    path = tmp_path / "state.pt"
+    FineTuner(recipe, 4, CPU, steps_per_epoch=6).save(path)
+    path.write_bytes(path.read_bytes()[:-5000])
+    with pytest.raises(ModelError, match="is damaged"):
+        read_state(path)
+
+
+def test_a_place_that_cannot_be_written(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(ModelError, match="cannot write the training state"):
+        write_state({"recipe": {}}, tmp_path / "file" / "state.pt")
