@@ -46,14 +46,18 @@ class Slots:
 
 @contextlib.contextmanager
 def log_to_file(file: Path) -> Iterator[None]:
-    """Send what libraries log and warn to a file instead of the terminal."""
+    """Send what libraries log and warn to a file instead of the terminal.
+
+    Enter it after `ray_session`: Ray sets its loggers up anew when it starts.
+    """
     handler = logging.FileHandler(file, encoding="utf-8", delay=True)
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     before = []
     logging.captureWarnings(True)
     for name in _NOISY:
         logger = logging.getLogger(name)
-        before.append((logger, list(logger.handlers), logger.propagate))
+        before.append((logger, list(logger.handlers), logger.propagate, logger.level))
+        logger.setLevel(logging.INFO)
         logger.handlers = [handler]
         logger.propagate = False
     try:
@@ -62,7 +66,8 @@ def log_to_file(file: Path) -> Iterator[None]:
             yield
     finally:
         logging.captureWarnings(False)
-        for logger, handlers, propagate in before:
+        for logger, handlers, propagate, level in before:
+            logger.setLevel(level)
             logger.handlers = handlers
             logger.propagate = propagate
         handler.close()
@@ -85,7 +90,6 @@ def ray_session(config: SearchConfig) -> Iterator[None]:
             include_dashboard=False if config.address is None else None,
             log_to_driver=False,
             logging_level=logging.ERROR,
-            configure_logging=False,
         )
     except (ConnectionError, RuntimeError, TimeoutError) as error:
         first_line = str(error).strip().splitlines()[0]

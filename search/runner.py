@@ -73,7 +73,7 @@ def run_search(config: SearchConfig, observer: SearchObserver | None = None) -> 
     budget = Budget(config.time_budget_s)
     run = RunFolder.create(config)
     try:
-        with run.driven(), log_to_file(run.log_file), ray_session(config):
+        with run.driven(), ray_session(config), log_to_file(run.log_file):
             if config.store is None:
                 config = config.model_copy(update={"store": sample_store(config, observer)})
             store = _open_store(config)
@@ -116,7 +116,7 @@ def resume_search(
             f"the store {store.path} has changed since run {run.name!r} was started; "
             "start a new search, or bring the old store back"
         )
-    with run.driven(), log_to_file(run.log_file), ray_session(config):
+    with run.driven(), ray_session(config), log_to_file(run.log_file):
         study = open_study(run)
         study.sampler = _sampler(config, finished=finished_count(study))
         budget = Budget(config.time_budget_s, spent_s=study.user_attrs.get(ELAPSED_S, 0.0))

@@ -155,8 +155,8 @@ class StudySearcher(Searcher):  # type: ignore[misc]  # Ray is untyped
         trial.report(result[METRIC], step=epoch)
         trial.set_user_attr("history", history)
         if epoch == 1 or "node" not in trial.user_attrs:
-            trial.set_user_attr("node", result["node"])
-            trial.set_user_attr("device", result["device"])
+            for name in ("node", "node_id", "device"):
+                trial.set_user_attr(name, result[name])
         self._observer.epoch(trial, result)
 
     def _fail(self, trial: optuna.Trial, reason: str) -> None:

@@ -6,7 +6,7 @@ study with Optuna alone still sees everything:
     role       untuned | recipe: NAME | sampled
     recipe     every setting of the trial
     history    one mapping per measured epoch
-    seconds, epochs, node, device
+    node, node_id, device
     reason     why it was stopped or failed
 """
 

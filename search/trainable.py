@@ -152,6 +152,7 @@ class CoverTrial(tune.Trainable):  # type: ignore[misc]  # Ray is untyped
             "seconds": report.seconds,
             "confusion": report.confusion_KK,
             "node": platform.node(),
+            "node_id": ray.get_runtime_context().get_node_id(),
             "device": describe_device(self._device),
         }
 

@@ -63,6 +63,8 @@ def result(epoch, value=0.5, finished=False, **more):
         "lr_backbone": 1e-3,
         "seconds": 2.0,
         "node": "here",
+        "node_id": "1234",
+        "confusion": [[1]],
         "device": "cpu",
         "finished": finished,
         **more,

@@ -1,0 +1,261 @@
+"""Whole searches with a real Ray, a real study and a small network trained for real."""
+
+import json
+
+import optuna
+import pytest
+from optuna.trial import TrialState
+
+from models import Recipe
+from search import Interrupted, RunError, RunFolder, SearchConfig, SearchObserver
+from search.errors import PreflightError
+from search.runner import resume_search, run_search
+from search.space import SearchSpace
+from search.study import open_study, trial_rows
+
+GOOD = {"lr_head": 2e-3, "lr_backbone": 2e-3}
+POOR = {"lr_head": 1e-9, "lr_backbone": 1e-9}
+EXPLODING = {"lr_head": 1e18, "lr_backbone": 1e18, "optimizer": "sgd"}
+
+
+def config(store, tmp_path, **overrides):
+    settings = {
+        "store": store,
+        "runs_dir": tmp_path / "runs",
+        "name": "run",
+        "backbones": ("small_cnn",),
+        "image_px": (32,),
+        "trials": 4,
+        "epochs": 3,
+    }
+    return SearchConfig(**(settings | overrides))
+
+
+def states(study):
+    return [trial.state for trial in study.get_trials()]
+
+
+@pytest.fixture
+def recipes(monkeypatch):
+    """Lets a test say which recipe each trial gets; the last one for all that follow."""
+
+    def script(*chosen, epochs=3):
+        def suggest(space, trial):
+            if trial.user_attrs.get("role") == "untuned":
+                return space.untuned()
+            settings = chosen[min(trial.number - 1, len(chosen) - 1)]
+            return Recipe(
+                backbone="small_cnn", image_px=32, epochs=epochs, batch_size=16, **settings
+            )
+
+        monkeypatch.setattr(SearchSpace, "suggest", suggest)
+
+    return script
+
+
+class Watcher(SearchObserver):
+    """Remembers, and may interrupt after so many epochs."""
+
+    def __init__(self, interrupt_after=None):
+        self.stages, self.epochs, self.ends = [], [], []
+        self.interrupt_after = interrupt_after
+
+    def stage(self, text):
+        self.stages.append(text)
+
+    def epoch(self, trial, result):
+        self.epochs.append((trial.number, result["epoch"]))
+        if len(self.epochs) == self.interrupt_after:
+            import os
+            import signal
+
+            os.kill(os.getpid(), signal.SIGINT)
+
+    def trial_ended(self, trial):
+        self.ends.append(trial.number)
+
+
+def test_a_search_ends_with_a_measured_and_exported_model(store, tmp_path):
+    watcher = Watcher()
+    result = run_search(config(store, tmp_path, trials=5), watcher)
+
+    study = open_study(result.run)
+    assert len(study.trials) == 5
+    assert all(state.is_finished() for state in states(study))
+    assert sorted(watcher.ends) == list(range(5))
+    untuned = study.trials[0]
+    assert untuned.user_attrs["role"] == "untuned"
+    assert untuned.state is TrialState.COMPLETE
+    assert len(untuned.intermediate_values) == 2
+
+    outcome = result.outcome
+    assert outcome.best.val_top1 == max(t.value for t in study.trials if t.value is not None)
+    assert outcome.untuned.trial == 0
+    low, high = outcome.best.test.top1_interval
+    assert low <= outcome.best.test.top1 <= high
+    assert json.loads((result.run.path / "outcome.json").read_text())["trials"] == 5
+    assert {file.name for file in outcome.model.iterdir()} >= {
+        "model.safetensors",
+        "config.json",
+        "model.onnx",
+        "README.md",
+    }
+    facts = result.run.facts()
+    assert facts["config"]["trials"] == 5
+    assert facts["versions"]["ray"]
+    assert facts["store_fingerprint"]
+
+
+def test_every_trial_tells_its_history_and_where_it_ran(store, tmp_path):
+    result = run_search(config(store, tmp_path, trials=3))
+    for row, trial in zip(trial_rows(open_study(result.run)), result.trials, strict=True):
+        assert row.epochs == len(trial.user_attrs["history"]) > 0
+        assert row.device == "cpu"
+        assert row.node
+        assert row.seconds > 0
+        for epoch in trial.user_attrs["history"]:
+            assert 0 <= epoch["data_wait_share"] < 1
+            assert epoch["covers_per_s"] > 0
+
+
+def test_pictures_are_attached_to_each_trial(store, tmp_path):
+    result = run_search(config(store, tmp_path, trials=2))
+    storage = open_study(result.run)._storage
+    for trial in result.trials:
+        metas = optuna.artifacts.get_all_artifact_meta(trial, storage=storage)
+        assert {m.filename for m in metas} == {"learning_curve.png", "confusion.png", "epochs.csv"}
+        for meta in metas:
+            content = (result.run.artifacts / meta.artifact_id).read_bytes()
+            assert content.startswith(b"\x89PNG" if meta.mimetype == "image/png" else b"epoch,")
+
+
+def test_halving_stops_the_poor_and_keeps_their_epochs(store, tmp_path, recipes):
+    recipes(GOOD, POOR)
+    result = run_search(config(store, tmp_path, trials=6, concurrency=1))
+    stopped = [trial for trial in result.trials if trial.state is TrialState.PRUNED]
+    assert stopped
+    for trial in stopped:
+        assert trial.user_attrs["reason"] == "successive halving"
+        assert list(trial.intermediate_values) == [1]
+        assert trial.value == trial.intermediate_values[1]
+    assert result.trials[1].state is TrialState.COMPLETE
+    assert len(result.trials[1].intermediate_values) == 3
+
+
+def test_a_loss_that_is_no_number_ends_as_failed_at_once(store, tmp_path, recipes):
+    recipes(EXPLODING, GOOD)
+    result = run_search(config(store, tmp_path, trials=3, concurrency=1))
+    failed = result.trials[1]
+    assert failed.state is TrialState.FAIL
+    assert "loss" in failed.user_attrs["reason"]
+    assert failed.intermediate_values == {}
+    assert result.trials[2].state is TrialState.COMPLETE  # in the same worker
+
+
+def test_a_collapsed_classifier_ends_as_failed(store, tmp_path, recipes):
+    # Decay pulls the weights to zero in a few steps; what is left to decide is the bias.
+    recipes(GOOD | {"weight_decay": 450.0}, GOOD)
+    result = run_search(config(store, tmp_path, trials=3, concurrency=1))
+    failed = result.trials[1]
+    assert failed.state is TrialState.FAIL
+    assert "genre" in failed.user_attrs["reason"]
+    assert len(failed.intermediate_values) == 1
+
+
+def test_an_unforeseen_error_fails_the_trial_and_not_the_search(store, tmp_path, recipes):
+    recipes({"lr_head": 1e-3, "lr_backbone": 1e-3, "frozen_stages": 99}, GOOD)
+    result = run_search(config(store, tmp_path, trials=3, concurrency=1))
+    assert result.trials[1].state is TrialState.FAIL
+    assert "frozen_stages" in result.trials[1].user_attrs["reason"]
+    assert result.trials[2].state is TrialState.COMPLETE
+
+
+def test_the_time_budget_ends_the_search(store, tmp_path):
+    result = run_search(config(store, tmp_path, trials=None, time_budget_s=25.0, epochs=50))
+    assert result.trials
+    assert all(trial.state.is_finished() for trial in result.trials)
+    assert result.outcome.elapsed_s < 60
+
+
+def test_interrupted_and_resumed_the_search_is_whole(store, tmp_path):
+    with pytest.raises(Interrupted, match="covertune resume"):
+        run_search(config(store, tmp_path, trials=5, concurrency=1), Watcher(interrupt_after=3))
+    run = RunFolder.open(tmp_path / "runs" / "run")
+    before = open_study(run).get_trials()
+    ended = {t.number: t for t in before if t.state.is_finished()}
+    assert len(ended) < 5
+
+    watcher = Watcher()
+    result = resume_search(run.path, observer=watcher)
+    assert len(result.trials) == 5
+    assert all(trial.state.is_finished() for trial in result.trials)
+    for number, trial in ended.items():
+        assert result.trials[number].datetime_complete == trial.datetime_complete
+        assert number not in watcher.ends
+    for trial in result.trials:
+        epochs = [row["epoch"] for row in trial.user_attrs["history"]]
+        assert epochs == list(range(1, len(epochs) + 1))
+
+
+def test_a_finished_search_is_given_more(store, tmp_path):
+    first = run_search(config(store, tmp_path, trials=2))
+    with pytest.raises(RunError, match=r"all 2 trials .* are finished; give it more"):
+        resume_search(first.run.path)
+    more = resume_search(first.run.path, trials=4)
+    assert len(more.trials) == 4
+    assert more.run.config().trials == 4
+    numbers = [t.params for t in more.trials[1:]]
+    assert len({json.dumps(p, sort_keys=True) for p in numbers}) == 3
+
+
+def test_an_interrupted_trial_without_a_checkpoint_ends_as_failed(store, tmp_path):
+    first = run_search(config(store, tmp_path, trials=2))
+    orphan = open_study(first.run).ask()
+    result = resume_search(first.run.path, trials=4)
+    trial = result.trials[orphan.number]
+    assert trial.state is TrialState.FAIL
+    assert trial.user_attrs["reason"] == "interrupted before its first checkpoint"
+    assert len(result.trials) == 4
+
+
+def test_a_changed_store_is_noticed(store, tmp_path):
+    result = run_search(config(store, tmp_path, trials=1))
+    facts = result.run.facts() | {"store_fingerprint": "another"}
+    result.run.facts_file.write_text(json.dumps(facts))
+    with pytest.raises(RunError, match="has changed since run 'run' was started"):
+        resume_search(result.run.path, trials=2)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        ({"backbones": ("resnet5",)}, "resnet5"),
+        ({"weights": {"small_cnn": "/nowhere.pth"}}, "nowhere.pth"),
+        ({"cpus_per_trial": 999}, "lower --cpus-per-trial"),
+        ({"gpus_per_trial": 3.0}, "no node has that"),
+    ],
+)
+def test_what_cannot_work_stops_at_once_and_leaves_nothing(store, tmp_path, overrides, message):
+    with pytest.raises(Exception, match=message) as caught:
+        run_search(config(store, tmp_path, **overrides))
+    assert "\n" not in str(caught.value)
+    assert not (tmp_path / "runs" / "run").exists()
+
+
+def test_weights_that_do_not_fit_stop_at_once(store, tmp_path):
+    import torch
+
+    file = tmp_path / "other.pth"
+    torch.save({"some.layer": torch.zeros(3)}, file)
+    with pytest.raises(PreflightError, match=r"other\.pth"):
+        run_search(config(store, tmp_path, weights={"small_cnn": str(file)}))
+    assert not (tmp_path / "runs" / "run").exists()
+
+
+def test_a_run_that_exists_is_left_alone(store, tmp_path):
+    taken = tmp_path / "runs" / "run"
+    taken.mkdir(parents=True)
+    (taken / "precious").touch()
+    with pytest.raises(RunError, match="exists already"):
+        run_search(config(store, tmp_path))
+    assert (taken / "precious").exists()
