@@ -123,7 +123,7 @@ def main():
         )
         speeds = {name: [] for name in sources}
         waits = {name: [] for name in sources}
-        for name, source in sources.items():  # warm up: the first batch starts workers
+        for source in sources.values():  # warm up: the first batch starts workers
             tuner.train_epoch([next(source), next(source)])
         for _ in range(given.rounds):
             for name, source in sources.items():

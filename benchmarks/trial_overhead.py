@@ -16,6 +16,7 @@ import argparse
 import statistics
 import tempfile
 import time
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -56,8 +57,7 @@ class PlainEnds(tune.Callback):
 
 
 def overheads_s(seen):
-    pairs = zip(seen, seen[1:], strict=False)
-    return [end - before - trained for (before, _), (end, trained) in pairs]
+    return [end - before - trained for (before, _), (end, trained) in pairwise(seen)]
 
 
 def covertune_overheads(store, folder, trials):
