@@ -14,8 +14,7 @@ __all__ = ["write_card"]
 _CARD = """\
 # Book genre from a cover: {backbone} at {px} px
 
-Tells which of {K} genres a book has by its cover. Fine-tuned with
-[covertune](https://pypi.org/project/covertune/).
+Tells which of {K} genres a book has by its cover. Fine-tuned with covertune.
 
 Genres: {genres}
 

@@ -80,5 +80,9 @@ def small_cnn() -> Backbone:
         gflops=0.255,
         pretrained=False,
         min_image_px=16,
-        architecture=lambda image_px: SmallCNN(),
+        architecture=_architecture,
     )
+
+
+def _architecture(image_px: int) -> nn.Module:
+    return SmallCNN()

@@ -4,6 +4,7 @@ import re
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from PIL import Image
 from models import BundleError, Recipe, get_backbone, load_bundle, write_bundle
 from models.heads import head_of
 
+ROOT = Path(__file__).parents[2]
 GENRES = ["crime", "poetry & prose", "romance", "Über|reise"]
 FACTS = {
     "metrics": {"test": {"top1": 0.75, "top1_interval": [0.6, 0.85], "ece": float("nan")}},
@@ -106,6 +108,22 @@ def test_the_cards_code_runs_without_torch(written, tmp_path):
     decoded = np.asarray(Image.open(folder / "cover.jpg"))
     wanted = load_bundle(folder).probabilities(decoded[None])[0]
     assert [told[genre] for genre in GENRES] == pytest.approx(wanted.tolist(), abs=1e-4)
+
+
+def test_the_cards_covertune_code_runs(written, tmp_path):
+    card = (written[0] / "README.md").read_text(encoding="utf-8")
+    code = re.findall(r"```python\n(.*?)```", card, flags=re.DOTALL)[1]
+    folder = shutil.copytree(written[0], tmp_path / "copy")
+    Image.fromarray(checked_covers()[0]).save(folder / "cover.jpg")
+    answer = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=True,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+    )
+    assert set(eval(answer.stdout)) == set(GENRES)
 
 
 def test_the_card(written):

@@ -1,3 +1,5 @@
+import pickle
+
 import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
@@ -126,6 +128,11 @@ def test_other_image_sizes(name, image_px):
 def test_sizes_it_does_not_take(name, image_px, message):
     with pytest.raises(ModelError, match=message):
         get_backbone(name).build(3, image_px=image_px, weights="none")
+
+
+@pytest.mark.parametrize("name", ["resnet18", "efficientnet_lite0", "small_cnn", "timm/resnet18"])
+def test_entries_travel_between_processes(name):
+    assert pickle.loads(pickle.dumps(get_backbone(name))) == get_backbone(name)
 
 
 def test_one_genre_is_no_classification():
