@@ -5,12 +5,14 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import socket
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import ray
+from ray._private.services import canonicalize_bootstrap_address
 
 from search.config import SearchConfig
 from search.errors import PreflightError
@@ -29,6 +31,7 @@ _QUIET = {
     "TUNE_DISABLE_SIGINT_HANDLER": "1",
     "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
 }
+_CONNECT_S = 5.0
 _NOISY = ("ray", "ray.data", "ray.tune", "ray.train", "optuna", "py.warnings")
 
 
@@ -84,6 +87,8 @@ def ray_session(config: SearchConfig) -> Iterator[None]:
     if ray.is_initialized():
         yield
         return
+    if config.address is not None:
+        _require_reachable(config.address)
     try:
         ray.init(
             address=config.address,
@@ -92,15 +97,31 @@ def ray_session(config: SearchConfig) -> Iterator[None]:
             logging_level=logging.ERROR,
         )
     except (ConnectionError, RuntimeError, TimeoutError) as error:
-        first_line = str(error).strip().splitlines()[0]
-        raise PreflightError(
-            f"no Ray cluster at --address {config.address}: {first_line}; start one with "
-            "`ray up cluster.yaml` (or `ray start --head`), or leave --address out"
-        ) from error
+        raise _no_cluster(config.address, error) from error
     try:
         yield
     finally:
         ray.shutdown()
+
+
+def _require_reachable(address: str) -> None:
+    """Try the port of the cluster's head first: Ray itself goes on trying for minutes."""
+    try:
+        resolved = canonicalize_bootstrap_address(address)
+        if resolved is None:
+            raise ConnectionError("no cluster runs on this machine")
+        host, _, port = resolved.rpartition(":")
+        socket.create_connection((host.strip("[]"), int(port)), timeout=_CONNECT_S).close()
+    except (OSError, ValueError) as error:
+        raise _no_cluster(address, error) from error
+
+
+def _no_cluster(address: str | None, error: Exception) -> PreflightError:
+    first_line = str(error).strip().splitlines()[0]
+    return PreflightError(
+        f"no Ray cluster at --address {address}: {first_line}; start one with "
+        "`ray up cluster.yaml` (or `ray start --head`), or leave --address out"
+    )
 
 
 def slots_of(config: SearchConfig) -> Slots:

@@ -95,6 +95,11 @@ class SearchConfig(BaseModel):
             )
         if self.image_px is not None and min(self.image_px) < 32:
             raise ValueError(f"image_px is at least 32, got {min(self.image_px)}")
+        if self.address is not None and self.address.startswith("http"):
+            raise ValueError(
+                f"submitting a search as a Ray job is not built yet, got address {self.address!r}; "
+                "run the command on the cluster's head with --address auto"
+            )
         if self.address is not None and self.address != "auto" and ":" not in self.address:
             raise ValueError(f"address is `auto` or HOST:PORT, got {self.address!r}")
         return self

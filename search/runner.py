@@ -254,6 +254,7 @@ def _drive(stage: _Stage, study: optuna.Study, resumed: list[FrozenTrial]) -> Se
         with budget.stops_on_ctrl_c(observer.stopping):
             scheduler = HalvingScheduler(rule, spared=portfolio.spared)
             _run_trials(stage, searcher, scheduler)
+        searcher.settle()
     finally:
         reporter.write_clock()
         pictures.close()

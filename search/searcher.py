@@ -146,6 +146,11 @@ class StudySearcher(Searcher):  # type: ignore[misc]  # Ray is untyped
             self._study.tell(trial, state=TrialState.PRUNED)
         self._observer.trial_ended(self._study.get_trials(deepcopy=False)[trial.number])
 
+    def settle(self) -> None:
+        """End what Ray stopped without a word, as it does when a whole experiment ends."""
+        for trial_id in list(self._running):
+            self.on_trial_complete(trial_id)
+
     def _report(self, trial: optuna.Trial, result: dict[str, Any]) -> None:
         history = self._history.setdefault(trial.number, [])
         epoch = int(result[EPOCH])

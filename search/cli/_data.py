@@ -54,10 +54,11 @@ def prepare(
     ],
     out: Annotated[Path, typer.Argument(help="Store to make.")],
     image_column: Annotated[
-        str | None, typer.Option(help="Column of the image paths in a table.  [found by name]")
+        str | None,
+        typer.Option(help="Column of the image paths in a table. Default: found by name."),
     ] = None,
     genre_column: Annotated[
-        str | None, typer.Option(help="Column of the genres in a table.  [found by name]")
+        str | None, typer.Option(help="Column of the genres in a table. Default: found by name.")
     ] = None,
     max_px: Annotated[
         int, typer.Option(min=32, help="Covers are shrunk until their shorter side is this.")

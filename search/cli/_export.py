@@ -15,7 +15,9 @@ __all__ = ["export"]
 def export(
     run: Annotated[Path, typer.Argument(help="Run folder, e.g. runs/NAME.")],
     out: Annotated[Path, typer.Argument(help="Model folder to make.")],
-    trial: Annotated[int | None, typer.Option(min=0, help="Trial number.  [the best]")] = None,
+    trial: Annotated[
+        int | None, typer.Option(min=0, help="Trial number. Default: the best.")
+    ] = None,
 ) -> None:
     """Write the best trial, or a chosen one, as a model folder.
 

@@ -62,10 +62,14 @@ def search(
         typer.Argument(help="Cover store made by `covertune data prepare`; none: sample covers."),
     ] = None,
     name: Annotated[str | None, typer.Option(help="Name of the run.")] = None,
-    runs_dir: Annotated[Path | None, typer.Option(help="Folder of the runs.  [runs]")] = None,
+    runs_dir: Annotated[
+        Path | None, typer.Option(help="Folder of the runs. Default: runs.")
+    ] = None,
     backbones: Annotated[
         str | None,
-        typer.Option(help="Comma-separated, see `covertune backbones`.  [efficientnet_lite0]"),
+        typer.Option(
+            help="Comma-separated, see `covertune backbones`. Default: efficientnet_lite0."
+        ),
     ] = None,
     weights: Annotated[
         list[str] | None,
@@ -75,34 +79,40 @@ def search(
         str | None, typer.Option(help="Square input sizes to choose from, e.g. 128,224.")
     ] = None,
     trials: Annotated[
-        int | None, typer.Option(help="Number of trials.  [16, or as many as the time allows]")
+        int | None,
+        typer.Option(help="Number of trials. Default: 16, or as many as the time allows."),
     ] = None,
-    epochs: Annotated[int | None, typer.Option(help="Epochs of a full trial.  [6]")] = None,
+    epochs: Annotated[int | None, typer.Option(help="Epochs of a full trial. Default: 6.")] = None,
     time_budget: Annotated[
         str | None, typer.Option(help="Wall-clock time, e.g. 20m or 1h30m.")
     ] = None,
-    concurrency: Annotated[
-        int | None, typer.Option(help="Trials side by side.  [as many as fit]")
+    concurrent: Annotated[
+        int | None, typer.Option(help="Trials side by side. Default: as many as fit.")
     ] = None,
     gpus_per_trial: Annotated[
-        float | None, typer.Option(help="May be a fraction, e.g. 0.25.  [1 where there is one]")
+        float | None,
+        typer.Option(help="May be a fraction, e.g. 0.25. Default: 1 where there is one."),
     ] = None,
-    cpus_per_trial: Annotated[int | None, typer.Option(help="CPUs of a trial.  [1]")] = None,
+    cpus_per_trial: Annotated[int | None, typer.Option(help="CPUs of a trial. Default: 1.")] = None,
     address: Annotated[
         str | None,
-        typer.Option(help="`auto`: the Ray cluster this machine belongs to.  [this machine]"),
+        typer.Option(
+            help="`auto`: the Ray cluster this machine belongs to. Default: this machine."
+        ),
     ] = None,
     storage: Annotated[
-        str | None, typer.Option(help="Optuna storage URL.  [study.db in the run folder]")
+        str | None, typer.Option(help="Optuna storage URL. Default: study.db in the run folder.")
     ] = None,
     baseline: Annotated[
         str | None,
-        typer.Option(help="Accuracy to compare with, 0.40 or NAME=0.40.  [the frozen probe]"),
+        typer.Option(
+            help="Accuracy to compare with, 0.40 or NAME=0.40. Default: the frozen probe."
+        ),
     ] = None,
     config: Annotated[
         Path | None, typer.Option(help="YAML file of settings; options here win over it.")
     ] = None,
-    seed: Annotated[int | None, typer.Option(help="Seed of everything random.  [0]")] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of everything random. Default: 0.")] = None,
     rehearse: Annotated[
         bool, typer.Option("--rehearse", help="Search a small stratified sample, in minutes.")
     ] = False,
@@ -133,7 +143,7 @@ def search(
         trials=trials,
         epochs=epochs,
         time_budget_s=duration_s(time_budget),
-        concurrency=concurrency,
+        concurrency=concurrent,
         gpus_per_trial=gpus_per_trial,
         cpus_per_trial=cpus_per_trial,
         address=address,

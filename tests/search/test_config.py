@@ -48,6 +48,7 @@ def test_unknown_settings_are_named_with_the_known_ones(tmp_path):
         ({"weights": {"b": "none"}}, "weights are given for b, which the search does not use"),
         ({"image_px": (16,)}, "image_px is at least 32, got 16"),
         ({"address": "elsewhere"}, "address is `auto` or HOST:PORT, got 'elsewhere'"),
+        ({"address": "http://head:8265"}, "as a Ray job is not built yet"),
         ({"name": "../up"}, "name: string should match pattern"),
         ({"baseline": 40.0}, "baseline: input should be less than or equal to 1"),
     ],

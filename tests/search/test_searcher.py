@@ -114,6 +114,15 @@ def test_stopped_by_the_budget_is_pruned_too(bench):
     assert bench.searcher.suggest("b") == Searcher.FINISHED
 
 
+def test_what_is_stopped_without_a_word_is_settled(bench):
+    bench.searcher.suggest("a")
+    bench.searcher.on_trial_result("a", result(1, 0.4))
+    bench.clock = 101.0
+    bench.searcher.settle()
+    assert bench.trial(0).state is TrialState.PRUNED
+    assert bench.trial(0).value == 0.4
+
+
 def test_a_failure_is_failed_with_its_reason(bench):
     bench.searcher.suggest("a")
     failure = {FAILURE: "the training loss became nan", "finished": True, "done": True}

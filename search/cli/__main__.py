@@ -1,0 +1,5 @@
+"""`python -m search.cli`: the same as `covertune`."""
+
+from search.cli import main
+
+main()
