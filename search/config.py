@@ -72,7 +72,10 @@ class SearchConfig(BaseModel):
         None, description="Optuna storage URL of the study; none: study.db in the run folder."
     )
     seed: int = Field(0, ge=0, description="Seed of sampler, splits of work and training.")
-    rehearse: bool = Field(False, description="Search a small stratified sample first, in minutes.")
+    rehearse: bool = Field(
+        False,
+        description="Search a small stratified sample of the training covers, in minutes.",
+    )
     baseline: float | None = Field(
         None, gt=0, le=1, description="Named top-1 to compare with; none: the frozen probe."
     )

@@ -14,12 +14,13 @@ from optuna.trial import FrozenTrial
 from pydantic import BaseModel
 from torch import nn
 
-from data_pipeline import CoverStore, DecodedRefs, EpochBatches, decode_store
+from data_pipeline import DecodedRefs, EpochBatches
 from models import Measurement, get_backbone, measure_model
 from search.cluster import Slots
 from search.config import SearchConfig
 from search.devices import pick_device
 from search.export import export_trial, trial_model
+from search.feed import Feed
 from search.run_folder import RunFolder
 from search.scouting import Probe, probe_model
 from search.study import ROLE_UNTUNED, best_trial, recipe_of
@@ -54,12 +55,14 @@ class Outcome(BaseModel):
     pruned: int
     failed: int
     elapsed_s: float
+    whole_search_s: float | None
+    """After a rehearsal: estimated seconds of the same trials on the whole store."""
     model: Path
 
 
 def conclude(
     run: RunFolder,
-    store: CoverStore,
+    feed: Feed,
     config: SearchConfig,
     study: optuna.Study,
     probes: list[Probe],
@@ -79,11 +82,11 @@ def conclude(
 
     sizes = {recipe_of(trial).image_px for trial in (best, untuned) if trial is not None}
     sizes |= {probe.image_px} if probe is not None else set()
-    test = {px: decode_store(store, px, splits=("test",))["test"] for px in sorted(sizes)}
+    test = {px: feed.for_the_end(px) for px in sorted(sizes)}
     resources = {"num_cpus": slots.cpus_per_trial, "num_gpus": slots.gpus_per_trial}
     measure_trial = ray.remote(**resources)(_measure_trial)
     measure_probe = ray.remote(**resources)(_measure_probe)
-    genres = len(store.genres)
+    genres = len(feed.store.genres)
 
     def of_trial(trial: FrozenTrial) -> ray.ObjectRef:
         refs = test[recipe_of(trial).image_px]
@@ -126,10 +129,19 @@ def conclude(
         pruned=states.count("PRUNED"),
         failed=states.count("FAIL"),
         elapsed_s=elapsed_s,
+        whole_search_s=_whole_search_s(feed, trials, slots) if config.rehearse else None,
         model=model,
     )
     (run.path / "outcome.json").write_text(outcome.model_dump_json(indent=2) + "\n")
     return outcome
+
+
+def _whole_search_s(feed: Feed, trials: list[FrozenTrial], slots: Slots) -> float:
+    """The seconds trials trained, scaled by the covers, shared among the slots."""
+    trained_s = sum(
+        epoch["seconds"] for trial in trials for epoch in trial.user_attrs.get("history", [])
+    )
+    return float(trained_s) * feed.store.count("train") / feed.count("train") / slots.count
 
 
 def _trial_score(what: str, trial: FrozenTrial, test: Measurement) -> Score:

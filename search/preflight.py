@@ -27,6 +27,7 @@ from search.cluster import Slots
 from search.config import SearchConfig
 from search.devices import describe_device, pick_device
 from search.errors import PreflightError
+from search.feed import Feed
 from search.run_folder import RunFolder
 
 __all__ = ["BackboneCheck", "PreflightReport", "run_preflight"]
@@ -67,6 +68,7 @@ class PreflightReport:
 def run_preflight(
     config: SearchConfig,
     store: CoverStore,
+    feed: Feed,
     run: RunFolder,
     slots: Slots,
     image_px: dict[str, tuple[int, ...]],
@@ -76,6 +78,7 @@ def run_preflight(
     Args:
         config: The search.
         store: Its covers.
+        feed: How many of them trials see.
         run: Where checkpoints will go.
         slots: What a trial will hold.
         image_px: Input sizes to try, by backbone.
@@ -99,7 +102,7 @@ def run_preflight(
         _result(future, name, px) for future, (name, px) in zip(futures, pairs, strict=True)
     )
     _check_disk(run, checks, config)
-    covers = {split: store.count(split) for split in ("train", "val")}
+    covers = {split: feed.count(split) for split in ("train", "val")}
     epoch_s = {
         (c.backbone, c.image_px): covers["train"] / c.train_covers_per_s
         + covers["val"] / c.eval_covers_per_s

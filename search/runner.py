@@ -14,11 +14,12 @@ from optuna.trial import FrozenTrial, TrialState
 from ray import tune
 from ray.tune.logger import TBXLoggerCallback
 
-from data_pipeline import CoverStore, DecodedRefs, decode_store
+from data_pipeline import CoverStore, DecodedRefs
 from search.budget import Budget, BudgetStopper
 from search.cluster import Slots, log_to_file, ray_session, slots_of
 from search.config import SearchConfig
 from search.errors import Interrupted, RunError, SearchError
+from search.feed import Feed, RehearsalFeed, WholeFeed
 from search.halving import SuccessiveHalving
 from search.image_sizes import choose_image_px
 from search.observer import SearchObserver, SearchPlan
@@ -133,6 +134,7 @@ class _Stage:
 
     config: SearchConfig
     store: CoverStore
+    feed: Feed
     run: RunFolder
     slots: Slots
     budget: Budget
@@ -172,8 +174,9 @@ def _prepare(
 ) -> _Stage:
     observer.stage("checking the machine")
     slots = slots_of(config)
+    feed: Feed = RehearsalFeed(store) if config.rehearse else WholeFeed(store)
     image_px = choose_image_px(config, store, on_gpu=slots.gpus_per_trial > 0)
-    report = run_preflight(config, store, run, slots, image_px)
+    report = run_preflight(config, store, feed, run, slots, image_px)
     observer.preflight(report)
     for warning in report.warnings:
         observer.warn(warning)
@@ -182,7 +185,7 @@ def _prepare(
     splits = {}
     for px in sorted({px for sizes in image_px.values() for px in sizes}):
         observer.stage(f"decoding covers at {px} px")
-        splits[px] = decode_store(store, px, progress=observer.progress)
+        splits[px] = feed.for_trials(px, observer.progress)
 
     probes = []
     for check in report.checks:
@@ -212,7 +215,7 @@ def _prepare(
         tuple(facts.values()),
         frozenset((probe.backbone, probe.image_px) for probe in probes),
     )
-    return _Stage(config, store, run, slots, budget, observer, report, splits, probes, space)
+    return _Stage(config, store, feed, run, slots, budget, observer, report, splits, probes, space)
 
 
 def _drive(stage: _Stage, study: optuna.Study, resumed: list[FrozenTrial]) -> SearchResult:
@@ -241,7 +244,7 @@ def _drive(stage: _Stage, study: optuna.Study, resumed: list[FrozenTrial]) -> Se
             run=run,
             store=str(stage.store.path),
             genres=len(stage.store.genres),
-            covers={split: stage.store.count(split) for split in ("train", "val", "test")},
+            covers={split: stage.feed.count(split) for split in ("train", "val", "test")},
             slots=stage.slots,
             trial_limit=config.trial_limit,
             time_budget_s=config.time_budget_s,
@@ -269,7 +272,7 @@ def _drive(stage: _Stage, study: optuna.Study, resumed: list[FrozenTrial]) -> Se
             f"see {run.log_file}"
         )
     observer.stage("measuring the winner on the test split")
-    outcome = conclude(run, stage.store, config, study, stage.probes, stage.slots, budget.spent_s)
+    outcome = conclude(run, stage.feed, config, study, stage.probes, stage.slots, budget.spent_s)
     return SearchResult(run, trials, outcome)
 
 

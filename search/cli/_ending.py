@@ -74,4 +74,9 @@ def _in_words(outcome: Outcome) -> str:
             sentences.append(f"Gap closed: {outcome.gap_closed:.0%}.")
         elif outcome.untuned is not None:
             sentences.append("No gap to close: the untuned recipe is at the baseline already.")
+    if outcome.whole_search_s is not None:
+        sentences.append(
+            "This was a rehearsal on a small sample of the training covers; the same trials on "
+            f"the whole store would take about {show_duration(outcome.whole_search_s)}."
+        )
     return " ".join(sentences)
