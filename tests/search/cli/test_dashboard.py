@@ -1,0 +1,104 @@
+import json
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import urllib.request
+
+import psutil
+import pytest
+
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))), None)
+
+
+@pytest.fixture
+def start(start_command, run):
+    """Start a dashboard; gives the process and the address it prints."""
+    started = []
+
+    def start(*options):
+        server = start_command("dashboard", run, *options, cwd=run.parent)
+        started.append(server)
+        line = server.stdout.readline()
+        found = re.search(r"http://[^\s]+", line)
+        assert found, line + server.communicate(timeout=10)[1]
+        return server, found[0]
+
+    yield start
+    for server in started:
+        server.kill()
+        server.communicate()
+
+
+def fetch(url):
+    with urllib.request.urlopen(url, timeout=20) as answer:
+        return answer.read()
+
+
+def test_dashboard_shows_the_study_to_this_machine_only(start, run):
+    server, url = start("--port", 0)
+    address, port = url.removeprefix("http://").split(":")
+    assert address == "127.0.0.1"
+    listening = [
+        connection.laddr
+        for connection in psutil.Process(server.pid).net_connections(kind="inet")
+        if connection.status == psutil.CONN_LISTEN
+    ]
+    assert [(laddr.ip, laddr.port) for laddr in listening] == [("127.0.0.1", int(port))]
+
+    assert b"<html" in fetch(f"{url}/dashboard")
+    [study] = json.loads(fetch(f"{url}/api/studies"))["study_summaries"]
+    assert study["study_name"] == run.name
+    detail = json.loads(fetch(f"{url}/api/studies/{study['study_id']}"))
+    assert [trial["number"] for trial in detail["trials"]] == [0, 1, 2]
+    for trial in detail["trials"]:
+        assert trial["state"] in ("Complete", "Pruned")
+        assert trial["intermediate_values"]
+        assert {"role", "recipe", "history"} <= {attr["key"] for attr in trial["user_attrs"]}
+        names = {artifact["filename"] for artifact in trial["artifacts"]}
+        assert len(names) == 3
+        assert {name.rpartition(".")[2] for name in names} >= {"png"}
+        for artifact in trial["artifacts"]:
+            where = f"{study['study_id']}/{trial['trial_id']}/{artifact['artifact_id']}"
+            assert fetch(f"{url}/artifacts/{where}")
+
+    server.send_signal(signal.SIGINT)
+    out, err = server.communicate(timeout=20)
+    assert (server.returncode, out, err) == (0, "dashboard closed\n", "")
+
+
+def test_port_that_is_taken(refused, run):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        message = refused("dashboard", run, "--port", port)
+    assert f"127.0.0.1:{port}" in message
+    assert "--port" in message
+
+
+@pytest.mark.browser
+@pytest.mark.skipif(CHROMIUM is None, reason="no chromium binary")
+def test_dashboard_in_a_browser(start, run, tmp_path):
+    _, url = start("--port", 0)
+    [study] = json.loads(fetch(f"{url}/api/studies"))["study_summaries"]
+    picture = tmp_path / "dashboard.png"
+    done = subprocess.run(
+        [
+            CHROMIUM,
+            *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
+            *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
+            f"--user-data-dir={tmp_path / 'profile'}",
+            *("--window-size=1400,1000", "--virtual-time-budget=20000"),
+            *(f"--screenshot={picture}", "--dump-dom"),
+            f"{url}/dashboard/studies/{study['study_id']}/trials",
+        ],
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+    assert run.name in done.stdout
+    assert "Trial 2" in done.stdout
+    assert picture.read_bytes().startswith(b"\x89PNG")
