@@ -31,7 +31,8 @@ def dashboard(
 
     server = make_dashboard(RunFolder.open(run), _HOST, port)
     logging.getLogger("wsgiref").setLevel(logging.ERROR)
-    console.print(f"dashboard of {run}: http://{_HOST}:{server.server_port}  (Ctrl-C ends it)")
+    url = f"http://{_HOST}:{server.server_port}"
+    console.out(f"dashboard of {run}: {url}  (Ctrl-C ends it)", highlight=False)
     try:
         server.serve_forever()
     except KeyboardInterrupt:

@@ -39,12 +39,11 @@ def sample(
         summary = draw_sample(
             out, covers_per_genre=covers_per_genre, genres=genres, seed=seed, progress=progress
         )
-    console.print(
+    console.out(
         f"{summary.covers} covers of {len(summary.genres)} genres in {out}: "
-        f"{', '.join(summary.genres)}",
+        f"{', '.join(summary.genres)}\nnext:  covertune data prepare {out} STORE",
         highlight=False,
     )
-    console.print(f"next:  covertune data prepare {out} STORE", highlight=False)
 
 
 @app.command()
@@ -99,7 +98,7 @@ def prepare(
             progress=progress,
         )
     console.print(prepare_table(summary))
-    console.print(f"next:  covertune search {out}", highlight=False)
+    console.out(f"next:  covertune search {out}", highlight=False)
 
 
 @app.command()

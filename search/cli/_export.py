@@ -33,5 +33,4 @@ def export(
     from search.run_folder import RunFolder
 
     export_trial(RunFolder.open(run), out, trial)
-    console.print(f"model: {out}", highlight=False)
-    console.print(f"next:  covertune predict {out} COVER.jpg", highlight=False)
+    console.out(f"model: {out}\nnext:  covertune predict {out} COVER.jpg", highlight=False)

@@ -6,10 +6,16 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.text import Text
 
 from search.cli._console import console, print_json
 
 __all__ = ["predict"]
+
+
+def _say(path: str, told: Text) -> None:
+    """One line a cover; brackets in names are no markup, long names are not broken."""
+    console.print(Text(f"{path}: ") + told, soft_wrap=True)
 
 
 def predict(
@@ -36,9 +42,9 @@ def predict(
     else:
         for answer in answers:
             if answer.error is not None:
-                console.print(f"{answer.path}: [red]{answer.error}[/]", highlight=False)
+                _say(answer.path, Text(answer.error, style="red"))
                 continue
             told = ", ".join(f"{g.genre} {g.probability:.1%}" for g in answer.genres[:top])
-            console.print(f"{answer.path}: {told}", highlight=False)
+            _say(answer.path, Text(told))
     if any(answer.error is not None for answer in answers):
         raise typer.Exit(1)
