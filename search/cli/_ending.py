@@ -28,7 +28,7 @@ def show_result(result: SearchResult) -> None:
     console.print(_in_words(outcome), highlight=False, soft_wrap=True)
     run = os.path.relpath(result.run.path)
     model = os.path.relpath(outcome.model)
-    console.print(f"model: {model}\n", highlight=False, style="bold")
+    console.out(f"model: {model}\n", highlight=False, style="bold")
     console.print("next:", highlight=False)
     for command, purpose in (
         (f"covertune predict {model} COVER.jpg", "genres of a cover"),
@@ -36,7 +36,7 @@ def show_result(result: SearchResult) -> None:
         (f"covertune trials {run}", "all trials"),
         (f"covertune resume {run} --trials {outcome.trials * 2}", "search on"),
     ):
-        console.print(f"  {command}  [dim]{purpose}[/]", highlight=False, soft_wrap=True)
+        console.print(Text(f"  {command}  ").append(purpose, style="dim"), soft_wrap=True)
 
 
 def _leaderboard(result: SearchResult) -> object:

@@ -137,7 +137,7 @@ def _genre_rows(table: Table, covers: Mapping[str, Mapping[Split, int]]) -> None
     """Genre lines and a total."""
     for genre, by_split in covers.items():
         counts = [by_split.get(split, 0) for split in _SPLITS]
-        table.add_row(genre, *(f"{count:,}" for count in counts), f"{sum(counts):,}")
+        table.add_row(Text(genre), *(f"{count:,}" for count in counts), f"{sum(counts):,}")
     totals = [sum(by_split.get(split, 0) for by_split in covers.values()) for split in _SPLITS]
     table.add_row("all", *(f"{count:,}" for count in totals), f"{sum(totals):,}", style="bold")
 
