@@ -17,7 +17,7 @@ $(VENV)/.installed: pyproject.toml
 	@touch $@
 
 search: install  ## a complete search on generated sample covers, and an exported model
-	@$(BIN)/covertune search --trials 8 --epochs 3
+	@$(BIN)/covertune search --trials 8 --epochs 3 --image-px 96
 
 test: install check  ## style, types and all tests this machine can run
 	@$(BIN)/python -m pytest

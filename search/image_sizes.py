@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from data_pipeline import CoverStore
 from models import get_backbone
 from search.config import SearchConfig
 
@@ -12,18 +11,15 @@ _CPU_PX = 128
 _STEP_PX = 32
 
 
-def choose_image_px(
-    config: SearchConfig, store: CoverStore, *, on_gpu: bool
-) -> dict[str, tuple[int, ...]]:
+def choose_image_px(config: SearchConfig, *, on_gpu: bool) -> dict[str, tuple[int, ...]]:
     """Input sizes by backbone.
 
-    A backbone's own size is what its weights were trained at. Half of it or less loses detail but
-    costs a quarter; on a CPU that is the only size a search of minutes can pay for, so it is what
-    is used there, as far as the covers have that many pixels.
+    On a GPU a trial chooses between the size a backbone's weights were trained at and half of it,
+    which loses detail but costs a quarter. On a CPU a search of minutes can pay for the small one
+    only.
 
     Args:
         config: `image_px` set by the user is taken as it is.
-        store: Covers, no larger than `store.manifest.max_px`.
         on_gpu: Whether trials hold a GPU.
 
     Raises:
@@ -31,12 +27,13 @@ def choose_image_px(
     """
     sizes = {}
     for name in config.backbones:
-        own_px = get_backbone(name).input.image_px
+        backbone = get_backbone(name)
+        own_px = backbone.input.image_px
         if config.image_px is not None:
             sizes[name] = config.image_px
         elif on_gpu:
             small_px = max(own_px // 2 // _STEP_PX * _STEP_PX, _STEP_PX)
-            sizes[name] = (small_px, own_px)
+            sizes[name] = tuple(sorted({max(small_px, backbone.min_image_px), own_px}))
         else:
-            sizes[name] = (min(own_px, _CPU_PX),)
+            sizes[name] = (max(min(own_px, _CPU_PX), backbone.min_image_px),)
     return sizes

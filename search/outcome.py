@@ -109,7 +109,7 @@ def conclude(
         scores["untuned"] = _trial_score("untuned recipe", untuned, measured["untuned"])
     if probe is not None:
         scores["probe"] = Score(
-            what=f"frozen probe ({probe.backbone}, {probe.image_px} px)",
+            what="frozen probe",
             trial=None,
             val_top1=probe.top1,
             test=measured["probe"],

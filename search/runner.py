@@ -175,7 +175,7 @@ def _prepare(
     observer.stage("checking the machine")
     slots = slots_of(config)
     feed: Feed = RehearsalFeed(store) if config.rehearse else WholeFeed(store)
-    image_px = choose_image_px(config, store, on_gpu=slots.gpus_per_trial > 0)
+    image_px = choose_image_px(config, on_gpu=slots.gpus_per_trial > 0)
     report = run_preflight(config, store, feed, run, slots, image_px)
     observer.preflight(report)
     for warning in report.warnings:

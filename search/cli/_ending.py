@@ -66,14 +66,20 @@ def _in_words(outcome: Outcome) -> str:
     ]
     best = outcome.best.test.top1
     if outcome.untuned is not None:
-        sentences.append(f"Untuned {outcome.untuned.test.top1:.3f}, best {best:.3f} on test.")
+        untuned = outcome.untuned.test.top1
+        sentences.append(
+            f"On test: untuned {untuned:.3f}, best {best:.3f}, "
+            f"{100 * (best - untuned):+.1f} points."
+        )
     if outcome.baseline_top1 is not None:
         name, baseline = outcome.baseline_name, outcome.baseline_top1
         sentences.append(f"Baseline ({name}): {baseline:.3f}.")
         if outcome.gap_closed is not None:
             sentences.append(f"Gap closed: {outcome.gap_closed:.0%}.")
         elif outcome.untuned is not None:
-            sentences.append("No gap to close: the untuned recipe is at the baseline already.")
+            sentences.append(
+                "The untuned recipe is at the baseline already, so there is no gap to close."
+            )
     if outcome.whole_search_s is not None:
         sentences.append(
             "This was a rehearsal on a small sample of the training covers; the same trials on "

@@ -103,6 +103,7 @@ class LiveView(SearchObserver):
                 f"{check.train_covers_per_s:,.0f} covers/s trained, "
                 f"a full epoch {show_duration(epoch_s)}, {check.memory_mb:,.0f} MB",
                 highlight=False,
+                soft_wrap=True,
             )
         if report.search_s is not None:
             console.print(

@@ -99,7 +99,7 @@ def _short(value: Any) -> str:
 
 def outcome_table(outcome: Outcome) -> Table:
     """Untuned, probe and best on both splits."""
-    table = plain_table("", "trial", "validation", "test", "test 95 % interval", "test top-3")
+    table = plain_table("top-1", "trial", "validation", "test", "95 % interval", "top-3")
     for score in (outcome.untuned, outcome.probe, outcome.best):
         if score is not None:
             _add_score(table, score, style="bold" if score is outcome.best else None)
