@@ -91,7 +91,7 @@ def ray_session(config: SearchConfig) -> Iterator[None]:
         _require_reachable(config.address)
     try:
         ray.init(
-            address=config.address,
+            address=config.address or "local",  # not whatever RAY_ADDRESS says
             include_dashboard=False if config.address is None else None,
             log_to_driver=False,
             logging_level=logging.ERROR,

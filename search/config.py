@@ -107,6 +107,17 @@ class SearchConfig(BaseModel):
             raise ValueError(f"address is `auto` or HOST:PORT, got {self.address!r}")
         return self
 
+    def from_any_folder(self) -> Self:
+        """The same with absolute paths: a run can be resumed and exported from another folder."""
+        weights = {
+            name: given if given in ("default", "none") else str(Path(given).absolute())
+            for name, given in self.weights.items()
+        }
+        store = None if self.store is None else self.store.absolute()
+        return self.model_copy(
+            update={"store": store, "runs_dir": self.runs_dir.absolute(), "weights": weights}
+        )
+
     @property
     def trial_limit(self) -> int | None:
         """Trials this search may end; None: only the time budget limits it."""

@@ -46,17 +46,15 @@ _TRANSFER: dict[str, dict[str, Any]] = {
         "lr_backbone": 3e-4,
         "layer_decay": 0.9,
         "batch_norm": "frozen",
-        "frozen_share": 0.6,
+        "frozen_share": 0.75,
     },
     "fresh head, all of it": {
         "head_init": "random",
-        "lr_head": 2e-3,
-        "lr_backbone": 5e-4,
-        "layer_decay": 0.8,
+        "lr_head": 1e-3,
+        "lr_backbone": 1e-3,
+        "layer_decay": 1.0,
         "batch_norm": "train",
         "frozen_share": 0.0,
-        "ema": True,
-        "ema_decay": 0.99,
     },
 }
 

@@ -41,6 +41,8 @@ class RunFolder:
     """Paths inside one run, and the few operations on the folder as a whole."""
 
     path: Path
+    made_runs_dir: bool = False
+    """Whether the folder of all runs was made for this one."""
 
     @classmethod
     def create(cls, config: SearchConfig) -> RunFolder:
@@ -57,13 +59,14 @@ class RunFolder:
                 f"run {str(config.runs_dir / name)!r} exists already; choose another --name, "
                 f"or go on with `covertune resume {config.runs_dir / name}`"
             )
+        made_runs_dir = not config.runs_dir.exists()
         try:
             path.mkdir(parents=True)
         except OSError as error:
             raise RunError(
                 f"cannot make the run folder {path}: {error.strerror}; choose another --runs-dir"
             ) from error
-        run = cls(path)
+        run = cls(path, made_runs_dir)
         for folder in (run.checkpoints, run.probes, run.artifacts):
             folder.mkdir(parents=True)
         return run
@@ -164,6 +167,9 @@ class RunFolder:
     def remove(self) -> None:
         """Delete the folder; for a run that never got to its first trial."""
         shutil.rmtree(self.path, ignore_errors=True)
+        if self.made_runs_dir:
+            with contextlib.suppress(OSError):  # another run may have begun in it
+                self.path.parent.rmdir()
 
     @contextlib.contextmanager
     def driven(self) -> Iterator[None]:

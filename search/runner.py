@@ -15,6 +15,7 @@ from ray import tune
 from ray.tune.logger import TBXLoggerCallback
 
 from data_pipeline import CoverStore, DecodedRefs
+from models import get_backbone
 from search.budget import Budget, BudgetStopper
 from search.cluster import Slots, log_to_file, ray_session, slots_of
 from search.config import SearchConfig
@@ -72,20 +73,26 @@ def run_search(config: SearchConfig, observer: SearchObserver | None = None) -> 
     """
     observer = observer or SearchObserver()
     budget = Budget(config.time_budget_s)
+    config = config.from_any_folder()
+    for backbone in config.backbones:
+        get_backbone(backbone)  # what is misspelt is said before Ray starts
+    if config.store is not None:
+        CoverStore.open(config.store)
     run = RunFolder.create(config)
+    begun = False
     try:
         with run.driven(), ray_session(config), log_to_file(run.log_file):
             if config.store is None:
                 config = config.model_copy(update={"store": sample_store(config, observer)})
             store = _open_store(config)
             stage = _prepare(config, store, run, budget, observer)
-            run.write_facts(config, store_fingerprint=store.fingerprint, seed=config.seed)
             study = create_study(run, _sampler(config, finished=0), config.storage)
+            run.write_facts(config, study=run.name, store_fingerprint=store.fingerprint)
+            begun = True
             return _drive(stage, study, resumed=[])
-    except BaseException:
-        if not run.study_file.exists() and not run.facts_file.exists():
+    finally:
+        if not begun:
             run.remove()
-        raise
 
 
 def resume_search(
@@ -124,7 +131,7 @@ def resume_search(
         resumed = _taken_up_again(study, run)
         _require_work(config, study, resumed, budget)
         stage = _prepare(config, store, run, budget, observer)
-        run.write_facts(config, store_fingerprint=store.fingerprint, seed=config.seed)
+        run.write_facts(config, study=facts["study"], store_fingerprint=store.fingerprint)
         return _drive(stage, study, resumed=resumed)
 
 
@@ -263,7 +270,7 @@ def _drive(stage: _Stage, study: optuna.Study, resumed: list[FrozenTrial]) -> Se
         pictures.close()
         observer.ended()
     if budget.interrupted:
-        raise Interrupted(f"stopped; go on with `covertune resume {os.path.relpath(run.path)}`")
+        raise Interrupted(f"go on with `covertune resume {os.path.relpath(run.path)}`")
     trials = study.get_trials(deepcopy=False)
     if not any(trial.value is not None for trial in trials):
         reasons = sorted({str(trial.user_attrs.get("reason")) for trial in trials}) or ["no time"]

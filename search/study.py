@@ -98,13 +98,19 @@ def open_study(run: RunFolder, sampler: optuna.samplers.BaseSampler | None = Non
     Raises:
         RunError: It is missing or cannot be read.
     """
+    facts = run.facts()
     url = run.config().storage
     if url is None and not run.study_file.is_file():
-        raise RunError(f"run {run.path} has no study.db: its search never got to a first trial")
+        raise RunError(f"run {run.path} has no study.db; bring the file back, or search anew")
     try:
-        return optuna.load_study(study_name=run.name, storage=_storage(run, url), sampler=sampler)
+        return optuna.load_study(
+            study_name=facts["study"], storage=_storage(run, url), sampler=sampler
+        )
     except KeyError as error:
-        raise RunError(f"the storage {url} holds no study {run.name!r}") from error
+        raise RunError(
+            f"{url or run.study_file} holds no study {facts['study']!r}; bring the one of run "
+            f"{run.name!r} back, or search anew"
+        ) from error
 
 
 def recipe_of(trial: FrozenTrial) -> Recipe:

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from search.cli._console import duration_s
-from search.config import SearchConfig, load_config
+from search.config import load_config
 
 __all__ = ["search"]
 
@@ -54,21 +54,6 @@ def _baseline(text: str | None) -> tuple[str | None, float | None]:
         raise typer.BadParameter(
             f"a baseline is an accuracy such as 0.40, or NAME=0.40, got {text!r}"
         ) from error
-
-
-def _from_any_folder(config: SearchConfig) -> SearchConfig:
-    """Paths made absolute: a run can be resumed and exported from another folder."""
-    weights = {
-        name: given if given in ("default", "none") else str(Path(given).absolute())
-        for name, given in config.weights.items()
-    }
-    return config.model_copy(
-        update={
-            "store": None if config.store is None else config.store.absolute(),
-            "runs_dir": config.runs_dir.absolute(),
-            "weights": weights,
-        }
-    )
 
 
 def search(
@@ -173,4 +158,4 @@ def search(
     from search.cli._live import LiveView
     from search.runner import run_search
 
-    show_result(run_search(_from_any_folder(resolved), LiveView()))
+    show_result(run_search(resolved, LiveView()))

@@ -60,3 +60,11 @@ def test_one_process_drives_a_run(tmp_path):
             pass
     with run.driven():
         pass
+
+
+def test_a_run_that_came_to_nothing_leaves_nothing(tmp_path):
+    RunFolder.create(config(tmp_path)).remove()
+    assert not (tmp_path / "runs").exists()
+    (tmp_path / "runs").mkdir()
+    RunFolder.create(config(tmp_path)).remove()
+    assert (tmp_path / "runs").exists()
