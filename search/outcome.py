@@ -5,6 +5,7 @@ Here, and only after the last trial, the test split is read: once for each of th
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import optuna
@@ -65,7 +66,7 @@ def conclude(
     feed: Feed,
     config: SearchConfig,
     study: optuna.Study,
-    probes: list[Probe],
+    probes: Sequence[Probe],
     slots: Slots,
     elapsed_s: float,
 ) -> Outcome:

@@ -1,0 +1,69 @@
+"""Taking up a run: what goes on, what ends, what the new limits are."""
+
+from __future__ import annotations
+
+import optuna
+from optuna.trial import FrozenTrial, TrialState
+
+from search.budget import Budget
+from search.config import SearchConfig
+from search.errors import RunError
+from search.halving import SuccessiveHalving
+from search.run_folder import RunFolder
+from search.study import ROLE_UNTUNED, finished_count, recipe_of
+
+__all__ = ["extended", "remember_rungs", "require_work", "taken_up_again"]
+
+
+def remember_rungs(rule: SuccessiveHalving, study: optuna.Study) -> None:
+    """Put back on the rungs what earlier processes measured; yardsticks leave no mark."""
+    for trial in study.get_trials(deepcopy=False):
+        if trial.user_attrs.get("role") != ROLE_UNTUNED:
+            for epoch, value in trial.intermediate_values.items():
+                rule.record(trial.number, epoch, value)
+
+
+def taken_up_again(study: optuna.Study, run: RunFolder) -> list[FrozenTrial]:
+    """Interrupted trials that can go on; those without a checkpoint end as failed here.
+
+    A trial that was enqueued but never handed out (`WAITING`) has no recipe yet, and ends too.
+    """
+    resumable = []
+    for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING, TrialState.WAITING)):
+        if "recipe" in trial.user_attrs and run.checkpoint(trial.number).exists():
+            recipe_of(trial)  # a recipe this version cannot read stops here, not in a worker
+            resumable.append(trial)
+            continue
+        reason = "interrupted before its first checkpoint"
+        study._storage.set_trial_user_attr(trial._trial_id, "reason", reason)
+        study._storage.set_trial_state_values(trial._trial_id, TrialState.FAIL)
+    return resumable
+
+
+def extended(config: SearchConfig, trials: int | None, time_budget_s: float | None) -> SearchConfig:
+    """The configuration with a larger budget; a new limit of one kind lifts the other."""
+    if trials is None and time_budget_s is None:
+        return config
+    return config.model_copy(update={"trials": trials, "time_budget_s": time_budget_s})
+
+
+def require_work(
+    config: SearchConfig, study: optuna.Study, resumed: list[FrozenTrial], budget: Budget
+) -> None:
+    """Refuse to start when there is nothing to do.
+
+    Raises:
+        RunError: All trials are finished, or the time is used up.
+    """
+    finished = finished_count(study)
+    full = config.trial_limit is not None and finished >= config.trial_limit and not resumed
+    if full:
+        raise RunError(
+            f"all {finished} trials of run {study.study_name!r} are finished; "
+            f"give it more with --trials N (N > {finished}) or --time-budget"
+        )
+    if budget.is_over:
+        raise RunError(
+            f"the time budget of run {study.study_name!r} is used up ({budget.spent_s:,.0f} s); "
+            "give it more with --time-budget (in all) or --trials"
+        )
