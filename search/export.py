@@ -80,6 +80,11 @@ def export_trial(
     config = run.config()
     assert config.store is not None
     store = CoverStore.open(config.store)
+    if store.fingerprint != run.facts()["store_fingerprint"]:
+        raise RunError(
+            f"the store {store.path} has changed since run {run.name!r} was made, and the names of "
+            "its genres with it; bring the old store back to export from this run"
+        )
     recipe = recipe_of(trial)
     model = trial_model(run, trial)
     covers, _ = store.read_images("val", limit=_CHECKED_COVERS)

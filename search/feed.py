@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import numpy as np
@@ -30,7 +30,7 @@ class Feed(Protocol):
         """The `train` and `val` splits."""
 
     def for_the_end(self, image_px: int) -> DecodedRefs:
-        """The `test` split; asked for once the last trial has ended."""
+        """The `test` split; asked for once the last trial has ended, after `for_trials`."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +62,7 @@ class RehearsalFeed:
     """
 
     store: CoverStore
+    _ends: dict[int, DecodedRefs] = field(default_factory=dict, init=False, repr=False)
     per_genre: tuple[tuple[str, int], ...] = (("train", 60), ("val", 20), ("test", 20))
 
     def count(self, split: str) -> int:
@@ -72,13 +73,14 @@ class RehearsalFeed:
         )
 
     def for_trials(self, image_px: int, progress: Progress | None = None) -> dict[str, DecodedRefs]:
-        """The sample's training and validation covers."""
+        """The sample's training and validation covers; its test covers are set aside."""
         whole = decode_store(self.store, image_px, splits=("train",), progress=progress)["train"]
+        self._ends[image_px] = self._sample(whole, "test")
         return {split: self._sample(whole, split) for split in ("train", "val")}
 
     def for_the_end(self, image_px: int) -> DecodedRefs:
         """The sample's test covers."""
-        return self._sample(decode_store(self.store, image_px, splits=("train",))["train"], "test")
+        return self._ends[image_px]
 
     def _places(self, split: str, covers: int) -> range:
         """Which of a genre's training covers go into a split, by their rank."""

@@ -21,7 +21,7 @@ import ray
 import torch
 from ray.exceptions import RayError, RayTaskError
 
-from data_pipeline import CoverStore, load_square
+from data_pipeline import SPLITS, CoverStore, decoded_nbytes, load_square
 from models import FineTuner, ModelError, Recipe, get_backbone
 from search.cluster import Slots
 from search.config import SearchConfig
@@ -102,6 +102,7 @@ def run_preflight(
         _result(future, name, px) for future, (name, px) in zip(futures, pairs, strict=True)
     )
     _check_disk(run, checks, config)
+    _check_memory(store, {px for sizes in image_px.values() for px in sizes})
     covers = {split: feed.count(split) for split in ("train", "val")}
     epoch_s = {
         (c.backbone, c.image_px): covers["train"] / c.train_covers_per_s
@@ -209,6 +210,22 @@ def _check_disk(run: RunFolder, checks: tuple[BackboneCheck, ...], config: Searc
         raise PreflightError(
             f"the run needs about {need_mb:,.0f} MB for checkpoints, {run.path.parent} has "
             f"{free_mb:,.0f} MB free; choose another --runs-dir, or fewer --trials"
+        )
+
+
+def _check_memory(store: CoverStore, sizes: set[int]) -> None:
+    """Room in Ray's object store for all splits at all sizes, the test split of the end included.
+
+    `decode_store` checks each call for itself; a search that begins must also be able to end.
+    """
+    need_mb = sum(decoded_nbytes(store, px, SPLITS) for px in sizes) / _MB
+    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    have_mb = min(node.get("object_store_memory", 0.0) for node in nodes) / _MB
+    if need_mb > have_mb:
+        listed = ", ".join(f"{px}" for px in sorted(sizes))
+        raise PreflightError(
+            f"decoded covers at {listed} px need {need_mb:,.0f} MB of Ray's object store, the "
+            f"smallest node has {have_mb:,.0f} MB; give fewer or smaller sizes with --image-px"
         )
 
 

@@ -75,6 +75,7 @@ class CoverTrial(tune.Trainable):  # type: ignore[misc]  # Ray is untyped
             splits["train"].get(), recipe.batch_size, self._device, shuffle=True, seed=recipe.seed
         )
         self._val = EpochBatches(splits["val"].get(), EVALUATION_BATCH, self._device, shuffle=False)
+        resumes = self._checkpoint.exists()
         head = None
         if recipe.head_init == "probe":
             head = inputs.heads[recipe.backbone, recipe.image_px]
@@ -84,8 +85,9 @@ class CoverTrial(tune.Trainable):  # type: ignore[misc]  # Ray is untyped
             self._device,
             steps_per_epoch=len(self._train),
             head=head,
+            load_weights=not resumes,  # a checkpoint needs neither hub nor file
         )
-        if self._checkpoint.exists():
+        if resumes:
             tuner.restore(self._checkpoint)
         return tuner
 

@@ -53,7 +53,7 @@ class LiveView(SearchObserver):
         self._plan: SearchPlan | None = None
         self._ended_before = 0
         self._ended = 0
-        self._best: tuple[float, int] | None = None
+        self._values: dict[int, float] = {}
         self._spent_before_s = 0.0
         self._started = 0.0
         self._live: Live | None = None
@@ -130,7 +130,7 @@ class LiveView(SearchObserver):
         self._started = time.monotonic()
         for trial in ended:
             if trial.value is not None:
-                self._note_best(trial.value, trial.number)
+                self._values[trial.number] = trial.value
         if console.is_terminal:
             self._live = Live(
                 get_renderable=self._render, console=console, refresh_per_second=4, transient=True
@@ -145,12 +145,14 @@ class LiveView(SearchObserver):
         """A row moves on."""
         line = self._lines[trial.number]
         line.epoch, line.top1 = result[EPOCH], result[METRIC]
-        self._note_best(result[METRIC], trial.number)
+        self._values[trial.number] = result[METRIC]
 
     def trial_ended(self, trial: FrozenTrial) -> None:
         """A row is settled."""
         line = self._lines[trial.number]
         line.state = trial.state.name
+        if trial.state.name == "FAIL":
+            self._values.pop(trial.number, None)
         line.reason = trial.user_attrs.get("reason", "")
         line.seconds = time.monotonic() - line.started
         self._ended += 1
@@ -175,9 +177,10 @@ class LiveView(SearchObserver):
             self._live.stop()
             self._live = None
 
-    def _note_best(self, value: float, number: int) -> None:
-        if self._best is None or value > self._best[0]:
-            self._best = (value, number)
+    @property
+    def _best(self) -> tuple[float, int] | None:
+        """The highest latest value, and whose it is: what an export would take now."""
+        return max(((v, n) for n, v in self._values.items()), default=None)
 
     @staticmethod
     def _what(line: _Line) -> str:
@@ -188,11 +191,12 @@ class LiveView(SearchObserver):
 
     def _render(self) -> RenderableType:
         table = plain_table("trial", "state", "epoch", "top-1", "time", left=2, wide="recipe")
+        best = self._best
         running = [line for line in self._lines.values() if line.state == "RUNNING"]
         settled = [line for line in self._lines.values() if line.state != "RUNNING"]
         for line in (settled[-(_ROWS - len(running)) :] if settled else []) + running:
             seconds = line.seconds or time.monotonic() - line.started
-            is_best = self._best is not None and self._best[1] == line.number
+            is_best = best is not None and best[1] == line.number
             table.add_row(
                 str(line.number),
                 Text(line.state.lower(), style=STATE_STYLES[line.state]),
@@ -212,8 +216,8 @@ class LiveView(SearchObserver):
         parts = [f"{plan.run.name}"]
         of = f" of {plan.trial_limit}" if plan.trial_limit is not None else ""
         parts.append(f"{done}{of} trials ended")
-        if self._best is not None:
-            parts.append(f"best top-1 {self._best[0]:.3f} (trial {self._best[1]})")
+        if (best := self._best) is not None:
+            parts.append(f"best top-1 {best[0]:.3f} (trial {best[1]})")
         parts.append(show_duration(spent_s))
         left_s = self._left_s(spent_s, done)
         if left_s is not None:
