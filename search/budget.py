@@ -37,7 +37,7 @@ class Budget:
         self._started = clock()
         self.interrupted = False
         """Whether the user asked for a stop."""
-        self.shortest_trial_s = 0.0
+        self.shortest_epoch_s = 0.0
         """Seconds of the cheapest epoch: a trial that cannot even have that is not begun."""
 
     @property
@@ -58,7 +58,7 @@ class Budget:
     @property
     def admits_a_trial(self) -> bool:
         """Whether a new trial would get as far as one measured epoch."""
-        return self.left_s > self.shortest_trial_s and not self.interrupted
+        return self.left_s > self.shortest_epoch_s and not self.interrupted
 
     def interrupt(self) -> None:
         """Ask for a stop."""

@@ -32,6 +32,10 @@ _QUIET = {
     "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
 }
 _CONNECT_S = 5.0
+# On this machine, a worker that takes too much memory is left to the kernel: Ray then sees a worker
+# that died and retries its trial. Killed by Ray's own monitor it would raise an error that Tune
+# does not expect, and end the search.
+_LOCAL = {"RAY_memory_monitor_refresh_ms": "0"}
 _NOISY = ("ray", "ray.data", "ray.tune", "ray.train", "optuna", "py.warnings")
 
 
@@ -87,6 +91,8 @@ def ray_session(config: SearchConfig) -> Iterator[None]:
     if ray.is_initialized():
         yield
         return
+    if config.address is None:
+        os.environ.update({name: os.environ.get(name, value) for name, value in _LOCAL.items()})
     if config.address is not None:
         _require_reachable(config.address)
     try:
@@ -117,7 +123,9 @@ def _require_reachable(address: str) -> None:
 
 
 def _no_cluster(address: str | None, error: Exception) -> PreflightError:
-    first_line = str(error).strip().splitlines()[0]
+    first_line = str(error).strip().partition("\n")[0] or type(error).__name__
+    if address is None:
+        return PreflightError(f"Ray does not start on this machine: {first_line}")
     return PreflightError(
         f"no Ray cluster at --address {address}: {first_line}; start one with "
         "`ray up cluster.yaml` (or `ray start --head`), or leave --address out"

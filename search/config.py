@@ -16,7 +16,8 @@ from search.errors import ConfigError
 
 __all__ = ["SearchConfig", "load_config"]
 
-DEFAULT_TRIALS = 16
+_DEFAULT_TRIALS = 16
+_SQLITE = "sqlite:///"
 
 
 class SearchConfig(BaseModel):
@@ -46,8 +47,8 @@ class SearchConfig(BaseModel):
     image_px: tuple[int, ...] | None = Field(
         None,
         min_length=1,
-        description="Square input sizes to choose from, in pixels; none: chosen from the store, "
-        "the backbones and the device.",
+        description="Square input sizes to choose from, in pixels; none: chosen from the "
+        "backbones and the device.",
     )
     trials: int | None = Field(
         None, ge=1, description="Number of trials; none: 16, or unlimited under a time budget."
@@ -113,16 +114,23 @@ class SearchConfig(BaseModel):
             name: given if given in ("default", "none") else str(Path(given).absolute())
             for name, given in self.weights.items()
         }
-        store = None if self.store is None else self.store.absolute()
+        storage = self.storage
+        if storage is not None and storage.startswith(_SQLITE):
+            storage = f"{_SQLITE}{Path(storage.removeprefix(_SQLITE)).absolute()}"
         return self.model_copy(
-            update={"store": store, "runs_dir": self.runs_dir.absolute(), "weights": weights}
+            update={
+                "store": None if self.store is None else self.store.absolute(),
+                "runs_dir": self.runs_dir.absolute(),
+                "weights": weights,
+                "storage": storage,
+            }
         )
 
     @property
     def trial_limit(self) -> int | None:
         """Trials this search may end; None: only the time budget limits it."""
         if self.trials is None and self.time_budget_s is None:
-            return DEFAULT_TRIALS
+            return _DEFAULT_TRIALS
         return self.trials
 
     def weights_of(self, backbone: str) -> str:

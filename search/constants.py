@@ -6,7 +6,17 @@ once, here.
 
 from typing import Final, Literal
 
-__all__ = ["EPOCH", "FAILURE", "METRIC", "MODE", "NUMBER"]
+__all__ = [
+    "EPOCH",
+    "EPOCH_FIELDS",
+    "FAILURE",
+    "FINISHED",
+    "METRIC",
+    "MODE",
+    "NUMBER",
+    "RECIPE_AT_FAULT",
+    "TRACEBACK",
+]
 
 METRIC: Final = "top1"
 """Validation top-1 accuracy in [0, 1]: the value of a trial."""
@@ -19,6 +29,30 @@ EPOCH: Final = "epoch"
 
 FAILURE: Final = "failure"
 """Present in a result that ends a trial as failed; its text is the reason."""
+
+FINISHED: Final = "finished"
+"""True in the last result of a trial that was not stopped from outside."""
+
+RECIPE_AT_FAULT: Final = "recipe_at_fault"
+"""True beside `FAILURE` if the same recipe would fail again: the sampler learns from it."""
+
+TRACEBACK: Final = "traceback"
+"""Beside `FAILURE`, for the log."""
+
+EPOCH_FIELDS: Final = (
+    EPOCH,
+    METRIC,
+    "top3",
+    "macro_f1",
+    "train_loss",
+    "val_loss",
+    "covers_per_s",
+    "data_wait_share",
+    "lr_head",
+    "lr_backbone",
+    "seconds",
+)
+"""What the study keeps of each epoch: fields of `models.EpochReport`."""
 
 NUMBER: Final = "number"
 """The Optuna trial number, carried in every trial's configuration."""

@@ -14,8 +14,10 @@ from torch import nn
 from data_pipeline import CoverStore, load_square
 from models import Measurement, get_backbone, model_from_checkpoint, write_bundle
 from search.errors import RunError
+from search.resuming import require_same_store
 from search.run_folder import RunFolder
 from search.study import best_trial, open_study, recipe_of
+from search.trainable import checkpoint_result
 
 __all__ = ["export_trial", "trial_model"]
 
@@ -77,16 +79,9 @@ def export_trial(
         raise RunError(
             f"run {run.name!r} has no trial {number}; its trials are 0 to {len(trials) - 1}"
         )
-    config = run.config()
-    assert config.store is not None
-    store = CoverStore.open(config.store)
-    if store.fingerprint != run.facts()["store_fingerprint"]:
-        raise RunError(
-            f"the store {store.path} has changed since run {run.name!r} was made, and the names of "
-            "its genres with it; bring the old store back to export from this run"
-        )
-    recipe = recipe_of(trial)
+    store = require_same_store(run, run.config())
     model = trial_model(run, trial)
+    recipe = recipe_of(trial)
     covers, _ = store.read_images("val", limit=_CHECKED_COVERS)
     images_NHWC = np.stack([load_square(cover, recipe.image_px) for cover in covers])
     write_bundle(
@@ -106,7 +101,8 @@ def _facts(
     run: RunFolder, trial: FrozenTrial, store: CoverStore, test: Measurement | None
 ) -> dict[str, Any]:
     """What the model card and config.json tell about where the model comes from."""
-    validation = trial.user_attrs["history"][-1]
+    # Of the epoch the checkpoint holds: one that showed a collapse is in the history only.
+    validation = checkpoint_result(run.checkpoint(trial.number))
     metrics = {"validation": {key: validation[key] for key in ("top1", "top3", "macro_f1")}}
     if test is not None:
         metrics["test"] = test.model_dump(mode="json")

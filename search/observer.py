@@ -35,7 +35,8 @@ class SearchPlan:
 class SearchObserver:
     """Does nothing; override what you want to hear.
 
-    Methods are called on the thread that runs the search and must return quickly.
+    Methods are called on the thread that runs the search, `stopping` from a signal handler there,
+    and must return quickly.
     """
 
     def stage(self, text: str) -> None:

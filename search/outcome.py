@@ -1,10 +1,12 @@
 """The end of a search: untuned recipe, frozen probe, best trial, named baseline, gap closed.
 
-Here, and only after the last trial, the test split is read: once for each of the three models.
+Here, and only after the last trial, the test split is read: once for each of the three models. A
+search that is given more trials ends anew, and measures its winner anew.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -22,6 +24,7 @@ from search.config import SearchConfig
 from search.devices import pick_device
 from search.export import export_trial, trial_model
 from search.feed import Feed
+from search.remote import results_of
 from search.run_folder import RunFolder
 from search.scouting import Probe, probe_model
 from search.study import ROLE_UNTUNED, best_trial, recipe_of
@@ -72,7 +75,7 @@ def conclude(
 ) -> Outcome:
     """Export the best trial, measure it and its yardsticks on the test split, write the outcome."""
     trials = study.get_trials(deepcopy=False)
-    best = best_trial(trials, with_checkpoint_in=run)
+    best = best_trial(trials)
     assert best is not None and best.value is not None
     untuned = next((t for t in trials if t.user_attrs.get("role") == ROLE_UNTUNED), None)
     if untuned is not None and (
@@ -101,8 +104,10 @@ def conclude(
         pending["probe"] = measure_probe.remote(
             probe, weights, test[probe.image_px], genres, slots.cpus_per_trial
         )
+    doing = "measuring on the test split"
+    remedy = f"`covertune resume {os.path.relpath(run.path)}` tries again"
     measured: dict[str, Measurement] = dict(
-        zip(pending, ray.get(list(pending.values())), strict=True)
+        zip(pending, results_of(list(pending.values()), doing, remedy=remedy), strict=True)
     )
 
     scores: dict[str, Score] = {"best": _trial_score("best trial", best, measured["best"])}
@@ -133,7 +138,7 @@ def conclude(
         whole_search_s=_whole_search_s(feed, trials, slots) if config.rehearse else None,
         model=model,
     )
-    (run.path / "outcome.json").write_text(outcome.model_dump_json(indent=2) + "\n")
+    run.outcome_file.write_text(outcome.model_dump_json(indent=2) + "\n")
     return outcome
 
 

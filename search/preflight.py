@@ -13,28 +13,32 @@ import resource
 import shutil
 import tempfile
 import time
+import uuid
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import ray
 import torch
-from ray.exceptions import RayError, RayTaskError
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from data_pipeline import SPLITS, CoverStore, decoded_nbytes, load_square
-from models import FineTuner, ModelError, Recipe, get_backbone
+from models import FineTuner, Recipe, get_backbone
 from search.cluster import Slots
 from search.config import SearchConfig
 from search.devices import describe_device, pick_device
 from search.errors import PreflightError
 from search.feed import Feed
+from search.remote import results_of
 from search.run_folder import RunFolder
 
 __all__ = ["BackboneCheck", "PreflightReport", "run_preflight"]
 
-_BATCH = 16
+_CPU_BATCH = 16
+_GPU_BATCH = 64  # the largest of the search space: what does not fit should show here
 _CHECKPOINTS_KEPT = 64
 _MB = 2**20
+_BASELINE_NAME = SearchConfig.model_fields["baseline_name"].default
 
 
 @dataclass(frozen=True)
@@ -50,6 +54,7 @@ class BackboneCheck:
     train_covers_per_s: float
     eval_covers_per_s: float
     memory_mb: float
+    """Peak: of the process on a CPU, of torch's allocations on a GPU."""
     checkpoint_mb: float
 
 
@@ -67,42 +72,32 @@ class PreflightReport:
 
 def run_preflight(
     config: SearchConfig,
-    store: CoverStore,
     feed: Feed,
     run: RunFolder,
     slots: Slots,
     image_px: dict[str, tuple[int, ...]],
+    finished: int = 0,
 ) -> PreflightReport:
     """Try everything a trial needs.
 
     Args:
         config: The search.
-        store: Its covers.
-        feed: How many of them trials see.
+        feed: The covers trials will see.
         run: Where checkpoints will go.
         slots: What a trial will hold.
         image_px: Input sizes to try, by backbone.
+        finished: Trials of the run that have ended already.
 
     Raises:
         PreflightError: Something cannot work; the message names it and the remedy.
     """
-    data, labels = store.read_images("train", limit=_BATCH)
+    store = feed.store
+    _check_nodes(run, store)
     pairs = [(name, px) for name, sizes in image_px.items() for px in sizes]
-    check = ray.remote(num_cpus=slots.cpus_per_trial, num_gpus=slots.gpus_per_trial, max_retries=0)(
-        _check_backbone
-    )
-    shared = ray.put((data, labels))
-    futures = [
-        check.remote(
-            name, px, config.weights_of(name), len(store.genres), shared, slots.cpus_per_trial
-        )
-        for name, px in pairs
-    ]
-    checks = tuple(
-        _result(future, name, px) for future, (name, px) in zip(futures, pairs, strict=True)
-    )
-    _check_disk(run, checks, config)
-    _check_memory(store, {px for sizes in image_px.values() for px in sizes})
+    checks = _check_backbones(config, store, slots, pairs)
+    left = None if config.trial_limit is None else max(config.trial_limit - finished, 0)
+    _check_disk(run, checks, _CHECKPOINTS_KEPT if left is None else left)
+    _check_memory(store, {px for _, px in pairs})
     covers = {split: feed.count(split) for split in ("train", "val")}
     epoch_s = {
         (c.backbone, c.image_px): covers["train"] / c.train_covers_per_s
@@ -111,31 +106,71 @@ def run_preflight(
     }
     return PreflightReport(
         checks=checks,
-        warnings=tuple(_device_warnings(checks, slots)),
+        warnings=tuple(_device_warnings(checks, slots) + _setting_warnings(config)),
         epoch_s=epoch_s,
-        search_s=_estimate_s(config, slots, list(epoch_s.values())),
+        search_s=None if left is None else _estimate_s(config, slots, left, list(epoch_s.values())),
     )
 
 
-def _result(future: ray.ObjectRef, name: str, image_px: int) -> BackboneCheck:
+def _check_nodes(run: RunFolder, store: CoverStore) -> None:
+    """Every node must read the store and write where the run lies: storage they share."""
+    nodes = [node for node in ray.nodes() if node["Alive"]]
+    if len(nodes) == 1:
+        return
+    token = run.checkpoints / f".from-the-driver-{uuid.uuid4().hex}"
+    token.touch()
     try:
-        result: BackboneCheck = ray.get(future)
-    except RayTaskError as error:
-        cause = error.cause if isinstance(error.cause, Exception) else error
-        if isinstance(cause, ModelError):
-            raise PreflightError(str(cause)) from cause
-        lines = str(cause).strip().splitlines() or [type(cause).__name__]
-        raise PreflightError(
-            f"backbone {name!r} fails on a real batch at {image_px} px: "
-            f"{type(cause).__name__}: {lines[0]}; try another --image-px, "
-            f"or leave {name!r} out of --backbones"
-        ) from error
-    except RayError as error:
-        raise PreflightError(
-            f"the worker that tried backbone {name!r} at {image_px} px died "
-            "(out of memory?); free memory, or leave it out of --backbones"
-        ) from error
-    return result
+        sees = ray.remote(num_cpus=0)(_sees)
+        for node in nodes:
+            only_there = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
+            future = sees.options(scheduling_strategy=only_there).remote(token, store.path)
+            host = node["NodeManagerAddress"]
+            doing = f"looking for run and store from node {host}"
+            remedy = "put both on storage that all nodes mount at the same path (--runs-dir)"
+            (problem,) = results_of([future], doing, remedy=remedy, error=PreflightError)
+            if problem:
+                raise PreflightError(f"node {host} {problem}; {remedy}")
+    finally:
+        token.unlink()
+
+
+def _sees(token: Path, store: Path) -> str | None:
+    """Runs on a node: what is wrong with its view of the shared storage."""
+    run = token.parents[2]
+    if not token.exists():
+        return f"does not see the run folder {run}"
+    beside = token.with_name(f"{token.name}-answer-{uuid.uuid4().hex}")
+    try:
+        beside.touch()
+        beside.unlink()
+    except OSError as error:
+        return f"cannot write into the run folder {run}: {error.strerror}"
+    return None if store.is_dir() else f"does not see the store {store}"
+
+
+def _check_backbones(
+    config: SearchConfig, store: CoverStore, slots: Slots, pairs: list[tuple[str, int]]
+) -> tuple[BackboneCheck, ...]:
+    """Each backbone and size in a worker that holds what a trial will hold."""
+    batch = _GPU_BATCH if slots.gpus_per_trial else _CPU_BATCH
+    covers = ray.put(store.read_images("train", limit=batch))
+    check = ray.remote(
+        num_cpus=slots.cpus_per_trial,
+        num_gpus=slots.gpus_per_trial,
+        max_retries=0,
+        # With several checks, a process each: peak memory is that of a process.
+        max_calls=1 if len(pairs) > 1 else 0,
+    )(_check_backbone)
+    genres, cpus = len(store.genres), slots.cpus_per_trial
+    pending = [
+        check.remote(name, px, config.weights_of(name), genres, covers, cpus) for name, px in pairs
+    ]
+    found = []
+    for future, (name, px) in zip(pending, pairs, strict=True):
+        doing = f"trying backbone {name!r} on a real batch at {px} px"
+        remedy = f"try another --image-px, or leave {name!r} out of --backbones"
+        found += results_of([future], doing, remedy=remedy, error=PreflightError)
+    return tuple(found)
 
 
 def _check_backbone(
@@ -201,9 +236,8 @@ def _seconds(work: object, device: torch.device) -> float:
     return max(time.perf_counter() - started, 1e-6)
 
 
-def _check_disk(run: RunFolder, checks: tuple[BackboneCheck, ...], config: SearchConfig) -> None:
+def _check_disk(run: RunFolder, checks: tuple[BackboneCheck, ...], trials: int) -> None:
     """Room for one checkpoint a trial and the exported model."""
-    trials = config.trial_limit or _CHECKPOINTS_KEPT
     need_mb = max(c.checkpoint_mb for c in checks) * (trials + 2)
     free_mb = shutil.disk_usage(run.path).free / _MB
     if free_mb < need_mb:
@@ -244,18 +278,25 @@ def _device_warnings(checks: tuple[BackboneCheck, ...], slots: Slots) -> list[st
     return []
 
 
-def _estimate_s(config: SearchConfig, slots: Slots, epoch_s: list[float]) -> float | None:
+def _setting_warnings(config: SearchConfig) -> list[str]:
+    """Settings that have no effect."""
+    told = []
+    if config.grace_epochs >= config.epochs > 1:
+        told.append("no trial is stopped early: there is no rung below the last epoch")
+    if config.baseline is None and config.baseline_name != _BASELINE_NAME:
+        told.append(f"baseline_name {config.baseline_name!r} has no effect without a baseline")
+    return told
+
+
+def _estimate_s(config: SearchConfig, slots: Slots, trials: int, epoch_s: list[float]) -> float:
     """Mean epochs under successive halving, times the mean epoch, over the trials side by side.
 
     Of n trials, n/eta pass each rung; they train from one rung to the next.
     """
-    if config.trial_limit is None:
-        return None
     epochs, alive, trained, rung = 0.0, 1.0, 0, config.grace_epochs
     while trained < config.epochs:
         until = min(rung, config.epochs)
         epochs += alive * (until - trained)
         trained, alive, rung = until, alive / config.eta, rung * config.eta
     mean_s = sum(epoch_s) / len(epoch_s)
-    rounds = math.ceil(config.trial_limit / slots.count)
-    return rounds * epochs * mean_s
+    return math.ceil(trials / slots.count) * epochs * mean_s

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import optuna
@@ -17,6 +18,7 @@ from search.study import ELAPSED_S
 
 __all__ = ["Reporter"]
 
+_log = logging.getLogger("ray.tune.covertune")
 _CLOCK_EVERY_S = 5.0
 
 
@@ -42,17 +44,25 @@ class Reporter(SearchObserver):
         self._clock_written = time.monotonic()
         self._study.set_user_attr(ELAPSED_S, round(self._budget.spent_s, 1))
 
+    def _tell(self, tell: Callable[..., None], *what: Any) -> None:
+        """Pass on; whoever looks on must not be able to cost a trial."""
+        try:
+            tell(*what)
+        except Exception:
+            _log.exception("an observer failed")
+
     def trial_started(self, number: int, role: str, recipe: Recipe) -> None:
         """A trial begins."""
-        self._observer.trial_started(number, role, recipe)
+        self._tell(self._observer.trial_started, number, role, recipe)
 
     def epoch(self, trial: Trial, result: Mapping[str, Any]) -> None:
         """An epoch was measured."""
-        self._pictures.draw(trial, trial.user_attrs["history"], result["confusion"])
+        history = trial.user_attrs["history"]
+        self._tell(self._pictures.draw, trial, history, result["confusion"])
         if time.monotonic() - self._clock_written > _CLOCK_EVERY_S:
             self.write_clock()
-        self._observer.epoch(trial, result)
+        self._tell(self._observer.epoch, trial, result)
 
     def trial_ended(self, trial: FrozenTrial) -> None:
         """A trial ended."""
-        self._observer.trial_ended(trial)
+        self._tell(self._observer.trial_ended, trial)

@@ -5,14 +5,38 @@ from __future__ import annotations
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
+from data_pipeline import CoverStore
 from search.budget import Budget
-from search.config import SearchConfig
+from search.config import SearchConfig, load_config
 from search.errors import RunError
 from search.halving import SuccessiveHalving
 from search.run_folder import RunFolder
-from search.study import ROLE_UNTUNED, finished_count, recipe_of
+from search.study import NEVER_BEGUN, ROLE_UNTUNED, finished_count, recipe_of
 
-__all__ = ["extended", "remember_rungs", "require_work", "taken_up_again"]
+__all__ = [
+    "extended",
+    "remember_rungs",
+    "require_same_store",
+    "require_work",
+    "taken_up_again",
+]
+
+
+def require_same_store(run: RunFolder, config: SearchConfig) -> CoverStore:
+    """The store a run was made on.
+
+    Raises:
+        RunError: It holds other covers now; trials could not be compared, nor genres named.
+        StoreError: It is gone or damaged.
+    """
+    assert config.store is not None
+    store = CoverStore.open(config.store)
+    if store.fingerprint != run.facts()["store_fingerprint"]:
+        raise RunError(
+            f"the store {store.path} has changed since run {run.name!r} was started; "
+            "bring the old store back, or start a new search"
+        )
+    return store
 
 
 def remember_rungs(rule: SuccessiveHalving, study: optuna.Study) -> None:
@@ -20,35 +44,49 @@ def remember_rungs(rule: SuccessiveHalving, study: optuna.Study) -> None:
     for trial in study.get_trials(deepcopy=False):
         if trial.user_attrs.get("role") != ROLE_UNTUNED:
             for epoch, value in trial.intermediate_values.items():
-                rule.record(trial.number, epoch, value)
+                # The epoch that showed a collapse was never put to the rule.
+                if not (trial.state is TrialState.FAIL and epoch == trial.last_step):
+                    rule.record(trial.number, epoch, value)
 
 
 def taken_up_again(study: optuna.Study, run: RunFolder) -> list[FrozenTrial]:
     """Interrupted trials that can go on; those without a checkpoint end as failed here.
 
+    Half-written checkpoints of workers that were killed are removed.
+
     A trial that was enqueued but never handed out (`WAITING`) has no recipe yet, and ends too.
     """
+    for partial in run.checkpoints.glob(".*"):
+        partial.unlink()
     resumable = []
     for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING, TrialState.WAITING)):
         if "recipe" in trial.user_attrs and run.checkpoint(trial.number).exists():
             recipe_of(trial)  # a recipe this version cannot read stops here, not in a worker
             resumable.append(trial)
             continue
-        reason = "interrupted before its first checkpoint"
-        study._storage.set_trial_user_attr(trial._trial_id, "reason", reason)
+        study._storage.set_trial_user_attr(trial._trial_id, "reason", NEVER_BEGUN)
         study._storage.set_trial_state_values(trial._trial_id, TrialState.FAIL)
     return resumable
 
 
 def extended(config: SearchConfig, trials: int | None, time_budget_s: float | None) -> SearchConfig:
-    """The configuration with a larger budget; a new limit of one kind lifts the other."""
+    """The configuration with other limits; a new limit of one kind lifts the other.
+
+    Raises:
+        ConfigError: A limit breaks a rule.
+    """
     if trials is None and time_budget_s is None:
         return config
-    return config.model_copy(update={"trials": trials, "time_budget_s": time_budget_s})
+    limits = {"trials": trials, "time_budget_s": time_budget_s}
+    return load_config(**(config.model_dump() | limits))
 
 
 def require_work(
-    config: SearchConfig, study: optuna.Study, resumed: list[FrozenTrial], budget: Budget
+    config: SearchConfig,
+    run: RunFolder,
+    study: optuna.Study,
+    resumed: list[FrozenTrial],
+    budget: Budget,
 ) -> None:
     """Refuse to start when there is nothing to do.
 
@@ -56,8 +94,9 @@ def require_work(
         RunError: All trials are finished, or the time is used up.
     """
     finished = finished_count(study)
-    full = config.trial_limit is not None and finished >= config.trial_limit and not resumed
-    if full:
+    if resumed or not run.outcome_file.exists():
+        return  # something to train, or an ending that was cut short
+    if config.trial_limit is not None and finished >= config.trial_limit:
         raise RunError(
             f"all {finished} trials of run {study.study_name!r} are finished; "
             f"give it more with --trials N (N > {finished}) or --time-budget"

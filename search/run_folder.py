@@ -14,13 +14,14 @@ import contextlib
 import json
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from filelock import FileLock, Timeout
+from pydantic import ValidationError
 
 from search.config import SearchConfig
 from search.errors import RunError
@@ -28,6 +29,7 @@ from search.errors import RunError
 __all__ = ["RunFolder", "checkpoint_name"]
 
 _RUN_SCHEMA = 1
+_FACTS = ("schema_version", "config", "study", "store_fingerprint", "image_px")
 _LIBRARIES = ("covertune", "torch", "torchvision", "timm", "ray", "optuna", "pyarrow", "pillow")
 
 
@@ -55,10 +57,10 @@ class RunFolder:
         name = config.name or f"{stem}-{time.strftime('%Y%m%d-%H%M%S')}"
         path = (config.runs_dir / name).absolute()
         if path.exists():
-            raise RunError(
-                f"run {str(config.runs_dir / name)!r} exists already; choose another --name, "
-                f"or go on with `covertune resume {config.runs_dir / name}`"
-            )
+            remedy = "choose another --name"
+            if cls(path).facts_file.is_file():
+                remedy += f", or go on with `covertune resume {config.runs_dir / name}`"
+            raise RunError(f"run {str(config.runs_dir / name)!r} exists already; {remedy}")
         made_runs_dir = not config.runs_dir.exists()
         try:
             path.mkdir(parents=True)
@@ -112,6 +114,11 @@ class RunFolder:
         return self.path / "log.txt"
 
     @property
+    def outcome_file(self) -> Path:
+        """outcome.json; only there once the search is concluded."""
+        return self.path / "outcome.json"
+
+    @property
     def tune(self) -> Path:
         """Ray Tune's folder."""
         return self.path / "tune"
@@ -142,24 +149,42 @@ class RunFolder:
             RunError: It cannot be read.
         """
         try:
-            facts: dict[str, Any] = json.loads(self.facts_file.read_text(encoding="utf-8"))
+            facts = json.loads(self.facts_file.read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
             raise RunError(f"cannot read {self.facts_file}: {error}") from error
-        return facts
+        missing = [name for name in _FACTS if not isinstance(facts, dict) or name not in facts]
+        if missing:
+            raise RunError(f"{self.facts_file} is damaged: it has no {', '.join(missing)}")
+        return dict(facts)
 
     def config(self) -> SearchConfig:
-        """The configuration this run was started with."""
-        return SearchConfig.model_validate(self.facts()["config"])
+        """The configuration this run was started with.
 
-    def write_facts(self, config: SearchConfig, **facts: Any) -> None:
-        """Write run.json whole or not at all."""
+        Raises:
+            RunError: This version cannot read it.
+        """
+        try:
+            return SearchConfig.model_validate(self.facts()["config"])
+        except ValidationError as error:
+            raise RunError(
+                f"the configuration in {self.facts_file} is not one this version of covertune "
+                f"knows; use the version that wrote it: {self.facts().get('versions')}"
+            ) from error
+
+    def write_facts(self, config: SearchConfig, facts: Mapping[str, Any]) -> None:
+        """Write run.json whole or not at all.
+
+        Args:
+            config: The resolved configuration.
+            facts: The study's name, the store's fingerprint and the input sizes; what else an
+                older run.json held is kept.
+        """
         document = {
             "schema_version": _RUN_SCHEMA,
             "config": config.model_dump(mode="json"),
             "versions": {library: version(library) for library in _LIBRARIES},
-            "created": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
-            **facts,
         }
+        document = {"created": time.strftime("%Y-%m-%dT%H:%M:%S%z"), **facts, **document}
         temporary = self.facts_file.with_suffix(".tmp")
         temporary.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
         temporary.replace(self.facts_file)

@@ -6,12 +6,17 @@ open store -> run folder -> Ray -> preflight -> decode once -> probe -> trials -
 from __future__ import annotations
 
 import os
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import optuna
+from optuna.exceptions import OptunaError
 from optuna.trial import FrozenTrial
 from ray import tune
+from ray.exceptions import RayError
+from ray.tune.error import TuneError
 from ray.tune.logger import TBXLoggerCallback
 
 from data_pipeline import CoverStore
@@ -19,16 +24,23 @@ from models import get_backbone
 from search.budget import Budget, BudgetStopper
 from search.cluster import log_to_file, ray_session
 from search.config import SearchConfig
-from search.errors import Interrupted, RunError, SearchError
+from search.errors import Interrupted, SearchError
 from search.halving import SuccessiveHalving
 from search.observer import SearchObserver, SearchPlan
 from search.outcome import Outcome, conclude
 from search.pictures import TrialPictures
 from search.portfolio import Portfolio
 from search.reporter import Reporter
-from search.resuming import extended, remember_rungs, require_work, taken_up_again
+from search.resuming import (
+    extended,
+    remember_rungs,
+    require_same_store,
+    require_work,
+    taken_up_again,
+)
 from search.run_folder import RunFolder
 from search.sample_store import sample_store
+from search.sampler import make_sampler
 from search.scheduler import HalvingScheduler
 from search.searcher import StudySearcher
 from search.staging import Stage, set_stage
@@ -37,8 +49,9 @@ from search.study import (
     create_study,
     finished_count,
     open_study,
+    require_free_name,
 )
-from search.trainable import CoverTrial, TrialInputs
+from search.trainable import CoverTrial, TrialInputs, checkpoint_result
 
 __all__ = ["SearchResult", "resume_search", "run_search"]
 
@@ -77,13 +90,13 @@ def run_search(config: SearchConfig, observer: SearchObserver | None = None) -> 
     run = RunFolder.create(config)
     begun = False
     try:
+        require_free_name(run, config.storage)
         with run.driven(), ray_session(config), log_to_file(run.log_file):
             if config.store is None:
                 config = config.model_copy(update={"store": sample_store(config, observer)})
-            store = _open_store(config)
-            stage = set_stage(config, store, run, budget, observer)
-            study = create_study(run, _sampler(config, finished=0), config.storage)
-            run.write_facts(config, study=run.name, store_fingerprint=store.fingerprint)
+            stage = set_stage(config, run, budget, observer)
+            study = create_study(run, make_sampler(config.seed), config.storage)
+            run.write_facts(config, stage.facts() | {"study": run.name})
             begun = True
             return _drive(stage, study, budget, observer, resumed=[])
     finally:
@@ -100,10 +113,12 @@ def resume_search(
 ) -> SearchResult:
     """Go on with a run: what is finished stays, what was running continues.
 
+    A run whose trials are all finished, but whose ending was cut short, is concluded.
+
     Args:
         path: The run folder.
-        trials: New total number of trials; None: as before.
-        time_budget_s: New total time in seconds; None: as before.
+        trials: New number of trials in all; lifts the time budget, unless that is given too.
+        time_budget_s: New seconds in all; lifts the number of trials, unless that is given too.
         observer: Hears what happens.
 
     Raises:
@@ -114,41 +129,20 @@ def resume_search(
     run = RunFolder.open(path)
     facts = run.facts()
     config = extended(run.config(), trials, time_budget_s)
-    store = _open_store(config)
-    if store.fingerprint != facts["store_fingerprint"]:
-        raise RunError(
-            f"the store {store.path} has changed since run {run.name!r} was started; "
-            "start a new search, or bring the old store back"
-        )
-    with run.driven(), ray_session(config), log_to_file(run.log_file):
+    require_same_store(run, config)
+    with run.driven():
         study = open_study(run)
-        study.sampler = _sampler(config, finished=finished_count(study))
+        study.sampler = make_sampler(config.seed, finished=finished_count(study))
         budget = Budget(config.time_budget_s, spent_s=study.user_attrs.get(ELAPSED_S, 0.0))
         resumed = taken_up_again(study, run)
-        require_work(config, study, resumed, budget)
-        stage = set_stage(config, store, run, budget, observer)
-        run.write_facts(config, study=facts["study"], store_fingerprint=store.fingerprint)
-        return _drive(stage, study, budget, observer, resumed=resumed)
-
-
-def _open_store(config: SearchConfig) -> CoverStore:
-    assert config.store is not None
-    return CoverStore.open(config.store)
-
-
-def _sampler(config: SearchConfig, *, finished: int) -> optuna.samplers.TPESampler:
-    """Multivariate TPE over the groups of a conditional space.
-
-    A resumed search draws with another seed than the one that ran before it: the same seed would
-    draw the same random trials again.
-    """
-    return optuna.samplers.TPESampler(
-        n_startup_trials=8,
-        multivariate=True,
-        group=True,
-        constant_liar=True,
-        seed=config.seed + 7919 * finished,
-    )
+        require_work(config, run, study, resumed, budget)
+        with ray_session(config), log_to_file(run.log_file):
+            image_px = {name: tuple(sizes) for name, sizes in facts["image_px"].items()}
+            stage = set_stage(
+                config, run, budget, observer, image_px=image_px, finished=finished_count(study)
+            )
+            run.write_facts(config, facts | stage.facts())
+            return _drive(stage, study, budget, observer, resumed=resumed)
 
 
 def _drive(
@@ -192,16 +186,16 @@ def _drive(
         ended,
         budget.spent_s,
     )
-    try:
+    run.outcome_file.unlink(missing_ok=True)  # until there is a new one, nothing is concluded
+    with ExitStack() as ending:
+        ending.callback(observer.ended)
+        ending.callback(pictures.close)
+        ending.callback(reporter.write_clock)
         with budget.stops_on_ctrl_c(observer.stopping):
             scheduler = HalvingScheduler(rule, spared=portfolio.spared)
             _run_trials(stage, budget, searcher, scheduler)
-        searcher.settle()
-    finally:
-        reporter.write_clock()
-        pictures.close()
-        observer.ended()
-    if budget.interrupted:
+        searcher.settle(lambda number: _last_result(run, number))
+    if budget.interrupted and searcher.has_work:
         raise Interrupted(f"go on with `covertune resume {os.path.relpath(run.path)}`")
     trials = study.get_trials(deepcopy=False)
     if not any(trial.value is not None for trial in trials):
@@ -213,6 +207,12 @@ def _drive(
     observer.stage("measuring the winner on the test split")
     outcome = conclude(run, stage.feed, config, study, stage.probes, stage.slots, budget.spent_s)
     return SearchResult(run, trials, outcome)
+
+
+def _last_result(run: RunFolder, number: int) -> dict[str, Any] | None:
+    """What a trial's checkpoint says it measured; None if there is no checkpoint."""
+    checkpoint = run.checkpoint(number)
+    return checkpoint_result(checkpoint) if checkpoint.exists() else None
 
 
 def _run_trials(
@@ -232,24 +232,31 @@ def _run_trials(
         cpus_per_trial=slots.cpus_per_trial,
     )
     sessions = len(list(run.tune.glob("session-*")))
-    tune.run(
-        tune.with_parameters(CoverTrial, inputs=inputs),
-        name=f"session-{sessions + 1}",
-        storage_path=str(run.tune),
-        resources_per_trial={"cpu": slots.cpus_per_trial, "gpu": slots.gpus_per_trial},
-        search_alg=searcher,
-        scheduler=scheduler,
-        num_samples=-1,  # the searcher knows when it is full
-        max_concurrent_trials=slots.count,
-        reuse_actors=True,
-        stop=BudgetStopper(budget),
-        max_failures=_WORKER_RETRIES,
-        raise_on_failed_trial=False,
-        callbacks=[TBXLoggerCallback()],
-        trial_dirname_creator=_trial_name,
-        trial_name_creator=_trial_name,
-        verbose=0,
-    )
+    try:
+        tune.run(
+            tune.with_parameters(CoverTrial, inputs=inputs),
+            name=f"session-{sessions + 1}",
+            storage_path=str(run.tune),
+            resources_per_trial={"cpu": slots.cpus_per_trial, "gpu": slots.gpus_per_trial},
+            search_alg=searcher,
+            scheduler=scheduler,
+            num_samples=-1,  # the searcher knows when it is full
+            max_concurrent_trials=slots.count,
+            reuse_actors=True,
+            stop=BudgetStopper(budget),
+            max_failures=_WORKER_RETRIES,
+            raise_on_failed_trial=False,
+            callbacks=[TBXLoggerCallback()],
+            trial_dirname_creator=_trial_name,
+            trial_name_creator=_trial_name,
+            verbose=0,
+        )
+    except (TuneError, OptunaError, RayError, OSError) as error:
+        first_line = str(error).strip().partition("\n")[0]
+        raise SearchError(
+            f"the search broke off: {type(error).__name__}: {first_line}; see {run.log_file}, and "
+            f"go on with `covertune resume {os.path.relpath(run.path)}`"
+        ) from error
 
 
 def _trial_name(trial: tune.experiment.Trial) -> str:

@@ -21,14 +21,17 @@ def sample_store(config: SearchConfig, observer: SearchObserver) -> Path:
     """The path of the sample store of a runs folder, made if it is not there.
 
     Raises:
-        RunError: The runs folder cannot be written.
+        RunError: The runs folder cannot be written, or the store in it is damaged.
     """
     path = config.runs_dir / _FOLDER
-    try:
-        CoverStore.open(path)
+    if path.exists():
+        try:
+            CoverStore.open(path)
+        except StoreError as error:
+            raise RunError(
+                f"the sample store {path} cannot be used ({error}); remove it to have it made anew"
+            ) from error
         return path
-    except StoreError:
-        pass
     try:
         config.runs_dir.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=config.runs_dir) as folder:

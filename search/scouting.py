@@ -24,6 +24,7 @@ from models import HeadWeights, ProbeResult, extract_features, fit_probe, get_ba
 from models.heads import load_head
 from search.cluster import Slots
 from search.devices import pick_device
+from search.remote import results_of
 from search.run_folder import RunFolder
 
 __all__ = ["Probe", "probe_file", "probe_model", "scout"]
@@ -68,6 +69,9 @@ def scout(
         splits: The decoded `train` and `val` splits at that size.
         num_genres: K.
         slots: What a worker may hold.
+
+    Raises:
+        SearchError: A worker failed.
     """
     file = probe_file(run, backbone, image_px)
     if file.exists():
@@ -84,8 +88,12 @@ def scout(
         for split, refs in splits.items()
     }
     fit = ray.remote(**resources)(_fit)
-    result: ProbeResult = ray.get(
-        fit.remote(futures["train"], futures["val"], num_genres, slots.cpus_per_trial)
+    fitted = fit.remote(futures["train"], futures["val"], num_genres, slots.cpus_per_trial)
+    result: ProbeResult
+    (result,) = results_of(
+        [fitted],
+        f"probing backbone {backbone!r} at {image_px} px",
+        remedy=f"try a smaller --image-px, or leave {backbone!r} out of --backbones",
     )
     probe = Probe(
         backbone=backbone,

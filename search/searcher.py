@@ -13,6 +13,8 @@ Whoever is RUNNING when the search is interrupted stays so, and is taken up agai
 from __future__ import annotations
 
 import json
+import logging
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -22,28 +24,26 @@ from ray.tune.search import Searcher
 
 from models import Recipe
 from search.budget import Budget
-from search.constants import EPOCH, FAILURE, METRIC, MODE, NUMBER
+from search.constants import (
+    EPOCH,
+    EPOCH_FIELDS,
+    FAILURE,
+    FINISHED,
+    METRIC,
+    MODE,
+    NUMBER,
+    RECIPE_AT_FAULT,
+    TRACEBACK,
+)
 from search.halving import SuccessiveHalving
 from search.observer import SearchObserver
 from search.portfolio import Portfolio
 from search.space import SearchSpace
-from search.study import ROLE_UNTUNED
+from search.study import ROLE_SAMPLED, ROLE_UNTUNED
 
 __all__ = ["StudySearcher"]
 
-_HISTORY_FIELDS = (
-    EPOCH,
-    METRIC,
-    "top3",
-    "macro_f1",
-    "train_loss",
-    "val_loss",
-    "covers_per_s",
-    "data_wait_share",
-    "lr_head",
-    "lr_backbone",
-    "seconds",
-)
+_log = logging.getLogger("ray.tune.covertune")
 
 
 class StudySearcher(Searcher):  # type: ignore[misc]  # Ray is untyped
@@ -99,7 +99,7 @@ class StudySearcher(Searcher):  # type: ignore[misc]  # Ray is untyped
         recipe = self._space.suggest(trial).model_dump(mode="json")
         trial.set_user_attr("recipe", recipe)
         if "role" not in trial.user_attrs:
-            trial.set_user_attr("role", "sampled")
+            trial.set_user_attr("role", ROLE_SAMPLED)
         return self._start(trial_id, trial, recipe)
 
     def _is_full(self) -> bool:
@@ -124,43 +124,59 @@ class StudySearcher(Searcher):  # type: ignore[misc]  # Ray is untyped
         self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
     ) -> None:
         """A trial has ended; `result` is its last, which `on_trial_result` has not seen."""
-        trial = self._running.pop(trial_id, None)
+        trial = self._running.get(trial_id)
         if trial is None:
             return
         result = result or {}
         if METRIC in result:
             self._report(trial, result)
         halved = trial.number in self._rule.stopped
-        if self._budget.interrupted and not (halved or result.get("finished")):
+        goes_on_later = self._budget.interrupted and not self._budget.is_over
+        if goes_on_later and not (halved or error or result.get(FINISHED)):
             return
-        history = self._history.pop(trial.number, [])
+        history = self._history.get(trial.number, [])
         if error:
-            self._fail(trial, "the worker was lost, and lost again on each retry")
+            self._fail(trial, "the worker was lost")
         elif FAILURE in result:
+            trial.set_user_attr(RECIPE_AT_FAULT, result[RECIPE_AT_FAULT])
+            _log.warning("trial %d failed:\n%s", trial.number, result[TRACEBACK])
             self._fail(trial, str(result[FAILURE]))
-        elif result.get("finished"):
+        elif result.get(FINISHED):
             self._study.tell(trial, history[-1][METRIC])
         else:
             trial.set_user_attr("reason", "successive halving" if halved else "time budget")
             # Optuna takes the last intermediate value as the value, or none if there is none.
             self._study.tell(trial, state=TrialState.PRUNED)
+        # Only now: if the study could not be written, Ray stops the trial once more.
+        del self._running[trial_id]
+        self._history.pop(trial.number, None)
         self._observer.trial_ended(self._study.get_trials(deepcopy=False)[trial.number])
 
-    def settle(self) -> None:
-        """End what Ray stopped without a word, as it does when a whole experiment ends."""
-        for trial_id in list(self._running):
-            self.on_trial_complete(trial_id)
+    def settle(self, last_result: Callable[[int], dict[str, Any] | None]) -> None:
+        """End what Ray stopped without a word, as it does when a whole experiment ends.
+
+        Args:
+            last_result: The result of a trial's checkpoint, by number: the worker may have
+                measured one more epoch than Ray passed on.
+        """
+        for trial_id, trial in list(self._running.items()):
+            self.on_trial_complete(trial_id, last_result(trial.number))
+
+    @property
+    def has_work(self) -> bool:
+        """Whether a resumed search would have anything to train."""
+        return bool(self._running) or not (self._budget.is_over or self._is_full())
 
     def _report(self, trial: optuna.Trial, result: dict[str, Any]) -> None:
         history = self._history.setdefault(trial.number, [])
         epoch = int(result[EPOCH])
         if history and history[-1][EPOCH] >= epoch:
             return  # measured before the interruption, and measured again since
-        history.append({field: result[field] for field in _HISTORY_FIELDS})
+        history.append({field: result[field] for field in EPOCH_FIELDS})
         trial.report(result[METRIC], step=epoch)
         trial.set_user_attr("history", history)
-        if epoch == 1 or "node" not in trial.user_attrs:
-            for name in ("node", "node_id", "device"):
+        for name in ("node", "node_id", "device"):
+            if trial.user_attrs.get(name) != result[name]:
                 trial.set_user_attr(name, result[name])
         self._observer.epoch(trial, result)
 

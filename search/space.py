@@ -52,7 +52,7 @@ class SearchSpace:
         return Recipe(
             backbone=facts.name,
             weights=self.config.weights_of(facts.name),
-            image_px=min(facts.image_px),
+            image_px=max(facts.image_px),
             epochs=min(UNTUNED_EPOCHS, self.config.epochs),
             batch_size=32,
             optimizer="adam",

@@ -6,6 +6,7 @@ machine -> preflight -> covers decoded once per size -> a frozen probe per backb
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from data_pipeline import CoverStore, DecodedRefs
 from search.budget import Budget
@@ -40,22 +41,30 @@ class Stage:
         """The covers."""
         return self.feed.store
 
+    def facts(self) -> dict[str, Any]:
+        """What run.json keeps, so that a resumed search stands on the same stage."""
+        sizes = {facts.name: list(facts.image_px) for facts in self.space.backbones}
+        return {"store_fingerprint": self.store.fingerprint, "image_px": sizes}
+
 
 def set_stage(
     config: SearchConfig,
-    store: CoverStore,
     run: RunFolder,
     budget: Budget,
     observer: SearchObserver,
+    *,
+    image_px: dict[str, tuple[int, ...]] | None = None,
+    finished: int = 0,
 ) -> Stage:
     """Check the machine, decode the covers, fit the probes.
 
     Args:
         config: What to search.
-        store: Its covers.
         run: Where checkpoints and probes go.
         budget: Learns how long the shortest trial takes.
         observer: Hears what happens.
+        image_px: Input sizes by backbone, of a run that is taken up; None: chosen here.
+        finished: Trials of the run that have ended already.
 
     Raises:
         PreflightError: Something a trial needs does not work here.
@@ -63,13 +72,16 @@ def set_stage(
     """
     observer.stage("checking the machine")
     slots = slots_of(config)
+    assert config.store is not None
+    store = CoverStore.open(config.store)
     feed: Feed = RehearsalFeed(store) if config.rehearse else WholeFeed(store)
-    image_px = choose_image_px(config, on_gpu=slots.gpus_per_trial > 0)
-    report = run_preflight(config, store, feed, run, slots, image_px)
+    if image_px is None:
+        image_px = choose_image_px(config, on_gpu=slots.gpus_per_trial > 0)
+    report = run_preflight(config, feed, run, slots, image_px, finished)
     observer.preflight(report)
     for warning in report.warnings:
         observer.warn(warning)
-    budget.shortest_trial_s = min(report.epoch_s.values())
+    budget.shortest_epoch_s = min(report.epoch_s.values())
 
     splits = {}
     for px in sorted({px for sizes in image_px.values() for px in sizes}):

@@ -8,6 +8,7 @@ study with Optuna alone still sees everything:
     history    one mapping per measured epoch
     node, node_id, device
     reason     why it was stopped or failed
+    recipe_at_fault   the failure came from the recipe, not from the machine
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ import optuna
 from optuna.storages import RDBStorage
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 from sqlalchemy.exc import SQLAlchemyError
 
 from models import Recipe
@@ -28,6 +29,9 @@ from search.errors import RunError
 from search.run_folder import RunFolder
 
 __all__ = [
+    "ELAPSED_S",
+    "NEVER_BEGUN",
+    "ROLE_SAMPLED",
     "ROLE_UNTUNED",
     "TrialRow",
     "best_trial",
@@ -35,10 +39,13 @@ __all__ = [
     "finished_count",
     "open_study",
     "recipe_of",
+    "require_free_name",
     "trial_rows",
 ]
 
 ROLE_UNTUNED: Final = "untuned"
+ROLE_SAMPLED: Final = "sampled"
+NEVER_BEGUN: Final = "interrupted before its first checkpoint"
 ELAPSED_S: Final = "elapsed_s"
 _BUSY_TIMEOUT_S = 60
 
@@ -71,6 +78,23 @@ def _storage(run: RunFolder, url: str | None) -> RDBStorage:
         raise RunError(f"cannot open the study at {url}: {first_line}") from error
 
 
+def require_free_name(run: RunFolder, url: str | None) -> None:
+    """Say early, before anything long starts, that a study cannot be made.
+
+    Raises:
+        RunError: The storage cannot be opened, or holds a study of the run's name.
+    """
+    if url is not None and run.name in optuna.get_all_study_names(_storage(run, url)):
+        raise _taken(run, url)
+
+
+def _taken(run: RunFolder, url: str | None) -> RunError:
+    return RunError(
+        f"the storage {url or run.study_file} holds a study {run.name!r} already; "
+        "choose another --name"
+    )
+
+
 def create_study(
     run: RunFolder, sampler: optuna.samplers.BaseSampler, url: str | None
 ) -> optuna.Study:
@@ -87,9 +111,7 @@ def create_study(
             direction=StudyDirection.MAXIMIZE,
         )
     except optuna.exceptions.DuplicatedStudyError as error:
-        raise RunError(
-            f"the storage {url} holds a study {run.name!r} already; choose another --name"
-        ) from error
+        raise _taken(run, url) from error
 
 
 def open_study(run: RunFolder, sampler: optuna.samplers.BaseSampler | None = None) -> optuna.Study:
@@ -114,8 +136,18 @@ def open_study(run: RunFolder, sampler: optuna.samplers.BaseSampler | None = Non
 
 
 def recipe_of(trial: FrozenTrial) -> Recipe:
-    """The recipe a trial was trained with."""
-    return Recipe.model_validate(trial.user_attrs["recipe"])
+    """The recipe a trial was trained with.
+
+    Raises:
+        RunError: It has none, or one of another version of covertune.
+    """
+    try:
+        return Recipe.model_validate(trial.user_attrs["recipe"])
+    except (KeyError, ValidationError) as error:
+        raise RunError(
+            f"trial {trial.number} has no recipe this version of covertune can read; "
+            "use the version that made the run"
+        ) from error
 
 
 def finished_count(study: optuna.Study) -> int:

@@ -6,12 +6,14 @@ is built in `_begin` and dropped before the next.
 Checkpoints are ours, not Ray's: they are written before the epoch is reported, so a result that
 the study holds always has its checkpoint, and a new actor or a resumed search finds it by the
 trial's number alone.
+
+What a recipe can cause comes back as a result; raising would cost the actor.
 """
 
 from __future__ import annotations
 
-import json
 import platform
+import traceback
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,13 +24,22 @@ from ray import tune
 
 from data_pipeline import DecodedRefs, EpochBatches
 from models import EpochReport, FineTuner, HeadWeights, Recipe, TrainingFailure, release
-from search.constants import EPOCH, FAILURE, METRIC, NUMBER
+from models.checkpoint import read_state, write_state
+from search.constants import (
+    EPOCH_FIELDS,
+    FAILURE,
+    FINISHED,
+    NUMBER,
+    RECIPE_AT_FAULT,
+    TRACEBACK,
+)
 from search.devices import describe_device, pick_device
 from search.run_folder import checkpoint_name
 
-__all__ = ["CoverTrial", "TrialInputs"]
+__all__ = ["CoverTrial", "TrialInputs", "checkpoint_result"]
 
-EVALUATION_BATCH = 64
+_EVALUATION_BATCH = 64
+_RESULT = "result"  # of the checkpoint's epoch, inside the checkpoint
 
 
 @dataclass(frozen=True)
@@ -42,6 +53,16 @@ class TrialInputs:
     num_genres: int
     checkpoints: Path
     cpus_per_trial: int
+
+
+def checkpoint_result(checkpoint: Path) -> dict[str, Any]:
+    """The result of the epoch a checkpoint holds.
+
+    Raises:
+        ModelError: No checkpoint, or a damaged one.
+    """
+    result: dict[str, Any] = read_state(checkpoint)[_RESULT]
+    return result
 
 
 class CoverTrial(tune.Trainable):  # type: ignore[misc]  # Ray is untyped
@@ -74,7 +95,9 @@ class CoverTrial(tune.Trainable):  # type: ignore[misc]  # Ray is untyped
         self._train = EpochBatches(
             splits["train"].get(), recipe.batch_size, self._device, shuffle=True, seed=recipe.seed
         )
-        self._val = EpochBatches(splits["val"].get(), EVALUATION_BATCH, self._device, shuffle=False)
+        self._val = EpochBatches(
+            splits["val"].get(), _EVALUATION_BATCH, self._device, shuffle=False
+        )
         resumes = self._checkpoint.exists()
         head = None
         if recipe.head_init == "probe":
@@ -87,8 +110,13 @@ class CoverTrial(tune.Trainable):  # type: ignore[misc]  # Ray is untyped
             head=head,
             load_weights=not resumes,  # a checkpoint needs neither hub nor file
         )
+        self._told: dict[str, Any] | None = None
         if resumes:
-            tuner.restore(self._checkpoint)
+            state = read_state(self._checkpoint)
+            tuner.load_state_dict(state)
+            # Whether this result reached the study before the crash is not known here, so it is
+            # told again; the searcher drops what it has.
+            self._told = state[_RESULT]
         return tuner
 
     @property
@@ -106,52 +134,39 @@ class CoverTrial(tune.Trainable):  # type: ignore[misc]  # Ray is untyped
         try:
             if self._tuner is None:
                 self._tuner = self._build()
-                if self._tuner.epoch > 0 and (told := self._told_before()) is not None:
-                    return told
+                if self._told is not None:
+                    return self._told
             epoch = self._tuner.epoch + 1
             report = self._tuner.run_epoch(self._train.epoch(epoch), self._val.epoch(0))
             result = self._measured(report)
-            result["finished"] = result["done"] = report.epoch >= self._recipe.epochs
-            self._sidecar.write_text(json.dumps(result))
-            self._tuner.save(self._checkpoint)
+            result[FINISHED] = result["done"] = report.epoch >= self._recipe.epochs
+            write_state(self._tuner.state_dict() | {_RESULT: result}, self._checkpoint)
             return result
         except TrainingFailure as failure:
             measured = {} if failure.report is None else self._measured(failure.report)
-            return measured | {FAILURE: failure.reason, "finished": True, "done": True}
+            return measured | self._failure(failure.reason, recipe_at_fault=True)
+        except torch.AcceleratorError:
+            raise  # this process cannot use its GPU any more; Ray tries again in a new one
+        except torch.OutOfMemoryError:
+            return self._failure("out of GPU memory", recipe_at_fault=True)
         except Exception as error:
-            first_line = str(error).strip().splitlines()[0] if str(error).strip() else ""
-            reason = f"{type(error).__name__}: {first_line}"
-            return {FAILURE: reason, "finished": True, "done": True}
+            first_line = str(error).strip().partition("\n")[0]
+            return self._failure(f"{type(error).__name__}: {first_line}", recipe_at_fault=False)
 
-    def _told_before(self) -> dict[str, Any] | None:
-        """The result that belongs to a restored checkpoint.
-
-        Whether it reached the study before the crash is not known here, so it is told again; the
-        searcher drops what it has.
-        """
-        assert self._tuner is not None
-        result: dict[str, Any] = json.loads(self._sidecar.read_text())
-        return result if result[EPOCH] == self._tuner.epoch else None
-
-    @property
-    def _sidecar(self) -> Path:
-        """The result of the checkpoint's epoch, written before the checkpoint."""
-        return self._checkpoint.with_suffix(".json")
+    @staticmethod
+    def _failure(reason: str, *, recipe_at_fault: bool) -> dict[str, Any]:
+        return {
+            FAILURE: reason,
+            RECIPE_AT_FAULT: recipe_at_fault,
+            TRACEBACK: traceback.format_exc(),
+            FINISHED: True,
+            "done": True,
+        }
 
     def _measured(self, report: EpochReport) -> dict[str, Any]:
         """An epoch under the names of `search.constants`."""
-        return {
-            EPOCH: report.epoch,
-            METRIC: report.top1,
-            "top3": report.top3,
-            "macro_f1": report.macro_f1,
-            "train_loss": report.train_loss,
-            "val_loss": report.val_loss,
-            "covers_per_s": report.covers_per_s,
-            "data_wait_share": report.data_wait_share,
-            "lr_head": report.lr_head,
-            "lr_backbone": report.lr_backbone,
-            "seconds": report.seconds,
+        fields = {name: getattr(report, name) for name in EPOCH_FIELDS}
+        return fields | {
             "confusion": report.confusion_KK,
             "node": platform.node(),
             "node_id": ray.get_runtime_context().get_node_id(),

@@ -22,7 +22,7 @@ from search.cli import (
     _trials,
 )
 from search.cli._console import say_error
-from search.errors import Interrupted, SearchError
+from search.errors import ConfigError, Interrupted, SearchError
 
 __all__ = ["app", "main"]
 
@@ -74,7 +74,7 @@ def main(arguments: list[str] | None = None) -> None:
         if not _is_mendable(error):
             raise
         say_error(str(error))
-        sys.exit(EXIT_FAILED)
+        sys.exit(EXIT_USAGE if isinstance(error, ConfigError) else EXIT_FAILED)
     sys.exit(code or 0)
 
 

@@ -23,6 +23,7 @@ from search.constants import EPOCH, METRIC
 from search.observer import SearchObserver, SearchPlan
 from search.preflight import PreflightReport
 from search.scouting import Probe
+from search.study import ROLE_SAMPLED
 
 __all__ = ["LiveView"]
 
@@ -162,6 +163,7 @@ class LiveView(SearchObserver):
                 f"trial {line.number:>3}  {line.state:<8}  epoch {line.epoch}/{line.recipe.epochs}"
                 f"  top-1 {top1}  {show_duration(line.seconds):>7}  {self._what(line)}",
                 highlight=False,
+                markup=False,
                 soft_wrap=True,
             )
 
@@ -185,8 +187,8 @@ class LiveView(SearchObserver):
     @staticmethod
     def _what(line: _Line) -> str:
         text = recipe_summary(line.recipe)
-        if line.role != "sampled":
-            text = f"{line.role}: {text}" if line.role == "untuned" else f"{line.role[8:]}: {text}"
+        if line.role != ROLE_SAMPLED:
+            text = f"{line.role.removeprefix('recipe: ')}: {text}"
         return f"{text}  ({line.reason})" if line.reason else text
 
     def _render(self) -> RenderableType:
@@ -194,7 +196,8 @@ class LiveView(SearchObserver):
         best = self._best
         running = [line for line in self._lines.values() if line.state == "RUNNING"]
         settled = [line for line in self._lines.values() if line.state != "RUNNING"]
-        for line in (settled[-(_ROWS - len(running)) :] if settled else []) + running:
+        room = max(_ROWS - len(running), 0)
+        for line in settled[max(len(settled) - room, 0) :] + running:
             seconds = line.seconds or time.monotonic() - line.started
             is_best = best is not None and best[1] == line.number
             table.add_row(
@@ -203,7 +206,7 @@ class LiveView(SearchObserver):
                 f"{line.epoch}/{line.recipe.epochs}",
                 "" if line.top1 is None else f"{line.top1:.3f}",
                 show_duration(seconds),
-                self._what(line),
+                Text(self._what(line)),
                 style="bold" if is_best else None,
             )
         return Group(self._headline(), table)

@@ -38,7 +38,7 @@ def test_no_limit_is_never_over():
 def test_a_trial_that_cannot_have_an_epoch_is_not_begun():
     clock = Clock()
     budget = Budget(60.0, clock=clock)
-    budget.shortest_trial_s = 20.0
+    budget.shortest_epoch_s = 20.0
     clock.now += 39.0
     assert budget.admits_a_trial
     clock.now += 2.0

@@ -5,7 +5,13 @@ import pytest
 from search.cluster import Slots
 from search.config import SearchConfig
 from search.errors import PreflightError
-from search.preflight import BackboneCheck, _check_disk, _device_warnings, _estimate_s
+from search.preflight import (
+    BackboneCheck,
+    _check_disk,
+    _device_warnings,
+    _estimate_s,
+    _setting_warnings,
+)
 from search.run_folder import RunFolder
 
 
@@ -40,19 +46,21 @@ def slots(**overrides):
 def test_the_estimate_follows_the_rungs():
     # 9 epochs, eta 3: all train 1, a third 2 more, a ninth 6 more = 1 + 2/3 + 6/9 epochs each
     config = SearchConfig(trials=6, epochs=9)
-    assert _estimate_s(config, slots(), [30.0]) == pytest.approx(3 * 30 * (1 + 2 / 3 + 6 / 9))
+    assert _estimate_s(config, slots(), 6, [30.0]) == pytest.approx(3 * 30 * (1 + 2 / 3 + 6 / 9))
 
 
-def test_without_a_number_of_trials_there_is_no_estimate():
-    assert _estimate_s(SearchConfig(time_budget_s=60), slots(), [30.0]) is None
+def test_settings_without_effect_are_warned_of():
+    assert _setting_warnings(SearchConfig()) == []
+    assert "no rung below" in _setting_warnings(SearchConfig(epochs=3, grace_epochs=3))[0]
+    assert "no effect without" in _setting_warnings(SearchConfig(baseline_name="Kaggle"))[0]
 
 
 def test_a_full_disk_is_said_with_figures(tmp_path):
     config = SearchConfig(runs_dir=tmp_path, name="a")
     run = RunFolder.create(config)
-    _check_disk(run, (check(),), config)
+    _check_disk(run, (check(),), 16)
     with pytest.raises(PreflightError, match=r"needs about 18,000,000,000 MB for checkpoints"):
-        _check_disk(run, (check(checkpoint_mb=1e9),), config)
+        _check_disk(run, (check(checkpoint_mb=1e9),), 16)
 
 
 @pytest.mark.parametrize(

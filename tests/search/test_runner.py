@@ -201,6 +201,8 @@ def test_a_finished_search_is_given_more(store, tmp_path):
     first = run_search(config(store, tmp_path, trials=2))
     with pytest.raises(RunError, match=r"all 2 trials .* are finished; give it more"):
         resume_search(first.run.path)
+    first.run.outcome_file.unlink()  # as if the ending had been cut short
+    assert resume_search(first.run.path).outcome.best == first.outcome.best
     more = resume_search(first.run.path, trials=4)
     assert len(more.trials) == 4
     assert more.run.config().trials == 4

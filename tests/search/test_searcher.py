@@ -13,7 +13,7 @@ from search.observer import SearchObserver
 from search.portfolio import Portfolio
 from search.searcher import StudySearcher
 from search.space import BackboneFacts, SearchSpace
-from search.study import best_trial, trial_rows
+from search.study import NEVER_BEGUN, best_trial, trial_rows
 
 CNN = BackboneFacts("small_cnn", stages=4, pretrained=False, image_px=(32,))
 
@@ -71,6 +71,16 @@ def result(epoch, value=0.5, finished=False, **more):
     }
 
 
+def failure(reason):
+    return {
+        FAILURE: reason,
+        "recipe_at_fault": True,
+        "traceback": "Traceback …",
+        "finished": True,
+        "done": True,
+    }
+
+
 @pytest.fixture
 def bench(tmp_path):
     return Bench(tmp_path)
@@ -118,24 +128,57 @@ def test_what_is_stopped_without_a_word_is_settled(bench):
     bench.searcher.suggest("a")
     bench.searcher.on_trial_result("a", result(1, 0.4))
     bench.clock = 101.0
-    bench.searcher.settle()
+    bench.searcher.settle(lambda number: result(2, 0.5))
+    trial = bench.trial(0)
+    assert trial.state is TrialState.PRUNED
+    assert trial.intermediate_values == {1: 0.4, 2: 0.5}, "the epoch of the checkpoint counts"
+    assert trial.value == 0.5
+    assert not bench.searcher.has_work
+
+
+def test_what_has_no_checkpoint_is_settled_too(bench):
+    bench.searcher.suggest("a")
+    bench.clock = 101.0
+    bench.searcher.settle(lambda number: None)
     assert bench.trial(0).state is TrialState.PRUNED
-    assert bench.trial(0).value == 0.4
+
+
+def test_a_study_that_cannot_be_written_is_told_once_more(bench, monkeypatch):
+    bench.searcher.suggest("a")
+
+    def locked(*_args, **_kwargs):
+        raise optuna.exceptions.StorageInternalError("database is locked")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(bench.study, "tell", locked)
+        with pytest.raises(optuna.exceptions.StorageInternalError):
+            bench.searcher.on_trial_complete("a", result(1, 0.4, finished=True))
+    bench.searcher.on_trial_complete("a", result(1, 0.4, finished=True))
+    assert bench.trial(0).state is TrialState.COMPLETE
+
+
+def test_a_yardstick_that_never_began_is_tried_again(bench, tmp_path):
+    first = bench.searcher.suggest("a")["number"]
+    storage, trial_id = bench.study._storage, bench.trial(first)._trial_id
+    storage.set_trial_user_attr(trial_id, "reason", NEVER_BEGUN)
+    storage.set_trial_state_values(trial_id, TrialState.FAIL)
+    again = Bench(tmp_path).searcher.suggest("b")["number"]
+    assert bench.trial(again).user_attrs["role"] == "untuned"
 
 
 def test_a_failure_is_failed_with_its_reason(bench):
     bench.searcher.suggest("a")
-    failure = {FAILURE: "the training loss became nan", "finished": True, "done": True}
-    bench.searcher.on_trial_complete("a", failure)
+    bench.searcher.on_trial_complete("a", failure("the training loss became nan"))
     trial = bench.trial(0)
     assert trial.state is TrialState.FAIL
     assert trial.value is None
     assert trial.user_attrs["reason"] == "the training loss became nan"
+    assert trial.user_attrs["recipe_at_fault"]
 
 
 def test_a_collapse_keeps_the_epoch_that_showed_it(bench):
     bench.searcher.suggest("a")
-    bench.searcher.on_trial_complete("a", result(1, 0.2, finished=True, **{FAILURE: "collapse"}))
+    bench.searcher.on_trial_complete("a", result(1, 0.2) | failure("collapse"))
     assert bench.trial(0).state is TrialState.FAIL
     assert bench.trial(0).intermediate_values == {1: 0.2}
 
@@ -184,7 +227,7 @@ def test_rows_tell_how_each_trial_ended(bench):
     for name in "abc":
         bench.searcher.suggest(name)
     bench.searcher.on_trial_complete("a", result(2, 0.6, finished=True))
-    bench.searcher.on_trial_complete("b", {FAILURE: "broken", "finished": True})
+    bench.searcher.on_trial_complete("b", failure("broken"))
     rows = trial_rows(bench.study)
     assert [row.state for row in rows] == ["COMPLETE", "FAIL", "RUNNING"]
     assert rows[0].seconds == 2.0

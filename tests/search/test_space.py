@@ -74,6 +74,7 @@ def test_the_yardstick_is_two_epochs_of_adam():
     assert untuned.head_init == "random"
     assert (untuned.augment_strength, untuned.label_smoothing) == (0, 0)
     assert space(LITE, epochs=1).untuned().epochs == 1
+    assert space(CNN).untuned().image_px == 128, "the size the known recipes use"
 
 
 @pytest.mark.parametrize("backbones", [(LITE,), (CNN,), (LITE, CNN)])

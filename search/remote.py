@@ -1,0 +1,41 @@
+"""Waiting for work on other processes, with errors a person can read."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import ray
+from ray.exceptions import RayError, RayTaskError
+
+from data_pipeline import DataError
+from models import ModelError
+from search.errors import SearchError
+
+__all__ = ["results_of"]
+
+
+def results_of(
+    futures: Sequence[Any], doing: str, *, remedy: str, error: type[SearchError] = SearchError
+) -> list[Any]:
+    """Wait for Ray tasks.
+
+    Args:
+        futures: Of the tasks.
+        doing: What they do, for the message.
+        remedy: What helps if they cannot.
+        error: What to raise.
+
+    Raises:
+        SearchError: As `error`, for whatever went wrong; one line.
+    """
+    try:
+        return list(ray.get(list(futures)))
+    except RayTaskError as failed:
+        cause = failed.cause if isinstance(failed.cause, Exception) else failed
+        first_line = str(cause).strip().partition("\n")[0]
+        if isinstance(cause, ModelError | DataError):
+            raise error(first_line) from cause
+        raise error(f"{doing} failed: {type(cause).__name__}: {first_line}; {remedy}") from cause
+    except RayError as lost:
+        raise error(f"{doing} failed: the worker died (out of memory?); {remedy}") from lost

@@ -1,0 +1,48 @@
+"""The sampler learns from failures."""
+
+import optuna
+import pytest
+from optuna.distributions import FloatDistribution
+from optuna.trial import TrialState, create_trial
+
+from search.constants import RECIPE_AT_FAULT
+from search.sampler import FailureAwareTPESampler, make_sampler
+
+
+@pytest.fixture(autouse=True)
+def quiet():
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+
+
+def share_in_the_failing_half(blame):
+    """Where a sampler goes after 12 fair trials all over, and 12 failures above 0.5."""
+    study = optuna.create_study(direction="maximize", sampler=make_sampler(0))
+    distributions = {"x": FloatDistribution(0, 1)}
+    for number in range(12):
+        x = (number + 0.5) / 12
+        study.add_trial(create_trial(params={"x": x}, distributions=distributions, value=0.5))
+    for number in range(12):
+        study.add_trial(
+            create_trial(
+                params={"x": 0.5 + (number + 0.5) / 24},
+                distributions=distributions,
+                state=TrialState.FAIL,
+                user_attrs={RECIPE_AT_FAULT: blame},
+            )
+        )
+    asked = [study.ask().suggest_float("x", 0, 1) for _ in range(40)]
+    return sum(x > 0.5 for x in asked) / len(asked)
+
+
+def test_it_keeps_away_from_what_failed_by_its_own_fault():
+    assert share_in_the_failing_half(blame=True) < share_in_the_failing_half(blame=False) - 0.2
+
+
+def test_a_resumed_search_draws_anew():
+    assert isinstance(make_sampler(0), FailureAwareTPESampler)
+
+    def first(sampler):
+        return optuna.create_study(sampler=sampler).ask().suggest_float("x", 0, 1)
+
+    assert first(make_sampler(0)) == first(make_sampler(0))
+    assert first(make_sampler(0)) != first(make_sampler(0, finished=3))
