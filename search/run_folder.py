@@ -2,7 +2,7 @@
 
 runs/NAME/run.json     resolved configuration, versions, store fingerprint, seed
           study.db     the Optuna study
-          log.txt      what Ray, Optuna and torch had to say
+          log.txt      warnings of the libraries, tracebacks of failed trials
           tune/        Ray Tune's files; tune/checkpoints holds one file a trial
           probes/      frozen-feature probes, one file per backbone and image size
           artifacts/   pictures and tables of trials, attached to the study

@@ -23,7 +23,8 @@ def resume(
 ) -> None:
     """Go on with a run after a stop or a crash, or give a finished one more.
 
-    Finished trials stay as they are, interrupted ones continue from their last checkpoint.
+    Finished trials stay as they are, interrupted ones continue from their last checkpoint. A new
+    number of trials lifts the time limit, and the other way round, unless both are given.
 
     Examples:
       covertune resume runs/my-run
