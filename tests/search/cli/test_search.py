@@ -52,14 +52,16 @@ def test_trials_table(covertune, run):
 
 
 def test_no_trials(refused, tmp_path):
-    message = refused("search", "--trials", 0, "--runs-dir", tmp_path / "runs")
+    message = refused("search", "--trials", 0, "--runs-dir", tmp_path / "runs", code=2)
     assert "trials" in message
     assert "got 0" in message
 
 
 def test_all_problems_at_once(refused, tmp_path):
     message = refused(
-        "search", "--trials", 0, "--epochs", 0, "--name", "a/b", "--runs-dir", tmp_path / "runs"
+        *("search", "--trials", 0, "--epochs", 0, "--name", "a/b"),
+        *("--runs-dir", tmp_path / "runs"),
+        code=2,
     )
     assert all(field in message for field in ("trials", "epochs", "name"))
 
@@ -130,7 +132,7 @@ def test_weights_that_do_not_fit(refused, local_ray, store, tmp_path, what):
 
 
 def test_weights_of_a_backbone_that_is_not_searched(refused, store, tmp_path):
-    message = refused("search", store, *SMALL, "--weights", "resnet18=none")
+    message = refused("search", store, *SMALL, "--weights", "resnet18=none", code=2)
     assert "resnet18" in message
 
 
@@ -160,7 +162,7 @@ def test_configuration_that_cannot_be_used(refused, tmp_path, text, named):
     file = tmp_path / "search.yaml"
     if text is not None:
         file.write_text(text)
-    assert named in refused("search", "--config", file, "--runs-dir", tmp_path / "runs")
+    assert named in refused("search", "--config", file, "--runs-dir", tmp_path / "runs", code=2)
 
 
 # -- runs that are none ----------------------------------------------------------------------------
