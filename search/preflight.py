@@ -158,8 +158,9 @@ def _check_backbones(
         num_cpus=slots.cpus_per_trial,
         num_gpus=slots.gpus_per_trial,
         max_retries=0,
-        # With several checks, a process each: peak memory is that of a process.
-        max_calls=1 if len(pairs) > 1 else 0,
+        # With several checks a process each, for peak memory is that of a process; on a GPU always,
+        # for a process keeps what it has allocated.
+        max_calls=1 if len(pairs) > 1 or slots.gpus_per_trial else 0,
     )(_check_backbone)
     genres, cpus = len(store.genres), slots.cpus_per_trial
     pending = [
