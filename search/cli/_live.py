@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Self
 
 from optuna.trial import FrozenTrial, Trial
 from rich.console import Group, RenderableType
@@ -60,6 +60,15 @@ class LiveView(SearchObserver):
         self._live: Live | None = None
         self._phase: Progress | None = None
         self._stopping = False
+
+    def __enter__(self) -> Self:
+        """Nothing to do before the first phase."""
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        """Leave a clean terminal, whatever happened."""
+        self._close_phase()
+        self.ended()
 
     # -- before the trials ---------------------------------------------------------------------
 

@@ -36,4 +36,6 @@ def resume(
     from search.cli._live import LiveView
     from search.runner import resume_search
 
-    show_result(resume_search(run, trials=trials, time_budget_s=time_budget_s, observer=LiveView()))
+    with LiveView() as view:
+        result = resume_search(run, trials=trials, time_budget_s=time_budget_s, observer=view)
+    show_result(result)

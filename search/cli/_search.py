@@ -158,4 +158,6 @@ def search(
     from search.cli._live import LiveView
     from search.runner import run_search
 
-    show_result(run_search(resolved, LiveView()))
+    with LiveView() as view:
+        result = run_search(resolved, view)
+    show_result(result)
