@@ -15,6 +15,7 @@ from search.errors import PreflightError
 
 ROOT = Path(__file__).parents[2]
 
+# Trials long enough that the second node's worker has started before the first has done them all.
 TWO_NODES = """
 import json, os, sys
 from ray.cluster_utils import Cluster
@@ -26,7 +27,7 @@ os.environ["RAY_ADDRESS"] = cluster.address
 from search.cli import main
 try:
     main(["search", store, "--runs-dir", runs, "--name", "two", "--address", "auto",
-          "--backbones", "small_cnn", "--image-px", "32", "--trials", "6", "--epochs", "2"])
+          "--backbones", "small_cnn", "--image-px", "32", "--trials", "6", "--epochs", "40"])
 except SystemExit as ended:
     code = ended.code
 cluster.shutdown()
