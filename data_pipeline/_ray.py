@@ -138,6 +138,8 @@ def causes_raised(doing: str) -> Iterator[None]:
         cause: BaseException | None = err
         while cause is not None:
             if isinstance(cause, (DataError, OSError)) and not isinstance(cause, RayTaskError):
+                if isinstance(cause, DataError):  # Ray Data adds lines about its retries
+                    cause.args = (str(cause).partition("\n")[0],)
                 raise cause from None
             cause = getattr(cause, "cause", None) or cause.__cause__
         if isinstance(err, RayError) and not isinstance(err, RayTaskError):
