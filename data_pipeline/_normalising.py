@@ -19,6 +19,8 @@ from data_pipeline.errors import ImageRejected
 from data_pipeline.images import normalise, read_file
 from data_pipeline.sources import Source
 
+__all__ = ["Outcome", "normalise_sources"]
+
 _LARGEST_BLOCK = 256  # paths a task; more would make the progress bar jump
 _BLOCKS_PER_CPU = 4  # so that no CPU idles long while another ends its last block
 

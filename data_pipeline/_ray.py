@@ -13,6 +13,15 @@ from ray.exceptions import RayError, RayTaskError
 
 from data_pipeline.errors import CapacityError, DataError
 
+__all__ = [
+    "causes_raised",
+    "ensure_ray",
+    "free_object_store_bytes",
+    "num_cpus",
+    "quiet_ray_data",
+    "require_free_cpu",
+]
+
 _SETTINGS = {
     "enable_progress_bars": False,
     "print_on_execution_start": False,
@@ -22,11 +31,30 @@ _FREE_CPU_WAIT_S = 20.0  # Ray tells of a CPU that became free with some delay
 
 
 def ensure_ray() -> None:
-    """Start Ray on this machine unless it runs already; it is left running."""
+    """Start Ray on this machine unless this process uses one already; it is left running.
+
+    Clusters that the environment or another program's Ray on this machine point to are none of
+    ours: whoever wants one connects to it first.
+
+    Raises:
+        DataError: Ray cannot be started.
+    """
     if ray.is_initialized():
         return
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    ray.init(include_dashboard=False, logging_level=logging.ERROR, log_to_driver=False)
+    try:
+        ray.init(
+            address="local",
+            include_dashboard=False,
+            logging_level=logging.ERROR,
+            log_to_driver=False,
+        )
+    except (OSError, RuntimeError, ValueError) as err:
+        first_line = (str(err).strip() or type(err).__name__).partition("\n")[0].rstrip(".")
+        raise DataError(
+            f"Ray must run on this machine, it could not be started: {first_line}; "
+            "look for the cause in Ray's logs"
+        ) from err
 
 
 def num_cpus() -> int:
@@ -110,6 +138,8 @@ def causes_raised(doing: str) -> Iterator[None]:
         cause: BaseException | None = err
         while cause is not None:
             if isinstance(cause, (DataError, OSError)) and not isinstance(cause, RayTaskError):
+                if isinstance(cause, DataError):  # Ray Data adds lines about its retries
+                    cause.args = (str(cause).partition("\n")[0],)
                 raise cause from None
             cause = getattr(cause, "cause", None) or cause.__cause__
         if isinstance(err, RayError) and not isinstance(err, RayTaskError):

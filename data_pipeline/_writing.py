@@ -1,17 +1,8 @@
-"""Writes a cover store so that it is there whole or not at all.
-
-Everything goes to a hidden folder beside the store-to-be, which takes the store's name last of all.
-"""
+"""Writes a cover store: its parts, what was refused, its manifest."""
 
 from __future__ import annotations
 
 import json
-import os
-import re
-import secrets
-import shutil
-import socket
-import time
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -19,11 +10,11 @@ from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 
-import psutil
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from data_pipeline._normalising import Outcome
+from data_pipeline._whole_folder import whole_folder
 from data_pipeline.errors import StoreError
 from data_pipeline.schema import (
     COVER_SCHEMA,
@@ -37,6 +28,17 @@ from data_pipeline.schema import (
     Split,
     StoreManifest,
 )
+
+__all__ = [
+    "Cover",
+    "Rejected",
+    "fingerprint",
+    "new_store_folder",
+    "order_in_store",
+    "write_manifest",
+    "write_parts",
+    "write_rejected",
+]
 
 _PART_ROWS = 2048
 _PART_BYTES = 64 * 2**20
@@ -77,27 +79,14 @@ def new_store_folder(out: Path) -> Iterator[Path]:
             f"a store is written to a new folder, {out} exists already; "
             "choose another name or remove it"
         )
-    out = out.absolute()
-    created = [folder for folder in out.parents if not folder.exists()]
-    partial = out.parent / f"{_partial_prefix(out)}{os.getpid()}.{secrets.token_hex(4)}"
     try:
-        _remove_leftovers(out)
-        partial.mkdir(parents=True)
-        yield partial
-        partial.rename(out)
-    except BaseException as err:
-        _remove_tree(partial)
-        for folder in created:  # innermost first; stops at one that is used by now
-            try:
-                folder.rmdir()
-            except OSError:
-                break
-        if isinstance(err, OSError):
-            raise StoreError(
-                f"cannot write the store {out}: {err.strerror or err}; "
-                "choose a folder on a disk that can be written and has room"
-            ) from err
-        raise
+        with whole_folder(out) as folder:
+            yield folder
+    except OSError as err:
+        raise StoreError(
+            f"cannot write the store {out.absolute()}: {err.strerror or err}; "
+            "choose a folder on a disk that can be written and has room"
+        ) from err
 
 
 def order_in_store(covers: Iterable[Cover]) -> list[Cover]:
@@ -191,25 +180,3 @@ def _read_spool(outcomes: Sequence[Outcome], spool: Path) -> list[bytes]:
                 file.seek(outcomes[place].offset)
                 images[place] = file.read(outcomes[place].length)
     return images
-
-
-def _partial_prefix(out: Path) -> str:
-    return f".{out.name}.partial.{socket.gethostname()}."
-
-
-def _remove_tree(folder: Path) -> None:
-    """Remove a folder in which a task that has not heard of the end yet may still make a file."""
-    for _ in range(20):
-        shutil.rmtree(folder, ignore_errors=True)
-        if not folder.exists():
-            return
-        time.sleep(0.1)
-
-
-def _remove_leftovers(out: Path) -> None:
-    """Remove what a prepare of the same store left behind when it was killed on this machine."""
-    pattern = re.compile(re.escape(_partial_prefix(out)) + r"(\d+)\.[0-9a-f]+")
-    for entry in out.parent.iterdir() if out.parent.is_dir() else ():
-        match = pattern.fullmatch(entry.name)
-        if match and not psutil.pid_exists(int(match[1])):
-            _remove_tree(entry)

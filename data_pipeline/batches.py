@@ -17,8 +17,12 @@ import torch
 from torch import Tensor
 
 from data_pipeline.decoded import DecodedSplit
+from data_pipeline.schema import SPLITS
+
+__all__ = ["DeviceResident", "EpochBatches"]
 
 _UPLOAD_BYTES = 64 * 2**20
+_ORDER = int.from_bytes(b"ordr")  # a stream of random numbers of its own under the trial's seed
 
 
 @dataclass(frozen=True)
@@ -66,13 +70,8 @@ class DeviceResident:
         """Keys of the splits held."""
         return [key for key, _ in self._held]
 
-    def clear(self) -> None:
-        """Let go of everything."""
-        with self._lock:
-            self._held.clear()
-
     def _drop_others(self, split: DecodedSplit, device: torch.device) -> None:
-        """Let go of splits of other stores and sizes; a trial uses splits of one only."""
+        """Let go of splits of other stores, sizes and samples; a trial uses those of one."""
         for key, where in list(self._held):
             if where == device and _family(key) != _family(split.key):
                 del self._held[key, where]
@@ -97,11 +96,12 @@ class EpochBatches:
 
     Args:
         split: The covers.
-        batch_size: B; the last batch of an epoch may be smaller.
+        batch_size: B; the last batch of an epoch may be smaller. Where covers are shuffled, which
+            is for training, a lone last cover joins the batch before it: batch normalisation
+            cannot use a batch of one.
         device: Where batches are delivered.
         shuffle: A new order each epoch, else the store's order.
         seed: Decides the orders.
-        drop_last: Leave out a last batch that is smaller than the others.
         resident: Where to keep the split if `device` is a GPU; None to copy batch by batch.
     """
 
@@ -113,7 +113,6 @@ class EpochBatches:
         *,
         shuffle: bool,
         seed: int = 0,
-        drop_last: bool = False,
         resident: DeviceResident | None = RESIDENT,
     ) -> None:
         assert batch_size >= 1
@@ -122,26 +121,18 @@ class EpochBatches:
         self._device = torch.device(device)
         self._shuffle = shuffle
         self._seed = seed
-        self._drop_last = drop_last
         self._resident = resident if self._device.type != "cpu" else None
 
     def __len__(self) -> int:
         """Batches in an epoch."""
-        full, rest = divmod(len(self._split), self._batch_size)
-        return full + (rest > 0 and not self._drop_last)
-
-    @property
-    def num_covers(self) -> int:
-        """Covers delivered in an epoch."""
-        covers = len(self._split)
-        return min(covers, len(self) * self._batch_size)
+        return len(self._starts())
 
     def order(self, epoch: int) -> np.ndarray:
         """The covers of an epoch in the order of delivery, as indices into the split."""
         if not self._shuffle:
-            return np.arange(self.num_covers)
-        draws = np.random.default_rng([self._seed, epoch])
-        return draws.permutation(len(self._split))[: self.num_covers]
+            return np.arange(len(self._split))
+        draws = np.random.default_rng([_ORDER, self._seed, epoch])
+        return draws.permutation(len(self._split))
 
     def epoch(self, epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
         """Deliver one epoch.
@@ -153,10 +144,9 @@ class EpochBatches:
             images_BHWC uint8 and labels_B int64, on the device; the caller's own to change.
         """
         order = self.order(epoch)
-        picks = [
-            order[start : start + self._batch_size]
-            for start in range(0, len(order), self._batch_size)
-        ]
+        ends = [*self._starts()[1:], len(order)]
+        slices = [slice(*bounds) for bounds in zip(self._starts(), ends, strict=True)]
+        picks = [order[part] for part in slices]
         if self._device.type == "cpu":
             yield from (self._gather(pick, pin=False) for pick in picks)
             return
@@ -166,9 +156,15 @@ class EpochBatches:
             return
         images_NHWC, labels_N = on_device
         order_on_device = torch.from_numpy(order).to(self._device)
-        for start in range(0, len(order), self._batch_size):
-            pick = order_on_device[start : start + self._batch_size]
+        for part in slices:
+            pick = order_on_device[part]
             yield images_NHWC.index_select(0, pick), labels_N.index_select(0, pick)
+
+    def _starts(self) -> range:
+        """Where in the order each batch begins."""
+        covers = len(self._split)
+        lone = self._shuffle and covers > self._batch_size > 1 == covers % self._batch_size
+        return range(0, covers - lone, self._batch_size)
 
     def _gather(self, pick: np.ndarray, *, pin: bool) -> tuple[Tensor, Tensor]:
         split = self._split
@@ -207,7 +203,9 @@ def _upload(split: DecodedSplit, device: torch.device) -> _OnDevice:
     return _OnDevice(images_NHWC, torch.from_numpy(split.labels_N.copy()).to(device))
 
 
-def _family(key: str) -> tuple[str, str]:
-    """Store and size of a `DecodedSplit.key`, without the split."""
-    fingerprint, _, size = key.split("/")
-    return fingerprint, size
+def _family(key: str) -> tuple[str, ...]:
+    """A `DecodedSplit.key` without the names of splits: what the splits of one trial share.
+
+    Beside store, split and size, keys of samples tell which covers they hold.
+    """
+    return tuple(part for part in key.split("/") if part not in SPLITS)

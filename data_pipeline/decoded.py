@@ -21,6 +21,8 @@ from data_pipeline.errors import CapacityError, ImageRejected, StoreError
 from data_pipeline.images import load_square
 from data_pipeline.store import CoverStore, read_row_groups
 
+__all__ = ["DecodedRefs", "DecodedSplit", "decode_store", "decoded_nbytes"]
+
 _TASKS_PER_CPU = 4  # so that no CPU idles long while another ends its last task
 _BLOCK_BYTES = 32 * 2**20  # decoded pixels a task hands back at once
 _IN_FLIGHT_BLOCKS = 4  # a CPU; room they take beside the finished arrays

@@ -9,6 +9,8 @@ DataError
 Every message is one line: the rule, what came, and what to do.
 """
 
+__all__ = ["CapacityError", "DataError", "ImageRejected", "SourceError", "StoreError"]
+
 
 class DataError(Exception):
     """Root of all errors of `data_pipeline`."""

@@ -19,6 +19,16 @@ from PIL import Image, UnidentifiedImageError
 
 from data_pipeline.errors import ImageRejected
 
+__all__ = [
+    "IMAGE_SUFFIXES",
+    "MAX_SIDE_PX",
+    "MIN_SIDE_PX",
+    "NormalisedImage",
+    "load_square",
+    "normalise",
+    "read_file",
+]
+
 IMAGE_SUFFIXES = frozenset(
     {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".avif"}
 )
@@ -26,6 +36,9 @@ IMAGE_SUFFIXES = frozenset(
 
 MIN_SIDE_PX = 8
 """Shorter pictures are placeholders: some shops answer 1 x 1 where they have no cover."""
+
+MAX_SIDE_PX = 65_500
+"""The longest side a JPEG can have with libjpeg, which a cover must become."""
 
 _JPEG_QUALITY = 95
 _ORIENTATION_TAG = 0x0112
@@ -100,19 +113,22 @@ def normalise(data: bytes, max_px: int) -> NormalisedImage:
         max_px: The shorter side of the result is at most this long; never enlarged.
 
     Raises:
-        ImageRejected: `data` is no complete picture.
+        ImageRejected: `data` is no complete picture, or cannot become a JPEG.
     """
     image, as_stored = _decode(data)
     cover_id = _pixel_digest(image)
     shorter = min(image.size)
-    if shorter > max_px:
-        width, height = (max(1, round(side * max_px / shorter)) for side in image.size)
-        image = image.resize((width, height), Image.Resampling.LANCZOS)
-        as_stored = False
-    if not as_stored:
-        buffer = io.BytesIO()
-        image.save(buffer, "JPEG", quality=_JPEG_QUALITY, subsampling=0, optimize=True)
-        data = buffer.getvalue()
+    try:
+        if shorter > max_px:
+            width, height = (max(1, round(side * max_px / shorter)) for side in image.size)
+            image = image.resize((width, height), Image.Resampling.LANCZOS)
+            as_stored = False
+        if not as_stored:
+            buffer = io.BytesIO()
+            image.save(buffer, "JPEG", quality=_JPEG_QUALITY, subsampling=0, optimize=True)
+            data = buffer.getvalue()
+    except (OSError, ValueError, MemoryError) as err:
+        raise ImageRejected("cannot be encoded", _one_line(err)) from err
     return NormalisedImage(data, image.width, image.height, cover_id)
 
 
@@ -148,6 +164,10 @@ def _decode(data: bytes) -> tuple[Image.Image, bool]:
                 if min(image.size) < MIN_SIDE_PX:
                     raise ImageRejected(
                         f"smaller than {MIN_SIDE_PX} px", f"{image.width} x {image.height}"
+                    )
+                if max(image.size) > MAX_SIDE_PX:
+                    raise ImageRejected(
+                        f"longer than {MAX_SIDE_PX} px", f"{image.width} x {image.height}"
                     )
                 image.load()
                 is_jpeg = image.format == "JPEG"

@@ -10,6 +10,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from data_pipeline.schema import PrepareSettings, Split
 from data_pipeline.store import CoverStore, read_row_groups
 
+__all__ = ["SideReport", "StoreReport", "inspect_store"]
+
 
 class SideReport(BaseModel):
     """Lengths of one side of the stored covers, in pixels."""

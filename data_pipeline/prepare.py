@@ -22,6 +22,8 @@ from data_pipeline.schema import SCHEMA_VERSION, SPLITS, PrepareSettings, Split,
 from data_pipeline.sources import Source, find_sources
 from data_pipeline.splits import assign_splits
 
+__all__ = ["PrepareSummary", "prepare_store"]
+
 _COPY = "copy of another cover"
 _SEVERAL_GENRES = "same picture in several genres"
 _NO_GENRE = "no genre"
@@ -68,6 +70,7 @@ def prepare_store(
         SourceError: There are no covers of two genres, or a genre has too few.
         StoreError: `out` exists or cannot be written.
         CapacityError: Ray has no CPU free.
+        DataError: Ray cannot be started.
     """
     settings = settings or PrepareSettings()
     source, out = Path(source), Path(out)

@@ -14,6 +14,19 @@ from typing import Annotated, Literal, Self
 import pyarrow as pa
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+__all__ = [
+    "COVER_SCHEMA",
+    "MANIFEST_NAME",
+    "REJECTED_NAME",
+    "REJECTED_SCHEMA",
+    "SCHEMA_VERSION",
+    "SPLITS",
+    "PartInfo",
+    "PrepareSettings",
+    "Split",
+    "StoreManifest",
+]
+
 SCHEMA_VERSION = 1
 """Counts up when a store written before can no longer be read."""
 

@@ -19,6 +19,15 @@ import pyarrow.parquet as pq
 from data_pipeline.errors import SourceError
 from data_pipeline.images import IMAGE_SUFFIXES
 
+__all__ = [
+    "GENRE_COLUMNS",
+    "IMAGE_COLUMNS",
+    "FoundSources",
+    "Source",
+    "find_sources",
+    "natural_key",
+]
+
 IMAGE_COLUMNS = (
     "path",
     "img_path",

@@ -13,6 +13,8 @@ from collections.abc import Sequence
 
 from data_pipeline.schema import SPLITS, Split
 
+__all__ = ["assign_splits", "largest_remainder"]
+
 
 def assign_splits(
     genres: Sequence[str],

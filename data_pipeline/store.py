@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import platform
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,8 @@ from pydantic import ValidationError
 
 from data_pipeline.errors import StoreError
 from data_pipeline.schema import MANIFEST_NAME, SCHEMA_VERSION, SPLITS, PartInfo, StoreManifest
+
+__all__ = ["CoverStore", "read_row_groups"]
 
 
 @dataclass(frozen=True)
@@ -69,10 +72,6 @@ class CoverStore:
         """
         return sum(part.rows for part in self.parts_of(split))
 
-    def parts(self) -> list[Path]:
-        """The Parquet files, in the store's order."""
-        return [self.path / part.name for part in self.manifest.parts]
-
     def parts_of(self, split: str) -> list[PartInfo]:
         """The parts that hold a split.
 
@@ -119,11 +118,16 @@ def read_row_groups(part: Path, row_groups: list[int], columns: list[str]) -> pa
     """Read some row groups of a part.
 
     Raises:
-        StoreError: The part is missing or damaged.
+        StoreError: The part cannot be found from this node, or is damaged.
     """
     try:
         with pq.ParquetFile(part) as file:
             return file.read_row_groups(row_groups, columns=columns, use_threads=False)
+    except FileNotFoundError as err:
+        raise StoreError(
+            f"every node must reach the store's folder, {platform.node()} cannot find {part}; "
+            "put the store on a disk that all nodes share"
+        ) from err
     except (pa.ArrowException, OSError, ValueError) as err:
         raise _damaged(part.parent, f"{part.name}: {' '.join(str(err).split())}") from err
 

@@ -33,14 +33,16 @@ MAX_HUE_DEG = 15.0
 LATE = 0.5  # mirroring and erasing begin here and reach one half at strength 1
 ERASED_AREA = (0.05, 0.25)
 
+_AUGMENT = int.from_bytes(b"augm")  # a stream of random numbers of its own under the seed
+
 _LUMA = np.array([0.299, 0.587, 0.114])  # ITU-R BT.601
 _YIQ = np.array([[0.299, 0.587, 0.114], [0.5959, -0.2746, -0.3213], [0.2115, -0.5227, 0.3112]])
 _RGB = np.linalg.inv(_YIQ)
 
 
 def step_generator(seed: int, step: int) -> np.random.Generator:
-    """The random numbers of one optimiser step."""
-    return np.random.default_rng((seed, step))
+    """The random numbers of one optimiser step: augmentation, then mixing."""
+    return np.random.default_rng((_AUGMENT, seed, step))
 
 
 class Augment:

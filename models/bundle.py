@@ -27,9 +27,10 @@ from torch import Tensor, nn
 
 from models.backbones import Backbone, get_backbone
 from models.classifier import Classifier
-from models.errors import BundleError, ModelError
+from models.errors import BundleError, ModelError, first_line
+from models.heads import head_of
 from models.input_spec import InputSpec
-from models.model_card import write_card
+from models.model_card import licence_of, write_card
 from models.onnx_graph import INPUT, OUTPUTS, check_graph, write_graph
 from models.recipe import Recipe
 from models.whole_files import whole_folder
@@ -88,7 +89,7 @@ class BundleConfig(BaseModel):
 
     format: Literal[1] = 1
     backbone: str
-    licence: str = Field(description="Of the backbone and its pretrained weights.")
+    licence: str = Field(description="Of the backbone and the weights it started from.")
     image_px: int
     preprocessing: Preprocessing
     genres: list[str] = Field(description="In the order of the logits.", min_length=2)
@@ -124,7 +125,8 @@ def write_bundle(
         replace: Whether a folder that lies there already gives way.
 
     Raises:
-        BundleError: `out` exists or cannot be written; the ONNX graph disagrees with torch.
+        BundleError: `out` exists or cannot be written; model, recipe and genres do not fit each
+            other; the ONNX graph disagrees with torch.
     """
     names = list(genres)
     input_spec = backbone.input.at(recipe.image_px)
@@ -134,10 +136,21 @@ def write_bundle(
         )
     if len(check_images_NHWC) == 0:
         raise BundleError("the ONNX check needs at least one cover, got none")
+    if (logits := head_of(model).out_features) != len(names):
+        raise BundleError(
+            f"a model folder needs a name for each of the model's {logits} genres, "
+            f"got {len(names)}; give those of the store it was trained on"
+        )
     local = {
         name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()
     }
-    fresh = _rebuild(recipe, len(names), local)
+    try:
+        fresh = _rebuild(recipe, len(names), local)
+    except RuntimeError as error:
+        raise BundleError(
+            f"the model must be {recipe.backbone} at {recipe.image_px} px, as its recipe says, "
+            f"it is not ({first_line(error)}); give the recipe it was trained by"
+        ) from error
     try:
         with whole_folder(out, replace=replace) as folder:
             safetensors.torch.save_file(_unshared(local), folder / WEIGHTS, {"format": "pt"})
@@ -150,8 +163,9 @@ def write_bundle(
             card = write_card(backbone, input_spec, names, config.recipe, facts)
             (folder / CARD).write_text(card, encoding="utf-8")
             files = {file.name: file.stat().st_size for file in sorted(folder.iterdir())}
-    except OSError as error:
-        raise BundleError(f"cannot write the model folder {out}: {error.strerror}") from error
+    except (OSError, safetensors.SafetensorError) as error:
+        reason = (isinstance(error, OSError) and error.strerror) or first_line(error)
+        raise BundleError(f"cannot write the model folder {out}: {reason}") from error
     return BundleSummary(path=out, files=files, onnx_difference=difference)
 
 
@@ -171,10 +185,9 @@ def load_bundle(path: Path, device: torch.device | str = "cpu") -> Classifier:
         state = safetensors.torch.load_file(weights)
         model = _rebuild(config.recipe, len(config.genres), state)
     except (OSError, safetensors.SafetensorError, RuntimeError, ModelError) as error:
-        reason = str(error).strip().splitlines()[0].rstrip(":")
         raise BundleError(
             f"{weights} must hold the weights of {config.backbone} with {len(config.genres)} "
-            f"genres ({reason[:150]}); export the model again"
+            f"genres ({first_line(error)}); export the model again"
         ) from error
     prepared = config.preprocessing
     return Classifier(
@@ -219,7 +232,7 @@ def _config(
         recipe = recipe.model_copy(update={"weights": Path(recipe.weights).name})
     return BundleConfig(
         backbone=backbone.name,
-        licence=backbone.licence,
+        licence=licence_of(backbone, recipe),
         image_px=px,
         preprocessing=Preprocessing(size=(px, px), mean=input_spec.mean, std=input_spec.std),
         genres=genres,

@@ -11,11 +11,13 @@ import torch
 from torch import nn
 
 from models.backbones import get_backbone
-from models.errors import ModelError
+from models.errors import ModelError, first_line
 from models.recipe import Recipe
 from models.whole_files import whole_file
 
 __all__ = ["model_from_checkpoint", "read_state", "write_state"]
+
+_ENTRIES = ("recipe", "num_genres", "epoch", "step", "model", "ema", "optimizer")
 
 
 def write_state(state: dict[str, Any], path: Path) -> None:
@@ -27,10 +29,9 @@ def write_state(state: dict[str, Any], path: Path) -> None:
     try:
         with whole_file(path) as out:
             torch.save(state, out)
-    except OSError as error:
-        raise ModelError(
-            f"cannot write the training state {path}: {error.strerror or error}"
-        ) from error
+    except (OSError, RuntimeError) as error:  # torch turns a full disk into a RuntimeError
+        reason = (isinstance(error, OSError) and error.strerror) or first_line(error)
+        raise ModelError(f"cannot write the training state {path}: {reason}") from error
 
 
 def read_state(path: Path) -> dict[str, Any]:
@@ -53,9 +54,10 @@ def read_state(path: Path) -> dict[str, Any]:
         zipfile.BadZipFile,
     ) as error:
         raise ModelError(f"the training state {path} is damaged; take an earlier one") from error
-    if not isinstance(state, dict) or not {"recipe", "model", "optimizer"} <= state.keys():
-        raise ModelError(f"{path} holds no training state")
-    return state
+    missing = [name for name in _ENTRIES if not isinstance(state, dict) or name not in state]
+    if missing:
+        raise ModelError(f"{path} holds no training state: it has no {', '.join(missing)}")
+    return state  # type: ignore[no-any-return]
 
 
 def model_from_checkpoint(path: Path) -> tuple[nn.Module, Recipe]:
@@ -65,9 +67,15 @@ def model_from_checkpoint(path: Path) -> tuple[nn.Module, Recipe]:
         ModelError: No training state, or a damaged one.
     """
     state = read_state(path)
-    recipe = Recipe.model_validate(state["recipe"])
-    model = get_backbone(recipe.backbone).build(
-        state["num_genres"], image_px=recipe.image_px, weights="none"
-    )
-    model.load_state_dict(state["ema"] or state["model"])
+    try:
+        recipe = Recipe.model_validate(state["recipe"])
+        model = get_backbone(recipe.backbone).build(
+            state["num_genres"], image_px=recipe.image_px, weights="none"
+        )
+        model.load_state_dict(state["ema"] or state["model"])
+    except (AttributeError, RuntimeError, TypeError, ValueError) as error:  # pydantic's: ValueError
+        raise ModelError(
+            f"the training state {path} does not fit its own recipe ({first_line(error)}); "
+            "take an earlier one"
+        ) from error
     return model.eval(), recipe

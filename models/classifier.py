@@ -15,6 +15,7 @@ from torch import nn
 
 from models.errors import ModelError
 from models.input_spec import InputSpec
+from models.precision import whole_float32
 from models.recipe import Recipe
 
 __all__ = ["Classifier"]
@@ -74,7 +75,7 @@ class Classifier:
                 f"got {images_NHWC.dtype} {images_NHWC.shape}"
             )
         told = np.empty((len(images_NHWC), len(self.genres)))
-        with torch.inference_mode():
+        with torch.inference_mode(), whole_float32():
             for start in range(0, len(images_NHWC), _BATCH):
                 part = slice(start, start + _BATCH)
                 covers = torch.tensor(images_NHWC[part], device=self.device)

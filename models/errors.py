@@ -4,8 +4,8 @@ ModelError
 ├── WeightsError            weights cannot be fetched, read, or do not fit the backbone
 ├── BundleError             a model folder cannot be written or read
 └── TrainingFailure         the training itself went wrong; `reason` says how
-├── NonFiniteLoss       the loss became NaN or infinite
-└── Collapse            nearly every validation cover is given the same genre
+    ├── NonFiniteLoss       the loss became NaN or infinite
+    └── Collapse            nearly every validation cover is given the same genre
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ __all__ = [
     "NonFiniteLoss",
     "TrainingFailure",
     "WeightsError",
+    "first_line",
 ]
 
 
@@ -61,3 +62,9 @@ class NonFiniteLoss(TrainingFailure):
 
 class Collapse(TrainingFailure):
     """The classifier gives nearly every validation cover the same genre."""
+
+
+def first_line(error: object) -> str:
+    """The beginning of what an error of another library tells, which may be many lines long."""
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return " ".join(lines[0].split()).rstrip(":")[:150]

@@ -8,7 +8,6 @@ from __future__ import annotations
 import gc
 import math
 import time
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +21,10 @@ from models.backbones import get_backbone
 from models.checkpoint import read_state, write_state
 from models.collapse import find_collapse
 from models.ema import EmaModel
-from models.errors import Collapse, ModelError, NonFiniteLoss
+from models.errors import Collapse, ModelError, NonFiniteLoss, first_line
 from models.frozen import frozen_prefix
 from models.heads import HeadWeights, head_of, load_head
+from models.input_spec import Batches
 from models.metrics import confusion, macro_f1, top_k
 from models.optim import build_optimizer, learning_rates, lr_factor, set_learning_rates
 from models.precision import choose_precision
@@ -32,19 +32,21 @@ from models.recipe import Recipe
 from models.reports import EpochReport, Evaluation, TrainStats
 from models.stages import freeze, is_batch_norm, stages
 
-__all__ = ["Batches", "FineTuner", "release"]
+__all__ = ["FineTuner", "release"]
 
-Batches = Iterable[tuple[Tensor, Tensor]]
-"""(images_BHWC uint8, labels_B int64), on the trial's device."""
-
+_DROPOUT = int.from_bytes(b"drop")  # a stream of random numbers of its own under the seed
 _CHECK_EVERY = {"cpu": 1, "cuda": 8}  # steps between looks at the loss; a look waits for a GPU
 
 
 class FineTuner:
     """Trains one classifier by a recipe.
 
-    Equal arguments and equal batches give equal results on the same device; restoring a state
-    and going on equals never having stopped. The global random state is left as it was.
+    On a CPU, equal arguments and equal batches give equal results, and restoring a state and going
+    on equals never having stopped. On a GPU both hold up to rounding: CUDA kernels may add in
+    another order each time, and differ in the last digits.
+
+    The random state of the CPU and of the tuner's device is left as it was; other GPUs of the
+    process are reseeded, as `torch.manual_seed` does.
 
     Args:
         recipe: What to do.
@@ -119,7 +121,7 @@ class FineTuner:
         source = iter(batches)
         prefix = frozen_prefix(self._stages, len(self._frozen), self._head, self._precision)
         with _own_random_state(self.device), prefix:
-            torch.manual_seed(_mix_seed(self.recipe.seed, self.epoch))
+            torch.manual_seed(_dropout_seed(self.recipe.seed, self.epoch))
             while True:
                 asked = time.perf_counter()
                 batch = next(source, None)
@@ -154,7 +156,7 @@ class FineTuner:
             ModelError: No covers at all.
         """
         started = time.perf_counter()
-        model = (self.ema.module if self.ema else self.model).eval()
+        model = self.export_model()
         logits, labels = [], []
         with torch.inference_mode(), self._precision.autocast_inference():
             for images_BHWC, labels_B in batches:
@@ -208,7 +210,12 @@ class FineTuner:
 
     def export_model(self) -> nn.Module:
         """The classifier as it stands, the averaged one where there is one, in eval mode."""
-        return (self.ema.module if self.ema else self.model).eval()
+        if self.ema is None:
+            return self.model.eval()
+        # TinyViT and EfficientViT-M (timm) keep attention biases computed in eval mode until
+        # train() is called, which nobody else does on the average: they would be those of older
+        # weights.
+        return self.ema.module.train().eval()
 
     def state_dict(self) -> dict[str, Any]:
         """All that `load_state_dict` needs to go on: tensors and plain values only.
@@ -230,7 +237,7 @@ class FineTuner:
         """Take up a state.
 
         Raises:
-            ModelError: It belongs to another recipe or other genres.
+            ModelError: It belongs to another recipe or other genres, or is not whole.
         """
         own = {"recipe": self.recipe.model_dump(), "num_genres": self.num_genres}
         for name, value in own.items():
@@ -239,11 +246,17 @@ class FineTuner:
                     f"a training state must have been saved with the same {name}; "
                     f"{_difference(value, state.get(name))}"
                 )
-        self.model.load_state_dict(state["model"])
-        if self.ema:
-            self.ema.module.load_state_dict(state["ema"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.epoch, self.step = state["epoch"], state["step"]
+        try:
+            self.model.load_state_dict(state["model"])
+            if self.ema:
+                self.ema.module.load_state_dict(state["ema"])
+            self.optimizer.load_state_dict(state["optimizer"])
+            self.epoch, self.step = int(state["epoch"]), int(state["step"])
+        except (AttributeError, KeyError, RuntimeError, TypeError, ValueError) as error:
+            raise ModelError(
+                f"a training state must fit {self.recipe.backbone} with {self.num_genres} genres, "
+                f"this one does not ({first_line(error)}); take an earlier one"
+            ) from error
 
     def save(self, path: Path) -> None:
         """Save the state; a reader sees the old file or the new one, never a part.
@@ -319,8 +332,8 @@ def _own_random_state(device: torch.device) -> Any:
     return torch.random.fork_rng(devices=devices)
 
 
-def _mix_seed(seed: int, epoch: int) -> int:
-    return int(np.random.SeedSequence((seed, epoch)).generate_state(1)[0])
+def _dropout_seed(seed: int, epoch: int) -> int:
+    return int(np.random.SeedSequence((_DROPOUT, seed, epoch)).generate_state(1)[0])
 
 
 def _difference(wanted: Any, came: Any) -> str:

@@ -72,4 +72,9 @@ def frozen_prefix(
 
 
 def _float32(value: Any) -> Any:
-    return value.float() if isinstance(value, Tensor) and value.is_floating_point() else value
+    """Tensors in float32, those inside lists and tuples (HRNet's branches) too."""
+    if isinstance(value, Tensor):
+        return value.float() if value.is_floating_point() else value
+    if type(value) in (list, tuple):
+        return type(value)(_float32(entry) for entry in value)
+    return value

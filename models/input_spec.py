@@ -5,12 +5,16 @@ Shapes: B batch, H = W = `image_px`.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
-__all__ = ["IMAGENET_MEAN", "IMAGENET_STD", "InputSpec"]
+__all__ = ["IMAGENET_MEAN", "IMAGENET_STD", "Batches", "InputSpec"]
+
+Batches = Iterable[tuple[Tensor, Tensor]]
+"""Decoded covers: (images_BHWC uint8, labels_B int64), on the device that computes."""
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)

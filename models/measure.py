@@ -5,16 +5,14 @@ Shapes: N covers, B batch, H = W image size, K genres.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 import numpy as np
 import numpy.typing as npt
 import torch
 from pydantic import BaseModel, ConfigDict, Field
-from torch import Tensor, nn
+from torch import nn
 
 from models.errors import ModelError
-from models.input_spec import InputSpec
+from models.input_spec import Batches, InputSpec
 from models.metrics import (
     Floats,
     confusion,
@@ -23,6 +21,7 @@ from models.metrics import (
     top_k,
     wilson_interval,
 )
+from models.precision import whole_float32
 
 __all__ = ["Measurement", "measure_model", "measure_probabilities"]
 
@@ -50,7 +49,8 @@ def measure_probabilities(
         labels_N: True genres, in [0, K).
 
     Raises:
-        ModelError: No covers, or labels that do not fit the probabilities.
+        ModelError: No covers, labels that do not fit the probabilities, or probabilities that are
+            not finite.
     """
     N, K = probabilities_NK.shape
     labels = labels_N.astype(np.int64)
@@ -61,6 +61,12 @@ def measure_probabilities(
         )
     if labels.min() < 0 or labels.max() >= K:
         raise ModelError(f"labels must lie in 0 to {K - 1}, got {labels.min()} to {labels.max()}")
+    if not np.isfinite(probabilities_NK).all():
+        broken = int((~np.isfinite(probabilities_NK)).any(axis=1).sum())
+        raise ModelError(
+            f"probabilities must be finite, those of {broken} of {N} covers are not; "
+            "the classifier's weights are broken"
+        )
     hits = int((probabilities_NK.argmax(axis=1) == labels).sum())
     return Measurement(
         n=N,
@@ -72,22 +78,20 @@ def measure_probabilities(
     )
 
 
-def measure_model(
-    model: nn.Module, input_spec: InputSpec, batches: Iterable[tuple[Tensor, Tensor]]
-) -> Measurement:
-    """Measure a classifier in float32, as an exported one computes.
+def measure_model(model: nn.Module, input_spec: InputSpec, batches: Batches) -> Measurement:
+    """Measure a classifier in float32, as an exported one computes, convolutions on a GPU included.
 
     Args:
         model: Gives (B, K) logits; left in eval mode.
         input_spec: Of the backbone.
-        batches: (images_BHWC uint8, labels_B int64) on the model's device.
+        batches: On the model's device.
 
     Raises:
-        ModelError: No covers.
+        ModelError: No covers, or logits that are not finite.
     """
     model.eval()
     probabilities, labels = [], []
-    with torch.inference_mode():
+    with torch.inference_mode(), whole_float32():
         for images_BHWC, labels_B in batches:
             logits_BK = model(input_spec.normalise(images_BHWC))
             probabilities.append(torch.softmax(logits_BK.double(), dim=1).cpu())

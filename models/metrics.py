@@ -22,7 +22,8 @@ _Z_95 = 1.959963984540054
 def top_k(scores_NK: Floats, labels_N: Ints, k: int) -> float:
     """Share of covers whose true genre is among the k best scored; 1 where k >= K.
 
-    Ties are broken by the lower genre index, so equal scores do not count as right.
+    Ties are broken by the lower genre index, so equal scores do not count as right; nor does a
+    cover with a score that is not a number.
     """
     if len(labels_N) == 0:
         return math.nan
@@ -30,7 +31,8 @@ def top_k(scores_NK: Floats, labels_N: Ints, k: int) -> float:
     above_N = (scores_NK > own_N1).sum(axis=1)
     genres_K = np.arange(scores_NK.shape[1])
     tied_before_N = ((scores_NK == own_N1) & (genres_K < labels_N[:, None])).sum(axis=1)
-    return float((above_N + tied_before_N < k).mean())
+    right_N = (above_N + tied_before_N < k) & ~np.isnan(scores_NK).any(axis=1)
+    return float(right_N.mean())
 
 
 def confusion(scores_NK: Floats, labels_N: Ints) -> Ints:

@@ -9,7 +9,7 @@ from models.backbones import Backbone
 from models.input_spec import InputSpec
 from models.recipe import Recipe
 
-__all__ = ["write_card"]
+__all__ = ["licence_of", "write_card"]
 
 _CARD = """\
 # Book genre from a cover: {backbone} at {px} px
@@ -43,6 +43,8 @@ session = onnxruntime.InferenceSession("model.onnx")
 
 def genres_of(path):
     cover = ImageOps.exif_transpose(Image.open(path))
+    if cover.mode.startswith("I;16"):  # Pillow clips 16-bit grey instead of scaling it
+        cover = Image.fromarray((np.asarray(cover) >> 8).astype(np.uint8))
     if cover.mode in ("RGBA", "LA", "PA") or "transparency" in cover.info:
         cover = cover.convert("RGBA")
         cover = Image.alpha_composite(Image.new("RGBA", cover.size, "white"), cover)
@@ -71,7 +73,7 @@ print(dict(zip(classifier.genres, classifier.probabilities(cover[None])[0])))
 ## Where it comes from
 
 - Backbone: {backbone} ({source}); weights: {weights}
-- Licence of the backbone and its weights: {licence}
+- Licence of the backbone and the weights it started from: {licence}
 {provenance}
 ## Recipe
 
@@ -105,13 +107,20 @@ def write_card(
         std=list(input_spec.std),
         source=backbone.source,
         weights=_weights_used(backbone, recipe),
-        licence=backbone.licence,
+        licence=licence_of(backbone, recipe),
         provenance="".join(
             f"- {name.replace('_', ' ')}: {_plain(value)}\n"
             for name, value in facts.get("provenance", {}).items()
         ),
         recipe=_table("setting", "value", recipe.model_dump()),
     )
+
+
+def licence_of(backbone: Backbone, recipe: Recipe) -> str:
+    """The licence of what was fine-tuned; nobody knows that of a file somebody gave."""
+    if recipe.weights in ("default", "none"):
+        return backbone.licence
+    return "that of the given weights, which is not known to covertune"
 
 
 def _weights_used(backbone: Backbone, recipe: Recipe) -> str:

@@ -8,14 +8,14 @@ carries no gradient only. CPUs without bfloat16 instructions emulate it slowly.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Literal
 
 import torch
 
-__all__ = ["Precision", "choose_precision"]
+__all__ = ["Precision", "choose_precision", "whole_float32"]
 
 _CPU_FLAGS = ("avx512_bf16", "amx_bf16", "bf16")
 
@@ -55,6 +55,22 @@ def choose_precision(
         fast = torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else None
         return Precision(device, fast, fast)
     return Precision(device, None, torch.bfloat16 if _cpu_has_bfloat16(device) else None)
+
+
+@contextlib.contextmanager
+def whole_float32() -> Iterator[None]:
+    """While it lasts, cuDNN's convolutions of float32 are computed in float32.
+
+    By default they are computed in TF32, with 10 bits of mantissa instead of 23. Matrix products
+    are float32 by default. No effect on other devices. (`torch.backends.cudnn.flags` would also
+    set the flags it is not asked to set.)
+    """
+    before = torch.backends.cudnn.allow_tf32
+    torch.backends.cudnn.allow_tf32 = False
+    try:
+        yield
+    finally:
+        torch.backends.cudnn.allow_tf32 = before
 
 
 def _cpu_has_bfloat16(device: torch.device) -> bool:

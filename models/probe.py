@@ -9,6 +9,7 @@ Shapes: N covers, D features, K genres.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -17,9 +18,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from models.errors import ModelError
-from models.finetune import Batches
 from models.heads import HeadWeights, head_of
-from models.input_spec import InputSpec
+from models.input_spec import Batches, InputSpec
 from models.metrics import top_k
 from models.precision import choose_precision
 
@@ -60,7 +60,7 @@ def extract_features(
 
     Args:
         model: With a genre head; moved to the device and left in eval mode.
-        batches: (images_BHWC uint8, labels_B int64) on the device.
+        batches: On the device.
         device: Where to compute.
         input_spec: Of the backbone.
 
@@ -88,8 +88,9 @@ def extract_features(
         handle.remove()
     if not labels:
         raise ModelError("features need at least one cover, got none")
-    with torch.inference_mode(False):  # ordinary tensors, which autograd may use
-        return torch.cat(kept).clone(), torch.cat(labels).clone()
+    features_ND = torch.cat(kept)  # outside inference mode: an ordinary tensor, for autograd
+    kept.clear()
+    return features_ND, torch.cat(labels)
 
 
 def fit_probe(
@@ -114,17 +115,19 @@ def fit_probe(
         l2_grid: Penalties to try.
 
     Raises:
-        ModelError: No training or no validation covers, or features that are not finite.
+        ModelError: No training or no validation covers, features that are not finite, or no penalty
+            with which the fit stays finite.
     """
     if len(train_X) == 0 or len(val_X) == 0:
         raise ModelError(
             f"a probe needs training and validation covers, got {len(train_X)} and {len(val_X)}"
         )
     mean_D, std_D = train_X.mean(dim=0), train_X.std(dim=0, correction=0)
-    if not bool(torch.isfinite(mean_D).all() and torch.isfinite(std_D).all()):
+    if not all(bool(torch.isfinite(entries).all()) for entries in (mean_D, std_D, val_X)):
         raise ModelError("the backbone's features must be finite; check its weights")
     std_D = torch.where(std_D > 1e-6, std_D, torch.ones_like(std_D))
-    train_Z, val_Z = (train_X - mean_D) / std_D, (val_X - mean_D) / std_D
+    # One copy of the features, the caller's own stay as they are.
+    train_Z, val_Z = (train_X - mean_D).div_(std_D), (val_X - mean_D).div_(std_D)
     weight_KD = torch.zeros(num_genres, train_X.shape[1], requires_grad=True)
     bias_K = torch.zeros(num_genres, requires_grad=True)
     best: ProbeResult | None = None
@@ -141,13 +144,22 @@ def fit_probe(
                 val_loss=float(F.cross_entropy(logits, val_y)),
                 l2=l2,
             )
+        if not math.isfinite(found.val_loss):
+            with torch.no_grad():  # the next fit cannot start from there
+                weight_KD.zero_()
+                bias_K.zero_()
+            continue
         if best is None or (found.val_top1, -found.val_loss) > (best.val_top1, -best.val_loss):
             best, worse = found, 0
         else:
             worse += 1
             if worse >= _PATIENCE and found.val_loss > best.val_loss:
                 break
-    assert best is not None, "the grid is never empty"
+    if best is None:
+        raise ModelError(
+            f"a probe's loss must be finite, it is with none of the penalties {list(l2_grid)}; "
+            "the backbone's features are too far apart, check its weights"
+        )
     return best
 
 

@@ -55,7 +55,8 @@ class Recipe(BaseModel):
     )
     schedule: Literal["constant", "cosine"] = Field(
         default="constant",
-        description="After warm-up: keep the learning rates, or lower them to 0 at the last step.",
+        description="After warm-up: keep the learning rates, or lower them along half a cosine "
+        "that would reach 0 one step after the last.",
     )
     warmup_epochs: float = Field(
         default=0.0, ge=0, description="Epochs of linear warm-up; may be a fraction."

@@ -1,9 +1,10 @@
 """A backbone as an ordered list of stages, from the stem to the last block before the head.
 
 Freezing and layer-wise learning rates are told in stages. They are found from the module tree, in
-the order of registration (which in torchvision and timm is the order of execution): containers are
-opened until at least four parts carry weights, a normalisation joins the layer before it, and long
-lists are merged evenly. Most backbones get 4 to 9 stages.
+the order of registration (which in torchvision and timm is that of execution, but for parallel
+branches): containers are opened until at least four parts carry weights and none is a mere list, a
+normalisation joins the layer before it, and what is more than enough is merged evenly. Most
+backbones get 4 to 9 stages.
 """
 
 from __future__ import annotations
@@ -30,7 +31,8 @@ class Stage:
 
     Attributes:
         name: Names of its first and last module in the model.
-        modules: In order of execution; disjoint, each called as a module.
+        modules: In the order of registration; disjoint. Lists and dictionaries of modules, which
+            no model can call, are opened and not among them.
         loose: Parameters that belong to no module of any stage (a class token, say).
     """
 
@@ -119,12 +121,16 @@ def _weight_of(module: nn.Module, head_ids: set[int]) -> int:
 def _open_containers(
     model: nn.Module, head: nn.Module, head_ids: set[int]
 ) -> list[tuple[str, nn.Module]]:
-    """Modules that carry weights, in order, none of them holding the head."""
+    """Modules that carry weights, in order; none holds the head, none is a mere list."""
     total = max(_weight_of(model, head_ids), 1)
     parts = [("", model)]
     while True:
         weights = [_weight_of(module, head_ids) for _, module in parts]
-        must = [i for i, (_, m) in enumerate(parts) if any(c is head for c in m.modules())]
+        must = [
+            i
+            for i, (_, m) in enumerate(parts)
+            if isinstance(m, nn.ModuleList | nn.ModuleDict) or any(c is head for c in m.modules())
+        ]
         if must:
             target = must[0]
         elif sum(weight >= _SMALL * total for weight in weights) < MIN_PARTS:

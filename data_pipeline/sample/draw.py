@@ -5,13 +5,12 @@ them can be seen: some covers lie in the wrong genre, some files are exact copie
 """
 
 import contextlib
-import os
 import random
-import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from data_pipeline._whole_folder import whole_folder
 from data_pipeline.errors import DataError
 from data_pipeline.sample.cover import draw_cover
 from data_pipeline.sample.genres import GENRES
@@ -153,25 +152,15 @@ def _drawn(place: Place, plan: _Plan, seed: int) -> bytes:
 
 @contextlib.contextmanager
 def _whole_or_nothing(out: Path) -> Iterator[Path]:
-    """Give a folder beside `out` that takes its name in the end, or vanishes on any error."""
+    """Give a folder whose content is at `out` in the end, or vanishes on any error."""
     if out.exists() and not (out.is_dir() and not any(out.iterdir())):
         raise DataError(
             f"a sample goes into a new or empty folder, and {out} holds something; "
             "remove it or choose another folder"
         )
-    partial = out.with_name(f".{out.name}.partial-{os.getpid()}")
     try:
-        try:
-            partial.parent.mkdir(parents=True, exist_ok=True)
-            shutil.rmtree(partial, ignore_errors=True)  # of a dead process with our number
-            partial.mkdir()
-            yield partial
-            if out.exists():
-                out.rmdir()
-            partial.rename(out)
-        except BaseException:
-            shutil.rmtree(partial, ignore_errors=True)
-            raise
+        with whole_folder(out) as folder:
+            yield folder
     except OSError as error:
         raise DataError(
             f"a sample needs a folder it can write to, and {out} failed: "

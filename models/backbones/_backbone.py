@@ -53,6 +53,8 @@ class Backbone:
         parameters: With the original head; None where it is not known without building.
         gflops: Multiply-adds of one image at `input.image_px`, in 10^9; None where unknown.
         pretrained: Whether there are default weights.
+        from_scratch: Whether its default is to start from random weights; anything else without
+            default weights has to be told so with "none".
         min_image_px: The smallest image it takes.
         architecture: Builds it for an image size, with its own head and random weights.
         default_weights: Finds the file of the default weights, fetching it if need be.
@@ -67,6 +69,7 @@ class Backbone:
     parameters: int | None
     gflops: float | None
     pretrained: bool
+    from_scratch: bool = False
     min_image_px: int = 1
     architecture: Callable[[int], nn.Module] = field(default=nn.Identity, repr=False, compare=False)
     default_weights: Callable[[], Path] | None = field(default=None, repr=False, compare=False)
@@ -85,7 +88,7 @@ class Backbone:
         Args:
             num_genres: K, at least 2.
             image_px: Height and width of the covers; the backbone's own size if not given.
-            weights: "default" (the hub's), "none" (random), or the path of a file.
+            weights: "default" (the published ones), "none" (random), or the path of a file.
             drop_rate: Dropout before the head, in [0, 1).
 
         Returns:
@@ -139,10 +142,14 @@ class Backbone:
             model.train(training)
 
     def _load(self, model: nn.Module, weights: str) -> None:
-        if weights == "none" or (weights == "default" and not self.pretrained):
+        if weights == "none" or (weights == "default" and self.from_scratch):
             return
         if weights == "default":
-            assert self.default_weights is not None
+            if self.default_weights is None:
+                raise WeightsError(
+                    f"{self.name} has no published weights; give a file with "
+                    f"--weights {self.name}=FILE, or weights 'none' to train from scratch"
+                )
             path = self.default_weights()
         else:
             path = Path(weights).expanduser()

@@ -79,6 +79,7 @@ def small_cnn() -> Backbone:
         parameters=1_228_074,
         gflops=0.255,
         pretrained=False,
+        from_scratch=True,
         min_image_px=16,
         architecture=_architecture,
     )

@@ -10,7 +10,6 @@ import hashlib
 import http.client
 import os
 import pickle
-import re
 import urllib.error
 import urllib.request
 import zipfile
@@ -23,7 +22,7 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
-from models.errors import WeightsError
+from models.errors import WeightsError, first_line
 from models.whole_files import whole_file
 
 __all__ = ["Adapter", "HubFile", "StateDict", "load_into", "read_state_dict"]
@@ -122,7 +121,7 @@ def read_state_dict(path: Path) -> StateDict:
         safetensors.SafetensorError,
     ) as error:
         raise WeightsError(
-            f"cannot read weights from {path} ({_first_line(error)}); "
+            f"cannot read weights from {path} ({first_line(error)}); "
             "give a .safetensors file or a state dict saved with torch.save"
         ) from error
     for wrapper in ("state_dict", "model"):  # common habits of training scripts
@@ -196,13 +195,8 @@ def _cause(error: BaseException) -> str:
     if isinstance(error, urllib.error.HTTPError):
         return f"the hub answered {error.code} {error.reason}"
     if isinstance(error, urllib.error.URLError):
-        return _first_line(error.reason)
-    return _first_line(error) or type(error).__name__
-
-
-def _first_line(error: object) -> str:
-    lines = str(error).strip().splitlines()
-    return re.sub(r"\s+", " ", lines[0])[:200] if lines else type(error).__name__
+        return first_line(error.reason)
+    return first_line(error)
 
 
 def hf_endpoint() -> str:

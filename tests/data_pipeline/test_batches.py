@@ -33,18 +33,29 @@ def _delivered(batches, epoch=0):
 def test_every_cover_once_an_epoch(num_covers, batch_size, shuffle, epoch):
     batches = EpochBatches(_split(num_covers), batch_size, CPU, shuffle=shuffle)
     assert sorted(_delivered(batches, epoch)) == list(range(num_covers))
-    assert batches.num_covers == num_covers
     sizes = [len(labels_B) for _, labels_B in batches.epoch(epoch)]
     assert len(sizes) == len(batches)
     assert all(size == batch_size for size in sizes[:-1])
+    if shuffle and min(num_covers, batch_size) > 1:
+        assert 1 < sizes[-1] <= batch_size + 1, "batch normalisation cannot use one cover"
+    else:
+        assert 1 <= sizes[-1] <= batch_size
 
 
-@given(st.integers(1, 60), st.integers(1, 70))
-def test_last_batch_dropped(num_covers, batch_size):
-    batches = EpochBatches(_split(num_covers), batch_size, CPU, shuffle=True, drop_last=True)
-    assert len(batches) == num_covers // batch_size
-    delivered = _delivered(batches)
-    assert len(delivered) == len(set(delivered)) == batches.num_covers == len(batches) * batch_size
+@pytest.mark.parametrize(
+    ("num_covers", "batch_size", "shuffle", "sizes"),
+    [
+        (9, 4, True, [4, 5]),
+        (9, 4, False, [4, 4, 1]),
+        (10, 4, True, [4, 4, 2]),
+        (1, 4, True, [1]),
+        (3, 1, True, [1, 1, 1]),
+    ],
+)
+def test_a_lone_last_cover_joins_the_batch_before_it(num_covers, batch_size, shuffle, sizes):
+    batches = EpochBatches(_split(num_covers), batch_size, CPU, shuffle=shuffle)
+    assert [len(labels_B) for _, labels_B in batches.epoch(0)] == sizes
+    assert len(batches) == len(sizes)
 
 
 def test_store_order_without_shuffling():
@@ -80,9 +91,9 @@ class TestCopiedAhead:
     """The path of a GPU without room, here with the CPU as the device."""
 
     def test_same_batches(self):
-        batches = EpochBatches(_split(10), 3, CPU, shuffle=True)
+        batches = EpochBatches(_split(11), 3, CPU, shuffle=True)
         order = batches.order(2)
-        picks = [order[start : start + 3] for start in range(0, 10, 3)]
+        picks = [order[start : start + 3] for start in range(0, 11, 3)]
         delivered = [labels_B.tolist() for _, labels_B in batches._copied(picks)]
         assert delivered == [labels_B.tolist() for _, labels_B in batches.epoch(2)]
 
@@ -116,16 +127,20 @@ class TestDeviceResident:
         assert resident.get(_split(10, "f/val/4px"), CPU) is not None
         assert resident.held() == ["f/train/4px", "f/val/4px"]
 
+    def test_keeps_the_splits_of_one_sample(self, monkeypatch):
+        resident = DeviceResident()
+        keys = ["f/train/4px", "f/train/4px/0-of-4", "f/train/4px/rehearsal/train"]
+        for key in keys:
+            resident.get(_split(10, key), CPU)
+        rooms = iter([0, 10**9])
+        monkeypatch.setattr(resident, "_room", lambda device: next(rooms))
+        assert resident.get(_split(10, "f/train/4px/rehearsal/val"), CPU) is not None
+        assert resident.held() == ["f/train/4px/rehearsal/train", "f/train/4px/rehearsal/val"]
+
     def test_no_room(self, monkeypatch):
         resident = DeviceResident()
         monkeypatch.setattr(resident, "_room", lambda device: 0)
         assert resident.get(_split(10), CPU) is None
-
-    def test_clear(self):
-        resident = DeviceResident()
-        resident.get(_split(10), CPU)
-        resident.clear()
-        assert resident.held() == []
 
 
 @pytest.mark.gpu
@@ -133,8 +148,8 @@ class TestDeviceResident:
 @pytest.mark.parametrize("resident", [None, DeviceResident()], ids=["copied", "resident"])
 def test_same_batches_on_a_gpu(resident):
     cuda = torch.device("cuda")
-    on_gpu = EpochBatches(_split(50), 8, cuda, shuffle=True, resident=resident)
-    on_cpu = EpochBatches(_split(50), 8, CPU, shuffle=True)
+    on_gpu = EpochBatches(_split(49), 8, cuda, shuffle=True, resident=resident)
+    on_cpu = EpochBatches(_split(49), 8, CPU, shuffle=True)
     for (images, labels), (expected, expected_labels) in zip(
         on_gpu.epoch(3), on_cpu.epoch(3), strict=True
     ):

@@ -163,6 +163,20 @@ class TestRejected:
         rejected = _rejection(_encode(Image.new("RGB", (1, 1)), "GIF"))
         assert str(rejected) == "smaller than 8 px: 1 x 1"
 
+    def test_longer_than_a_jpeg_can_be(self):
+        rejected = _rejection(_encode(Image.new("1", (8, 65_501)), "PNG"))
+        assert str(rejected) == "longer than 65500 px: 8 x 65501"
+        assert normalise(_encode(Image.new("1", (8, 65_500)), "PNG"), 256).height == 65_500
+
+    @pytest.mark.parametrize("error", [OSError("encoder error -2"), MemoryError("no room")])
+    def test_what_cannot_be_encoded(self, make_cover, monkeypatch, error):
+        def fail(*args, **options):
+            raise error
+
+        data = make_cover(1, file_format="PNG")
+        monkeypatch.setattr(Image.Image, "save", fail)
+        assert str(_rejection(data)) == f"cannot be encoded: {error}"
+
     def test_too_many_pixels(self, make_cover, monkeypatch):
         monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
         assert _rejection(make_cover(1)).reason == "too many pixels"

@@ -89,6 +89,27 @@ def test_an_empty_folder_is_taken(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["empty"]
 
 
+def test_the_empty_folder_one_works_in(tmp_path, monkeypatch):
+    out = tmp_path / "here"
+    out.mkdir()
+    monkeypatch.chdir(out)
+    draw_sample(Path(), covers_per_genre=3, genres=2)
+    assert len(digests(Path())) == 6, "the folder is still the one this process is in"
+    assert [path.name for path in tmp_path.iterdir()] == ["here"]
+
+
+def test_a_folder_that_is_filled_meanwhile_is_left_alone(tmp_path):
+    out = tmp_path / "sample"
+    out.mkdir()
+
+    def fill(done: int, total: int) -> None:
+        (out / "mine.txt").write_text("keep")
+
+    with pytest.raises(DataError, match="somebody else has put something there"):
+        draw_sample(out, covers_per_genre=3, genres=2, progress=fill)
+    assert [path.name for path in tmp_path.rglob("*")] == ["sample", "mine.txt"]
+
+
 def test_a_folder_that_holds_something_is_refused_and_left_alone(tmp_path):
     (tmp_path / "mine.txt").write_text("keep")
     with pytest.raises(DataError, match=r"new or empty folder, and .* holds something; remove it"):
@@ -120,7 +141,7 @@ def test_an_interrupted_drawing_leaves_nothing(tmp_path):
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        draw_sample(tmp_path / "sample", covers_per_genre=3, genres=2, progress=stop)
+        draw_sample(tmp_path / "deep" / "sample", covers_per_genre=3, genres=2, progress=stop)
     assert list(tmp_path.iterdir()) == []
 
 

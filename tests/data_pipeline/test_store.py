@@ -30,7 +30,6 @@ class TestRead:
         }
         assert store.genres == ["Cooking", "Poetry", "Travel"]
         assert store.path.is_absolute()
-        assert [part.name for part in store.parts()] == [part.name for part in store.manifest.parts]
 
     def test_images_and_labels(self, store):
         images, labels_N = store.read_images("val")
@@ -106,6 +105,13 @@ class TestOpen:
         size = part.stat().st_size
         part.write_bytes(part.read_bytes()[:100])
         assert f"part-00001.parquet has 100 bytes instead of {size}" in _error(copy)
+
+    def test_part_that_is_out_of_reach(self, copy):
+        store = CoverStore.open(copy)
+        (copy / "part-00000.parquet").unlink()
+        message = r"^every node must reach the store's folder, .* cannot find .*part-00000\.parquet"
+        with pytest.raises(StoreError, match=message):
+            store.read_images("train")
 
     def test_part_that_is_no_parquet(self, copy):
         part = copy / "part-00000.parquet"

@@ -1,6 +1,3 @@
-import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -56,36 +53,3 @@ def test_below_a_file(tmp_path):
 def test_where_nobody_can_write():
     with pytest.raises(StoreError, match=r"cannot write the store /proc/covertune: "):
         new_store_folder(Path("/proc/covertune")).__enter__()
-
-
-_HANG = """
-import sys, time
-from pathlib import Path
-from data_pipeline._writing import new_store_folder
-with new_store_folder(Path(sys.argv[1])) as folder:
-    (folder / "part").write_text("half")
-    print("writing", flush=True)
-    time.sleep(60)
-"""
-
-
-def test_the_next_prepare_removes_what_a_killed_one_left(tmp_path):
-    out = tmp_path / "store"
-    command = [sys.executable, "-c", _HANG, str(out)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout.readline() == "writing\n"
-        with new_store_folder(tmp_path / "other"):
-            pass
-        with new_store_folder(out):
-            assert len(_partials(tmp_path)) == 2  # the other one lives, so its folder stays
-        (tmp_path / "store").rename(tmp_path / "first")
-        process.send_signal(signal.SIGKILL)
-    assert len(_partials(tmp_path)) == 1
-    assert not out.exists()
-    with new_store_folder(out):
-        pass
-    assert _partials(tmp_path) == []
-
-
-def _partials(folder):
-    return [entry for entry in folder.iterdir() if ".partial." in entry.name]

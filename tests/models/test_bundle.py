@@ -90,13 +90,20 @@ def test_the_graph_tells_nothing_about_this_machine(written):
     assert b".py" not in content
 
 
-def test_the_cards_code_runs_without_torch(written, tmp_path):
+@pytest.mark.parametrize("kind", ["JPEG", "16-bit grey"])
+def test_the_cards_code_runs_without_torch(written, tmp_path, kind):
     """The first block of the model card, copied, in a fresh interpreter."""
     card = (written[0] / "README.md").read_text(encoding="utf-8")
     code = re.search(r"```python\n(.*?)```", card, flags=re.DOTALL)[1]
     folder = shutil.copytree(written[0], tmp_path / "copy")
     cover = checked_covers()[0]
-    Image.fromarray(cover).save(folder / "cover.jpg", quality=95)
+    if kind == "JPEG":
+        Image.fromarray(cover).save(folder / "cover.jpg", quality=95)
+        decoded = np.asarray(Image.open(folder / "cover.jpg"))
+    else:
+        grey = cover[..., 0].astype(np.uint16) << 8
+        Image.fromarray(grey).save(folder / "cover.jpg", "PNG")
+        decoded = np.repeat(cover[..., :1], 3, axis=2)
     answer = subprocess.run(
         [sys.executable, "-c", code + "\nimport sys; assert 'torch' not in sys.modules"],
         cwd=folder,
@@ -105,7 +112,6 @@ def test_the_cards_code_runs_without_torch(written, tmp_path):
         check=True,
     )
     told = dict(eval(answer.stdout))
-    decoded = np.asarray(Image.open(folder / "cover.jpg"))
     wanted = load_bundle(folder).probabilities(decoded[None])[0]
     assert [told[genre] for genre in GENRES] == pytest.approx(wanted.tolist(), abs=1e-4)
 
@@ -141,7 +147,29 @@ def test_a_private_path_is_not_told(tmp_path):
     out = tmp_path / "bundle"
     write_bundle(out, model(), recipe, get_backbone("small_cnn"), GENRES, {}, checked_covers())
     assert load_bundle(out).recipe.weights == "w.pth"
-    assert "secret" not in (out / "README.md").read_text() + (out / "config.json").read_text()
+    told = (out / "README.md").read_text() + (out / "config.json").read_text()
+    assert "secret" not in told
+    assert told.count("that of the given weights, which is not known to covertune") == 2
+
+
+@pytest.mark.parametrize(
+    ("genres", "recipe", "message"),
+    [
+        (GENRES[:3], RECIPE, "a name for each of the model's 4 genres, got 3"),
+        (
+            GENRES,
+            RECIPE.model_copy(update={"backbone": "shufflenet_v2_x0_5"}),
+            r"must be shufflenet_v2_x0_5 at 32 px, as its recipe says, it is not \(Error",
+        ),
+    ],
+    ids=["genres", "recipe"],
+)
+def test_what_does_not_belong_together(tmp_path, genres, recipe, message):
+    backbone = get_backbone(recipe.backbone)
+    with pytest.raises(BundleError, match=message) as caught:
+        write_bundle(tmp_path / "out", model(), recipe, backbone, genres, {}, checked_covers())
+    assert "\n" not in str(caught.value)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_existing_and_replaced(bundle):

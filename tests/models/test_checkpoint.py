@@ -39,6 +39,25 @@ def test_missing_and_damaged(tmp_path):
         read_state(tmp_path / "other.pt")
 
 
+def test_a_state_without_all_that_is_needed(recipe, tmp_path):
+    state = FineTuner(recipe, 4, CPU, steps_per_epoch=6).state_dict()
+    del state["epoch"], state["ema"]
+    torch.save(state, tmp_path / "state.pt")
+    with pytest.raises(ModelError, match=r"state\.pt holds no training state: .* no epoch, ema"):
+        read_state(tmp_path / "state.pt")
+
+
+@pytest.mark.parametrize(
+    "spoilt", [{"recipe": {"backbone": "small_cnn"}}, {"model": {}}, {"num_genres": 7}]
+)
+def test_a_state_that_does_not_fit_itself(recipe, tmp_path, spoilt):
+    state = FineTuner(recipe, 4, CPU, steps_per_epoch=6).state_dict()
+    torch.save(state | spoilt, tmp_path / "state.pt")
+    with pytest.raises(ModelError, match="does not fit its own recipe") as caught:
+        model_from_checkpoint(tmp_path / "state.pt")
+    assert "\n" not in str(caught.value)
+
+
 def test_a_truncated_state(recipe, tmp_path):
     path = tmp_path / "state.pt"
     FineTuner(recipe, 4, CPU, steps_per_epoch=6).save(path)
@@ -51,3 +70,13 @@ def test_a_place_that_cannot_be_written(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(ModelError, match="cannot write the training state"):
         write_state({"recipe": {}}, tmp_path / "file" / "state.pt")
+
+
+def test_a_disk_that_is_full(tmp_path, monkeypatch):
+    def fail(state, out):
+        raise RuntimeError("[enforce fail at inline_container.cc] unexpected pos\nframe #0")
+
+    monkeypatch.setattr(torch, "save", fail)
+    with pytest.raises(ModelError, match=r"cannot write .*: .enforce fail .* pos$"):
+        write_state({}, tmp_path / "state.pt")
+    assert list(tmp_path.iterdir()) == []

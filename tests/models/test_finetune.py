@@ -2,6 +2,7 @@ import gc
 import time
 import weakref
 
+import numpy as np
 import pytest
 import torch
 
@@ -13,6 +14,8 @@ from models import (
     NonFiniteLoss,
     release,
 )
+from models.augment import step_generator
+from models.finetune import _dropout_seed
 from models.heads import head_of
 
 CPU = torch.device("cpu")
@@ -158,6 +161,38 @@ def test_the_average_is_what_is_measured_and_exported(change, train, val):
         head_of(learner.ema.module).weight.zero_()
         head_of(learner.ema.module).bias.copy_(torch.tensor([0.0, 0.0, 9.0, 0.0]))
     assert learner.evaluate(val).top1 == 0.25
+
+
+def test_the_average_is_measured_with_its_newest_weights(change, val):
+    """TinyViT keeps attention biases from one evaluation to the next."""
+    settings = {"backbone": "timm/tiny_vit_5m_224", "weights": "none", "image_px": 64}
+    learner = tuner(change(**settings, ema_decay=0.9))
+    larger = torch.nn.functional.interpolate(val.images_NHWC[:4].movedim(3, 1), 64).movedim(1, 3)
+    batches = [(larger, val.labels_N[:4])]
+    pixels = learner.input_spec.normalise(larger)
+    learner.evaluate(batches)
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        before = learner.export_model()(pixels)
+        for name, parameter in learner.ema.module.named_parameters():
+            if name.endswith("attention_biases"):
+                parameter.normal_(std=10, generator=generator)
+        after = learner.export_model()(pixels)
+    assert not torch.equal(before, after)
+
+
+def test_a_state_that_is_not_whole(change):
+    state = tuner(change(ema_decay=0.9)).state_dict()
+    for spoilt in ({"model": {}}, {"ema": None}, {"optimizer": {}}, {"epoch": None}):
+        with pytest.raises(ModelError, match="must fit small_cnn with 4 genres, this one does not"):
+            tuner(change(ema_decay=0.9)).load_state_dict(state | spoilt)
+
+
+def test_order_augmentation_and_dropout_draw_from_streams_of_their_own(change):
+    seeds = {_dropout_seed(1, 2), _dropout_seed(2, 2), _dropout_seed(1, 3)}
+    assert len(seeds) == 3
+    augmentation = step_generator(1, 2).integers(2**62)
+    assert augmentation != np.random.default_rng((1, 2)).integers(2**62)
 
 
 def test_the_probes_head_is_the_start(change):

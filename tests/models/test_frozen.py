@@ -33,6 +33,8 @@ FAMILIES = [
     ("timm/mobilenetv3_small_050", 32),
     ("timm/mixer_s32_224", 224),
     ("timm/regnety_002", 32),
+    ("timm/xcit_nano_12_p16_224", 32),
+    ("timm/hrnet_w18_small", 32),
 ]
 
 

@@ -32,6 +32,14 @@ def test_labels_that_do_not_fit(labels, message):
         measure_probabilities(PROBS, np.array(labels))
 
 
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_what_is_not_finite(value):
+    broken = PROBS.copy()
+    broken[1, 2] = value
+    with pytest.raises(ModelError, match="must be finite, those of 1 of 3 covers are not"):
+        measure_probabilities(broken, np.array([0, 1, 0]))
+
+
 def test_a_model(val):
     model = get_backbone("small_cnn").build(4, image_px=32)
     found = measure_model(model, InputSpec(32), val)

@@ -30,6 +30,12 @@ def test_equal_scores_count_as_one_guess():
     assert top_k(np.zeros((4, 4)), np.arange(4), 1) == 0.25
 
 
+def test_what_is_no_number_is_not_right():
+    assert top_k(np.full((2, 3), np.nan), np.array([0, 1]), 1) == 0.0
+    assert top_k(np.full((2, 3), np.nan), np.array([0, 1]), 3) == 0.0
+    assert top_k(np.array([[0.9, np.nan], [0.9, 0.1]]), np.array([0, 0]), 1) == 0.5
+
+
 def test_more_guesses_than_genres():
     assert top_k(SCORES[:, :2], np.array([0, 1, 0, 1]), 3) == 1.0
 

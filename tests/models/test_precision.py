@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from models.precision import choose_precision
+from models.precision import choose_precision, whole_float32
 
 CPU = torch.device("cpu")
 
@@ -28,3 +28,21 @@ def test_what_is_asked_for_is_done():
         assert layer(torch.zeros(1, 4)).dtype == torch.bfloat16
     with choose_precision("float32", CPU).autocast_inference():
         assert layer(torch.zeros(1, 4)).dtype == torch.float32
+
+
+@pytest.mark.parametrize("allowed", [True, False])
+def test_no_tf32_while_it_lasts(allowed):
+    cudnn = torch.backends.cudnn
+    before = cudnn.allow_tf32, cudnn.enabled, cudnn.benchmark, cudnn.deterministic
+    cudnn.allow_tf32 = allowed
+    try:
+        with whole_float32():
+            assert not cudnn.allow_tf32
+        assert (cudnn.allow_tf32, *before[1:]) == (
+            allowed,
+            cudnn.enabled,
+            cudnn.benchmark,
+            cudnn.deterministic,
+        )
+    finally:
+        cudnn.allow_tf32 = before[0]

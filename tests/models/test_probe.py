@@ -1,7 +1,15 @@
 import pytest
 import torch
 
-from models import InputSpec, ModelError, extract_features, fit_probe, get_backbone, load_head
+from models import (
+    InputSpec,
+    ModelError,
+    extract_features,
+    fit_probe,
+    get_backbone,
+    load_head,
+    probe,
+)
 from models.heads import head_of
 
 CPU = torch.device("cpu")
@@ -63,9 +71,37 @@ def test_what_cannot_be_fitted():
     X, y = clusters(30, 1)
     with pytest.raises(ModelError, match="needs training and validation covers, got 30 and 0"):
         fit_probe(X, y, X[:0], y[:0], 3)
-    X[3, 3] = float("nan")
-    with pytest.raises(ModelError, match="features must be finite"):
-        fit_probe(X, y, X, y, 3)
+    broken = X.clone()
+    broken[3, 3] = float("nan")
+    for train_X, val_X in ((broken, X), (X, broken)):
+        with pytest.raises(ModelError, match="features must be finite"):
+            fit_probe(train_X, y, val_X, y, 3)
+
+
+def test_the_callers_features_stay_as_they_are():
+    X, y = clusters(60, 1)
+    V, v = clusters(30, 2)
+    before = X.clone(), V.clone()
+    fit_probe(X, y, V, v, 3, l2_grid=(0.1,))
+    assert torch.equal(X, before[0])
+    assert torch.equal(V, before[1])
+
+
+def test_a_fit_that_is_not_finite_is_passed_over(monkeypatch):
+    """The next penalty starts afresh, not from the broken weights."""
+    X, y = clusters(60, 1)
+    minimise = probe._minimise
+
+    def spoilt(weight, bias, Z, labels, l2):
+        minimise(weight, bias, Z, labels, l2)
+        if l2 == 1.0:
+            with torch.no_grad():
+                weight.fill_(float("nan"))
+
+    monkeypatch.setattr(probe, "_minimise", spoilt)
+    assert fit_probe(X, y, X, y, 3, l2_grid=(1.0, 0.1)).l2 == 0.1
+    with pytest.raises(ModelError, match=r"must be finite, it is with none of .* \[1\.0\]"):
+        fit_probe(X, y, X, y, 3, l2_grid=(1.0,))
 
 
 def test_features_are_what_the_head_is_given(train):

@@ -30,6 +30,13 @@ def test_every_parameter_is_in_one_stage_or_the_head():
     assert any(p is model.pos_embed for p in stages(model)[0].loose)
 
 
+@pytest.mark.parametrize("name", ["timm/xcit_nano_12_p16_224", "timm/hrnet_w18_small"])
+def test_no_stage_ends_at_a_mere_list(name):
+    """Nobody calls a list: hooks on it would never run."""
+    modules = [m for stage in stages(get_backbone(name).skeleton()) for m in stage.modules]
+    assert not any(isinstance(m, torch.nn.ModuleList | torch.nn.ModuleDict) for m in modules)
+
+
 def test_freeze_and_thaw():
     model = get_backbone("small_cnn").build(3)
     assert [s.name for s in freeze(model, 2)] == ["stem", "blocks.0"]

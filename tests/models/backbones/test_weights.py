@@ -1,3 +1,4 @@
+import dataclasses
 import hashlib
 import http.server
 import io
@@ -212,6 +213,19 @@ def test_a_file_that_is_not_there():
         WeightsError, match="'default', 'none' or a file, got 'defualt' for resnet18"
     ):
         get_backbone("resnet18").build(5, weights="defualt")
+
+
+def test_no_published_weights(monkeypatch):
+    """Never a training from scratch that nobody asked for."""
+    backbone = dataclasses.replace(
+        get_backbone("timm/resnet18"), pretrained=False, default_weights=None
+    )
+    with pytest.raises(
+        WeightsError, match=r"resnet18 has no published weights; give a file .*none'"
+    ):
+        backbone.build(3)
+    backbone.build(3, weights="none")
+    get_backbone("small_cnn").build(3)  # whose default is to be trained from scratch
 
 
 def test_old_densenet_names(tmp_path):
