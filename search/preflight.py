@@ -14,6 +14,7 @@ import shutil
 import tempfile
 import time
 import uuid
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -229,9 +230,9 @@ def _check_backbone(
     )
 
 
-def _seconds(work: object, device: torch.device) -> float:
+def _seconds(work: Callable[[], object], device: torch.device) -> float:
     started = time.perf_counter()
-    work()  # type: ignore[operator]
+    work()
     if device.type == "cuda":
         torch.cuda.synchronize(device)
     return max(time.perf_counter() - started, 1e-6)

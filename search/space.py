@@ -8,17 +8,15 @@ answer calls for it. A parameter with a single possible value is not asked at al
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
 import optuna
 
-from models import Recipe
+from models import UNTUNED, Recipe
 from search.config import SearchConfig
 from search.study import ROLE_UNTUNED
 
 __all__ = ["BackboneFacts", "SearchSpace"]
-
-UNTUNED_EPOCHS: Final = 2
 
 
 @dataclass(frozen=True)
@@ -49,20 +47,14 @@ class SearchSpace:
     def untuned(self) -> Recipe:
         """The yardstick: two epochs, Adam 1e-3 for everything, random head, nothing else."""
         facts = self.backbones[0]
-        return Recipe(
-            backbone=facts.name,
-            weights=self.config.weights_of(facts.name),
-            image_px=max(facts.image_px),
-            epochs=min(UNTUNED_EPOCHS, self.config.epochs),
-            batch_size=32,
-            optimizer="adam",
-            lr_head=1e-3,
-            lr_backbone=1e-3,
-            weight_decay=0.0,
-            head_init="random",
-            batch_norm="train",
-            schedule="constant",
-            seed=self.config.seed,
+        return UNTUNED.model_copy(
+            update={
+                "backbone": facts.name,
+                "weights": self.config.weights_of(facts.name),
+                "image_px": max(facts.image_px),
+                "epochs": min(UNTUNED.epochs, self.config.epochs),
+                "seed": self.config.seed,
+            }
         )
 
     def suggest(self, trial: optuna.Trial) -> Recipe:
