@@ -25,7 +25,7 @@ from torch import Tensor, nn
 from models.errors import WeightsError, first_line
 from models.whole_files import whole_file
 
-__all__ = ["Adapter", "HubFile", "StateDict", "load_into", "read_state_dict"]
+__all__ = ["UNREADABLE", "Adapter", "HubFile", "StateDict", "load_into", "read_state_dict"]
 
 StateDict = dict[str, Tensor]
 Adapter = Callable[[StateDict, nn.Module], StateDict]
@@ -98,6 +98,18 @@ class HubFile:
             ) from error
 
 
+UNREADABLE = (
+    OSError,
+    RuntimeError,
+    EOFError,
+    ValueError,
+    KeyError,
+    pickle.UnpicklingError,
+    zipfile.BadZipFile,
+)
+"""What `torch.load(weights_only=True)` raises for a file that is damaged or something else."""
+
+
 def read_state_dict(path: Path) -> StateDict:
     """Read tensors from a `.safetensors` file or a torch file that holds a state dict.
 
@@ -110,16 +122,7 @@ def read_state_dict(path: Path) -> StateDict:
         if path.suffix == ".safetensors":
             return dict(safetensors.torch.load_file(path))
         content = torch.load(path, map_location="cpu", weights_only=True)
-    except (
-        OSError,
-        RuntimeError,
-        EOFError,
-        ValueError,
-        KeyError,
-        pickle.UnpicklingError,
-        zipfile.BadZipFile,
-        safetensors.SafetensorError,
-    ) as error:
+    except (*UNREADABLE, safetensors.SafetensorError) as error:
         raise WeightsError(
             f"cannot read weights from {path} ({first_line(error)}); "
             "give a .safetensors file or a state dict saved with torch.save"
