@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -65,6 +65,20 @@ def prepare(
     val_share: Annotated[float, typer.Option(help="Share of the validation split.")] = 0.15,
     test_share: Annotated[float, typer.Option(help="Share of the test split.")] = 0.15,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the split.")] = 0,
+    conflicts: Annotated[
+        Literal["drop", "first", "keep", "multi"],
+        typer.Option(
+            help="A picture in several genres: `drop` refuses it, `first` keeps it in the genre "
+            "whose copy comes first, `keep` in each of them, `multi` once with all its genres."
+        ),
+    ] = "drop",
+    near_copies: Annotated[
+        bool,
+        typer.Option(
+            help="Whether pictures that differ by scaling, compression, colour or a small crop "
+            "count as one, or only those of equal pixels."
+        ),
+    ] = True,
 ) -> None:
     """Turn covers into a store: decoded once, copies merged, split without leaks.
 
@@ -74,6 +88,8 @@ def prepare(
       covertune data prepare covers/ my-store
 
       covertune data prepare covers.csv my-store --genre-column category
+
+      covertune data prepare covers/ my-store --conflicts multi
     """
     from pydantic import ValidationError
 
@@ -83,7 +99,12 @@ def prepare(
 
     try:
         settings = PrepareSettings(
-            max_px=max_px, val_share=val_share, test_share=test_share, seed=seed
+            max_px=max_px,
+            val_share=val_share,
+            test_share=test_share,
+            seed=seed,
+            conflicts=conflicts,
+            near_copies=near_copies,
         )
     except ValidationError as error:
         problems = "; ".join(problem["msg"] for problem in error.errors())
