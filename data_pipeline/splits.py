@@ -2,8 +2,10 @@
 
 Stratified: each genre is divided by itself, into shares rounded by the largest remainder. Covers of
 one group stay together. Groups with covers of several genres come first, then each genre's own
-groups make up for what those did; both the largest first, each to the split that lacks most
-(Sechidis et al. 2011, "On the stratification of multi-label data", with groups for examples).
+groups make up for what those did; both the largest first (Sechidis et al. 2011, "On the
+stratification of multi-label data", with groups for examples). Of the splits that have room for a
+group, that takes it which lacks most of its own share, so that every split has its part of large
+and of mixed groups; where none has room, the one that lacks most covers.
 
 A genre with a group of its own for each split is in every split. One that shares nearly all its
 groups with others is where that can be had by moving single groups.
@@ -94,10 +96,11 @@ class _Division:
             self._groups_left.update(of_group.keys())
         assert all(left >= len(shares) for left in self._groups_left.values())
         self._covers = covers
-        self._wanted = {  # covers that a split lacks of a genre
+        self._quotas: dict[str, dict[Split, int]] = {
             genre: dict(zip(shares, largest_remainder(total, list(shares.values())), strict=True))
             for genre, total in covers.items()
         }
+        self._wanted = {genre: dict(quota) for genre, quota in self._quotas.items()}  # not met yet
         self._groups_in: dict[str, Counter[Split]] = {genre: Counter() for genre in covers}
 
     def put(self, group: str) -> None:
@@ -108,7 +111,7 @@ class _Division:
             missing = self._missing(genre)
             if self._groups_left[genre] <= len(missing) and choices & missing:
                 choices &= missing
-        self._move(group, max(self._in_order(choices), key=lambda s: self._lack(of_group, s)))
+        self._move(group, max(self._in_order(choices), key=lambda s: self._need(of_group, s)))
         self._groups_left.subtract(of_group.keys())
 
     def mend(self, movable: Sequence[str]) -> None:
@@ -129,12 +132,13 @@ class _Division:
     def _in_order(self, splits: Iterable[Split]) -> list[Split]:
         return sorted(splits, key=self._splits.index)
 
-    def _lack(self, of_group: Counter[str], split: Split) -> float:
-        """How much a split lacks of a group's genres, as shares of these genres."""
-        return sum(
-            self._wanted[genre][split] / self._covers[genre] * (of_group[genre] / of_group.total())
-            for genre in sorted(of_group)
-        )
+    def _need(self, of_group: Counter[str], split: Split) -> tuple[bool, float]:
+        """How much a split needs a group: first whether it has room, then what it lacks."""
+        genres = sorted(of_group)
+        wanted = {genre: self._wanted[genre][split] for genre in genres}
+        room = all(wanted[genre] >= of_group[genre] for genre in genres)
+        whole = {g: self._quotas[g][split] if room else self._covers[g] for g in genres}
+        return room, sum(of_group[genre] * wanted[genre] / whole[genre] for genre in genres)
 
     def _spare(self, genre: str, movable: Sequence[str]) -> str | None:
         """A group that no genre would miss where it is."""
