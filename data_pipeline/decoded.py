@@ -265,7 +265,7 @@ def _decode_task(
             "cover_id": rows["cover_id"].to_numpy(),
         }
         if genres:
-            block["genres"] = genre_marks(rows, genres)
+            block["genres"] = genre_marks(rows, genres, store)
         yield block
 
 

@@ -124,10 +124,8 @@ class CoverStore:
         """
         if not self.is_multi:
             return None
-        marks = [
-            genre_marks(covers, self.genres) for covers in self._read(split, ["genres"], limit)
-        ]
-        return np.concatenate(marks)
+        read = self._read(split, ["genres"], limit)
+        return np.concatenate([genre_marks(covers, self.genres, self.path) for covers in read])
 
     def _read(self, split: str, columns: list[str], limit: int | None) -> Iterator[pa.Table]:
         """Some columns of a split's first covers, a row group at a time."""
@@ -142,20 +140,27 @@ class CoverStore:
                 yield covers
 
 
-def genre_marks(covers: pa.Table, genres: Sequence[str]) -> np.ndarray:
+def genre_marks(covers: pa.Table, genres: Sequence[str], store: Path) -> np.ndarray:
     """Tell the genres of covers by marks.
 
     Args:
         covers: Rows of a multi store, with the column `genres`.
         genres: The K names.
+        store: Its folder, for the message.
 
     Returns:
         genres_NK uint8, 1 where a cover has a genre.
+
+    Raises:
+        StoreError: A cover has a genre that the manifest does not name.
     """
     label_of = {genre: label for label, genre in enumerate(genres)}
     genres_NK = np.zeros((len(covers), len(genres)), dtype=np.uint8)
     for row, names in enumerate(covers["genres"].to_pylist()):
-        genres_NK[row, [label_of[name] for name in names]] = 1
+        try:
+            genres_NK[row, [label_of[name] for name in names]] = 1
+        except KeyError as err:
+            raise _damaged(store, f"{MANIFEST_NAME} does not name the genre {err}") from err
     return genres_NK
 
 
