@@ -10,6 +10,7 @@ import hashlib
 import http.client
 import os
 import urllib.error
+import urllib.error
 import urllib.request
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -91,6 +92,8 @@ class HubFile:
                         f"{self.sha256_prefix}, the hub sent {digest.hexdigest()[:8]}…; {remedy}"
                     )
         except (OSError, http.client.HTTPException) as error:  # URLError and timeouts are OSErrors
+            if isinstance(error, urllib.error.HTTPError):
+                error.close()  # it holds the connection, and lives as long as what is raised here
             raise WeightsError(
                 f"cannot fetch the weights of {self.backbone}: {_cause(error)}; {remedy}"
             ) from error
