@@ -10,7 +10,6 @@ import hashlib
 import http.client
 import os
 import urllib.error
-import urllib.error
 import urllib.request
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
