@@ -137,10 +137,10 @@ def draw_confusion(confusion_KK: np.ndarray, genres: list[str]) -> Figure:
         confusion_KK: (K, K) counts.
         genres: K names in label order.
     """
-    shares = confusion_KK / np.maximum(confusion_KK.sum(axis=1, keepdims=True), 1)
-    side = min(3.0 + 0.28 * len(genres), 12.0)
     from matplotlib.figure import Figure
 
+    shares = confusion_KK / np.maximum(confusion_KK.sum(axis=1, keepdims=True), 1)
+    side = min(3.0 + 0.28 * len(genres), 12.0)
     figure = Figure(figsize=(side + 1.0, side), layout="constrained", dpi=110)
     axes = figure.subplots()
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
