@@ -18,7 +18,7 @@ import numpy as np
 import optuna
 from optuna.artifacts import FileSystemArtifactStore, get_all_artifact_meta, upload_artifact
 
-from search.constants import EPOCH, METRIC
+from search.constants import ANY_TOP1, EPOCH, METRIC
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -117,7 +117,10 @@ def draw_curve(history: list[dict[str, Any]], title: str) -> Figure:
     epochs = [row[EPOCH] for row in history]
     figure = Figure(figsize=(6.4, 3.2), layout="constrained", dpi=110)
     accuracy, loss = figure.subplots(1, 2)
-    for field, label in ((METRIC, "top-1"), ("top3", "top-3"), ("macro_f1", "macro F1")):
+    shares = [(METRIC, "top-1"), ("top3", "top-3"), ("macro_f1", "macro F1")]
+    if ANY_TOP1 in history[0]:
+        shares.insert(1, (ANY_TOP1, "any genre"))
+    for field, label in shares:
         accuracy.plot(epochs, [row[field] for row in history], marker="o", label=label)
     accuracy.set(title=f"{title}: validation", xlabel="epoch", ylim=(0, 1))
     for field, label in (("train_loss", "training"), ("val_loss", "validation")):
