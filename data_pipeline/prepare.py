@@ -1,8 +1,9 @@
 """Turns a pile of covers into a cover store.
 
-Two passes. In the first, Ray Data reads, checks and normalises every file (`_normalising`). The
-driver then decides on names, labels and sizes alone: copies are kept once, a picture that lies in
-several genres is refused, splits are drawn. The second pass writes the parts (`_writing`).
+What lies at web addresses is downloaded first (`downloads`). Two passes follow. In the first, Ray
+Data reads, checks and normalises every file (`_normalising`). The driver then decides on names,
+labels and sizes alone: copies are kept once, a picture that lies in several genres is refused,
+splits are drawn. The second pass writes the parts (`_writing`).
 """
 
 from __future__ import annotations
@@ -14,9 +15,10 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from data_pipeline import _ray, _writing
+from data_pipeline import _filesystems, _ray, _writing
 from data_pipeline._normalising import Outcome, normalise_sources
 from data_pipeline._writing import Cover, Rejected
+from data_pipeline.downloads import DownloadCounts, DownloadSettings, download_all
 from data_pipeline.errors import SourceError
 from data_pipeline.schema import SCHEMA_VERSION, SPLITS, PrepareSettings, Split, StoreManifest
 from data_pipeline.sources import Source, find_sources
@@ -42,16 +44,24 @@ class PrepareSummary(BaseModel):
     ignored: int = Field(description="Files that are no images by their name; not looked at.")
     reasons: dict[str, int] = Field(description="How many were refused, by reason, most first.")
     counts: dict[str, dict[Split, int]] = Field(description="Covers per genre and split.")
+    downloads: DownloadCounts | None = Field(
+        default=None, description="What became of web addresses; nothing if there were none."
+    )
 
 
 def prepare_store(
-    source: Path,
+    source: str | Path,
     out: Path,
     *,
     settings: PrepareSettings | None = None,
     image_column: str | None = None,
     genre_column: str | None = None,
+    split_column: str | None = None,
+    key_columns: Sequence[str] = (),
+    encoding: str | None = None,
+    downloads: DownloadSettings | None = None,
     progress: Callable[[int, int], None] | None = None,
+    download_progress: Callable[[int, int], None] | None = None,
 ) -> PrepareSummary:
     """Make a cover store.
 
@@ -59,12 +69,17 @@ def prepare_store(
     on however many CPUs it is made. A file that is no usable picture never stops it.
 
     Args:
-        source: A folder per genre or a table, see `sources.find_sources`.
+        source: A folder per genre, a table or a listing, see `sources.find_sources`.
         out: The store's folder; must not exist yet.
         settings: How; the defaults if not given.
         image_column: The table's column with image paths; found by its name if not given.
         genre_column: The table's column with genres; found by its name if not given.
+        split_column: The table's column with the official split.
+        key_columns: Columns whose equal values tell that covers belong together.
+        encoding: Of a text table.
+        downloads: How web addresses are downloaded; the defaults if not given.
         progress: Called with (done, total) files.
+        download_progress: Called with (done, total) web addresses before that, if there are any.
 
     Raises:
         SourceError: There are no covers of two genres, or a genre has too few.
@@ -73,14 +88,26 @@ def prepare_store(
         DataError: Ray cannot be started.
     """
     settings = settings or PrepareSettings()
-    source, out = Path(source), Path(out)
+    out = Path(out)
     with _writing.new_store_folder(out) as folder:
-        found = find_sources(source, image_column=image_column, genre_column=genre_column)
+        found = find_sources(
+            source,
+            image_column=image_column,
+            genre_column=genre_column,
+            split_column=split_column,
+            key_columns=key_columns,
+            encoding=encoding,
+        )
         _ray.ensure_ray()
+        counts = _download(found.sources, out, downloads or DownloadSettings(), download_progress)
         spool = folder / "spool"
         spool.mkdir()
         outcomes = normalise_sources(
-            found.sources, spool.absolute(), settings.max_px, progress=progress
+            found.sources,
+            spool.absolute(),
+            settings.max_px,
+            progress=progress,
+            downloads=counts.folder if counts else None,
         )
         kept, rejected = _sift(found.sources, outcomes)
         _require_enough(found.sources, kept, rejected, settings.min_covers)
@@ -90,7 +117,7 @@ def prepare_store(
         manifest = StoreManifest(
             schema_version=SCHEMA_VERSION,
             fingerprint=_writing.fingerprint(covers, settings),
-            source=str(source),
+            source=_filesystems.shown(str(source)),
             genres=sorted({cover.genre for cover in covers}),
             counts=_count(covers),
             found=len(found.sources),
@@ -105,8 +132,27 @@ def prepare_store(
         shutil.rmtree(spool)
     return PrepareSummary(
         path=out,
-        **{name: getattr(manifest, name) for name in PrepareSummary.model_fields if name != "path"},
+        downloads=counts,
+        **{
+            name: getattr(manifest, name)
+            for name in PrepareSummary.model_fields
+            if name not in ("path", "downloads")
+        },
     )
+
+
+def _download(
+    sources: Sequence[Source],
+    out: Path,
+    settings: DownloadSettings,
+    progress: Callable[[int, int], None] | None,
+) -> DownloadCounts | None:
+    """Bring what lies at web addresses; nothing is made or said if there is nothing."""
+    urls = [entry.path for entry in sources if _filesystems.is_web_address(entry.path)]
+    if not urls:
+        return None
+    folder = settings.folder or out.absolute().parent / ".covertune-downloads"
+    return download_all(urls, folder, settings, progress)
 
 
 _Kept = list[tuple[Source, Outcome]]
