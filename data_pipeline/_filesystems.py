@@ -43,11 +43,16 @@ _REMEDIES = {
     "gs": "check the name and Google's credentials; gs://anonymous@BUCKET reads public buckets",
     "hdfs": "hdfs:// needs Java and Hadoop's libhdfs (JAVA_HOME, HADOOP_HOME, CLASSPATH)",
 }
+_NOISE = re.compile(  # in what the clouds' libraries say
+    r" \(Request ID: \S+\)"
+    r"|^google::cloud::Status\(\w+: |Retry policy exhausted, with a last message of "
+    r"| error_info=.*"
+)
 _S3_OPTIONS = {"region", "scheme", "endpoint_override"}
 _CONNECT_S = 5.0
 _REQUEST_S = 30.0
 _TRIES = 3
-_GOOGLE_RETRY_S = 5
+_GOOGLE_RETRY_S = 10  # two requests may fail one after the other
 
 
 def is_uri(location: str) -> bool:
@@ -268,6 +273,6 @@ def _one_line_errors(uri: str) -> Iterator[None]:
     except (OSError, ValueError, ArrowException) as err:
         scheme = urlsplit(uri).scheme.lower()
         text = " ".join(str(err).strip().partition("\n")[0].split())
-        text = re.sub(r" \(Request ID: \S+\)", "", text).rstrip(".")
+        text = _NOISE.sub("", text).rstrip(".")
         remedy = f"; {_REMEDIES[scheme]}" if scheme in _REMEDIES else ""
         raise OSError(text + remedy) from err

@@ -15,7 +15,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from data_pipeline import _ray
-from data_pipeline._reading import read_source
+from data_pipeline._reading import read_ahead
 from data_pipeline.errors import ImageRejected
 from data_pipeline.images import normalise
 from data_pipeline.sources import Source
@@ -131,9 +131,10 @@ def _normalise_block(
     name = f"{uuid.uuid4().hex}.bin"  # a task that Ray repeats writes another file
     outcomes = []
     with (spool / name).open("xb") as file:
-        for row in block.to_pylist():
+        rows, readers = block.to_pylist(), read_ahead(block["path"].to_pylist(), downloads)
+        for row, read in zip(rows, readers, strict=True):
             try:
-                image = normalise(read_source(row["path"], downloads), max_px)
+                image = normalise(read(), max_px)
             except ImageRejected as err:
                 outcomes.append(Outcome(row["index"], reason=err.reason, detail=err.detail))
                 continue

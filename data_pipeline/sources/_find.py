@@ -84,7 +84,7 @@ def _in_folder(folder: str, options: TableOptions) -> FoundSources:
 
 
 def _in_file(file: str, options: TableOptions) -> FoundSources:
-    if options.names_columns or not is_listing(file, options.encoding):
+    if not is_listing(file, options.encoding):
         return from_table(file, options)
     _require_no_columns(options, file)
     beside = _filesystems.list_files(_filesystems.parent_of(file))
@@ -92,10 +92,10 @@ def _in_file(file: str, options: TableOptions) -> FoundSources:
 
 
 def _require_no_columns(options: TableOptions, listing: str) -> None:
-    if options.key_columns:
+    if options.names_columns or options.key_columns:
         raise SourceError(
-            f"{_filesystems.shown(listing)} is a listing of BookCover, whose key is the ASIN; "
-            "leave out --key-column"
+            f"{_filesystems.shown(listing)} is a listing of BookCover, whose columns are known and "
+            "have no names; drop the column names"
         )
 
 

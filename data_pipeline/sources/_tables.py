@@ -130,7 +130,7 @@ class _Places:
 
     def _find_by_end(self, path: str) -> str | None:
         if self._trailing is None:
-            self._trailing = TrailingPaths(filter(is_image, self._all_files()))
+            self._trailing = TrailingPaths([*filter(is_image, self._all_files())])
         return self._trailing.find(path)
 
     def _all_files(self) -> set[str]:

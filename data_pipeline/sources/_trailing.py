@@ -7,9 +7,13 @@ share their names; one is enough for a path that has no folder.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
+from functools import cached_property
 
 __all__ = ["TrailingPaths", "components"]
+
+_Index = dict[str, str | list[str]]
+"""Files by the end of their path; lists only where several share it."""
 
 
 class TrailingPaths:
@@ -19,17 +23,8 @@ class TrailingPaths:
         files: Paths relative to the folder, with slashes.
     """
 
-    def __init__(self, files: Iterable[str]) -> None:
-        self._by_name: dict[str, str | list[str]] = {}  # lists only where names repeat
-        for file in files:
-            name = file.rpartition("/")[2]
-            others = self._by_name.get(name)
-            if others is None:
-                self._by_name[name] = file
-            elif isinstance(others, str):
-                self._by_name[name] = [others, file]
-            else:
-                others.append(file)
+    def __init__(self, files: Sequence[str]) -> None:
+        self._files = files
 
     def find(self, path: str) -> str | None:
         """The one file whose path has the longest common end with `path`; None if none has.
@@ -40,21 +35,39 @@ class TrailingPaths:
         wanted = components(path)
         if not wanted:
             return None
-        candidates = self._by_name.get(wanted[-1], [])
-        if isinstance(candidates, str):
-            candidates = [candidates]
-        scored = sorted(
-            ((_common_end(wanted, file.split("/")), file) for file in candidates), reverse=True
-        )
-        if not scored or scored[0][0] < min(2, len(wanted)):
-            return None
-        unique = len(scored) == 1 or scored[0][0] > scored[1][0]
-        return scored[0][1] if unique else None
+        if len(wanted) == 1:
+            found = self._by_name.get(wanted[0])
+        else:
+            found = self._by_folder_and_name.get("/".join(wanted[-2:]))
+        if not isinstance(found, list):
+            return found
+        ends = sorted((_common_end(wanted, file.split("/")), file) for file in found)
+        return ends[-1][1] if ends[-1][0] > ends[-2][0] else None
+
+    @cached_property
+    def _by_name(self) -> _Index:
+        return _index(self._files, 1)
+
+    @cached_property
+    def _by_folder_and_name(self) -> _Index:
+        return _index(self._files, 2)
 
 
 def components(path: str) -> list[str]:
     """The folders and the name of a path with slashes, or backslashes as Windows writes them."""
     return [part for part in path.replace("\\", "/").split("/") if part not in ("", ".")]
+
+
+def _index(files: Sequence[str], length: int) -> _Index:
+    index: _Index = {}
+    for file in files:
+        end = "/".join(file.rsplit("/", length)[-length:])
+        others = index.setdefault(end, file)
+        if isinstance(others, list):
+            others.append(file)
+        elif others is not file:
+            index[end] = [others, file]
+    return index
 
 
 def _common_end(one: list[str], other: list[str]) -> int:
