@@ -147,6 +147,7 @@ class Client:
         while True:
             response = pools.request("GET", url, preload_content=False, retries=retries)
             retries = response.retries or retries
+            whole = False
             try:
                 if response.status != 200:
                     raise DownloadFailed(
@@ -155,16 +156,17 @@ class Client:
                         final=response.status in _FINAL,
                     )
                 data = self._read(response)
+                whole = True
             except (ProtocolError, ReadTimeoutError) as err:  # cut, or stalled, in the middle
-                response.close()
-                retries = retries.increment("GET", url, error=err)
-                retries.sleep()
-                continue
-            except BaseException:
-                response.close()
-                raise
-            response.release_conn()
-            return _require_picture(data, response)
+                broken = err
+            finally:
+                if not whole:  # what is left of it must not be taken for the next answer
+                    response.close()
+                response.release_conn()  # else the pool counts the connection as taken for ever
+            if whole:
+                return _require_picture(data, response)
+            retries = retries.increment("GET", url, error=broken)
+            retries.sleep()
 
     def _read(self, response: BaseHTTPResponse) -> bytes:
         settings = self._settings
@@ -230,10 +232,10 @@ def _explain(err: HTTPError) -> DownloadFailed:
         return DownloadFailed("download timed out", "the server fell silent")
     if isinstance(cause, NameResolutionError):
         return DownloadFailed("host not found", detail)
+    if isinstance(cause, NewConnectionError):  # to urllib3 also a kind of the next
+        return DownloadFailed("no connection", detail)
     if isinstance(cause, ConnectTimeoutError):
         return DownloadFailed("connecting timed out", detail)
-    if isinstance(cause, NewConnectionError):
-        return DownloadFailed("no connection", detail)
     if isinstance(cause, SSLError):
         return DownloadFailed("no secure connection", detail)
     if isinstance(cause, ResponseError) and "redirect" in str(cause):

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import uuid
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
 from pathlib import Path
 
 import pyarrow as pa
@@ -104,35 +106,43 @@ def _outcomes(urls: Sequence[str], folder: Path, settings: DownloadSettings) -> 
     ]
     with _ray.quiet_ray_data(), _ray.causes_raised("downloading covers"):
         done = ray.data.from_arrow(blocks).map_batches(
-            _Downloader,
-            fn_constructor_args=(folder, settings, settings.per_host // downloaders),
+            _download_block,
+            fn_kwargs={
+                "folder": folder,
+                "settings": settings,
+                "per_host": settings.per_host // downloaders,
+                "pass_id": uuid.uuid4().hex,
+            },
             batch_size=None,
             batch_format="pyarrow",
             num_cpus=_CPUS_EACH,
-            compute=ray.data.ActorPoolStrategy(size=downloaders),
+            compute=ray.data.TaskPoolStrategy(size=downloaders),
         )
         for block in done.iter_batches(batch_size=None, batch_format="pyarrow"):
             yield block["outcome"].to_pylist()
 
 
-class _Downloader:
-    """Runs in a Ray actor, so that connections and what is known of hosts last between blocks."""
+def _download_block(
+    block: pa.Table, *, folder: Path, settings: DownloadSettings, per_host: int, pass_id: str
+) -> pa.Table:
+    """The work of one task; runs in a Ray worker."""
+    client, kept = _client(settings, per_host, pass_id), DownloadFolder(folder)
 
-    def __init__(self, folder: Path, settings: DownloadSettings, per_host: int) -> None:
-        self._folder = DownloadFolder(folder)
-        self._client = Client(settings, per_host)
-        self._threads = min(_MOST_THREADS, 4 * per_host)  # several hosts are asked side by side
-
-    def __call__(self, block: pa.Table) -> pa.Table:
-        with ThreadPoolExecutor(self._threads) as pool:
-            outcomes = list(pool.map(self._bring, block["url"].to_pylist()))
-        return pa.table({"outcome": outcomes}, schema=pa.schema([("outcome", pa.string())]))
-
-    def _bring(self, url: str) -> str:
+    def bring(url: str) -> str:
         try:
-            data = self._client.download(url)
+            data = client.download(url)
         except DownloadFailed as err:
-            self._folder.keep_failure(url, err.failure)
+            kept.keep_failure(url, err.failure)
             return "failed"
-        self._folder.keep(url, data)
+        kept.keep(url, data)
         return "kept"
+
+    with ThreadPoolExecutor(min(_MOST_THREADS, 4 * per_host)) as pool:  # hosts side by side
+        outcomes = list(pool.map(bring, block["url"].to_pylist()))
+    return pa.table({"outcome": outcomes}, schema=pa.schema([("outcome", pa.string())]))
+
+
+@lru_cache(maxsize=1)
+def _client(settings: DownloadSettings, per_host: int, pass_id: str) -> Client:
+    """One client for all that a worker does in a pass: connections stay open between blocks."""
+    return Client(settings, per_host)
