@@ -11,6 +11,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from data_pipeline.decoded import DecodedRefs, DecodedSplit, decode_store, decoded_nbytes
+from data_pipeline.downloads import DownloadCounts, DownloadSettings
 from data_pipeline.errors import (
     CapacityError,
     DataError,
@@ -35,6 +36,8 @@ __all__ = [
     "DecodedRefs",
     "DecodedSplit",
     "DeviceResident",
+    "DownloadCounts",
+    "DownloadSettings",
     "EpochBatches",
     "ImageRejected",
     "PrepareSettings",

@@ -25,6 +25,7 @@ __all__ = [
     "MAX_SIDE_PX",
     "MIN_SIDE_PX",
     "NormalisedImage",
+    "has_image_signature",
     "load_square",
     "normalise",
     "read_file",
@@ -150,6 +151,11 @@ def read_file(path: Path) -> bytes:
         raise ImageRejected("unreadable file", str(err)) from err
 
 
+def has_image_signature(data: bytes) -> bool:
+    """Whether it begins as encoded pictures do; it may be damaged further on."""
+    return data.startswith(_SIGNATURES) or data[4:8] == b"ftyp"  # ftyp: AVIF
+
+
 def _decode(data: bytes) -> tuple[Image.Image, bool]:
     """Decode completely.
 
@@ -221,7 +227,7 @@ def _jpeg_is_whole(data: bytes) -> bool:
 
 
 def _why_undecodable(data: bytes, err: Exception) -> str:
-    if not data.startswith(_SIGNATURES) and data[4:8] != b"ftyp":  # ftyp: AVIF
+    if not has_image_signature(data):
         return "not an image" if isinstance(err, UnidentifiedImageError) else "damaged image"
     cut_jpeg = data.startswith(b"\xff\xd8\xff") and not _jpeg_is_whole(data)
     return "truncated image" if cut_jpeg or "truncated" in str(err).lower() else "damaged image"

@@ -162,6 +162,12 @@ def prepare_table(summary: PrepareSummary) -> Table:
         f"{summary.rejected:,} refused; fingerprint {summary.fingerprint[:12]}\n"
         f"{_labels_in_words(summary)}"
     )
+    if summary.downloads is not None:
+        counts = summary.downloads
+        table.caption += (
+            f"\n{counts.downloaded:,} downloaded, {counts.cached:,} had been before, "
+            f"{counts.failed:,} failed; kept in {counts.folder}"
+        )
     table.caption_justify = "left"
     return table
 
