@@ -39,6 +39,7 @@ class Outcome:
         length: Bytes of the encoded image.
         reason: Why it was refused; empty if it was not.
         detail: What is particular to this file.
+        signature: What copies of the picture are found by; empty if refused.
     """
 
     index: int
@@ -50,13 +51,12 @@ class Outcome:
     length: int = 0
     reason: str = ""
     detail: str = ""
+    signature: bytes = b""
 
 
+_ARROW_TYPES = {"int": pa.int64(), "str": pa.string(), "bytes": pa.binary()}
 _OUTCOME_SCHEMA = pa.schema(
-    [
-        pa.field(field.name, pa.int64() if field.type == "int" else pa.string())
-        for field in fields(Outcome)
-    ]
+    [pa.field(field.name, _ARROW_TYPES[str(field.type)]) for field in fields(Outcome)]
 )
 
 

@@ -50,6 +50,7 @@ class Cover:
     """A cover that goes into the store; the fields are the store's columns."""
 
     genre: str
+    genres: tuple[str, ...]
     label: int
     split: Split
     group: str
@@ -137,7 +138,7 @@ def fingerprint(covers: Iterable[Cover], settings: PrepareSettings) -> str:
     Neither the order of the covers nor where they came from matters. Seed and shares matter by the
     splits that came of them.
     """
-    rows = sorted((c.outcome.cover_id, c.genre, c.split) for c in covers)
+    rows = sorted((c.outcome.cover_id, c.genre, c.genres, c.split) for c in covers)
     content = [SCHEMA_VERSION, settings.max_px, rows]
     return sha256(json.dumps(content, ensure_ascii=True).encode()).hexdigest()
 
@@ -158,6 +159,7 @@ def _part_table(covers: Sequence[Cover], spool: Path) -> pa.Table:
     columns = {
         "cover_id": [outcome.cover_id for outcome in outcomes],
         "genre": [cover.genre for cover in covers],
+        "genres": [cover.genres for cover in covers],
         "label": [cover.label for cover in covers],
         "split": [cover.split for cover in covers],
         "group": [cover.group for cover in covers],

@@ -11,6 +11,7 @@ import shutil
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -41,6 +42,13 @@ class PrepareSummary(BaseModel):
     rejected: int = Field(description="Files or rows refused; found = kept + rejected.")
     ignored: int = Field(description="Files that are no images by their name; not looked at.")
     reasons: dict[str, int] = Field(description="How many were refused, by reason, most first.")
+    pictures: int = Field(description="Distinct pictures found; copies count once.")
+    conflicting: int = Field(description="Of these, pictures that lay in several genres.")
+    noise_ceiling: float = Field(
+        description="Best top-1 any predictor could reach on the labels as found."
+    )
+    groups: int = Field(description="Groups of covers kept; a group never crosses splits.")
+    official_split: bool = Field(description="Whether the listing itself named the test covers.")
     counts: dict[str, dict[Split, int]] = Field(description="Covers per genre and split.")
 
 
@@ -98,6 +106,9 @@ def prepare_store(
             rejected=len(rejected),
             ignored=found.ignored,
             reasons=_most_first(row.reason for row in rejected),
+            **_noise(found.sources, outcomes),
+            groups=len({cover.group for cover in covers}),
+            official_split=False,
             settings=settings,
             parts=parts,
         )
@@ -137,6 +148,20 @@ def _sift(sources: Sequence[Source], outcomes: Sequence[Outcome]) -> tuple[_Kept
     return kept, rejected
 
 
+def _noise(sources: Sequence[Source], outcomes: Sequence[Outcome]) -> dict[str, Any]:
+    """How far the labels as found contradict each other."""
+    genres_of: dict[str, set[str]] = defaultdict(set)
+    for source, outcome in zip(sources, outcomes, strict=True):
+        if not outcome.reason and source.genre:
+            genres_of[outcome.cover_id].add(source.genre)
+    labels = sum(map(len, genres_of.values()))
+    return {
+        "pictures": len(genres_of),
+        "conflicting": sum(len(genres) > 1 for genres in genres_of.values()),
+        "noise_ceiling": len(genres_of) / labels,
+    }
+
+
 def _require_enough(
     sources: Sequence[Source], kept: _Kept, rejected: Sequence[Rejected], min_covers: int
 ) -> None:
@@ -168,7 +193,15 @@ def _with_splits(kept: _Kept, settings: PrepareSettings) -> list[Cover]:
         seed=settings.seed,
     )
     return [
-        Cover(source.genre, label_of[source.genre], split, group, source.source, outcome)
+        Cover(
+            source.genre,
+            (source.genre,),
+            label_of[source.genre],
+            split,
+            group,
+            source.source,
+            outcome,
+        )
         for (source, outcome), group, split in zip(kept, groups, splits, strict=True)
     ]
 

@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -52,11 +52,16 @@ class Source:
         path: Where the file lies; empty if the table names none.
         source: The path as the store records it, relative to what was prepared.
         genre: The genre's name; empty if the table names none.
+        keys: What else names the book, such as "isbn:0306406152"; covers that share a key stay on
+            one side of a split.
+        split: The split that the listing itself assigns, if it does.
     """
 
     path: str
     source: str
     genre: str
+    keys: tuple[str, ...] = ()
+    split: Literal["train", "test"] | None = None
 
 
 @dataclass(frozen=True)
