@@ -1,4 +1,4 @@
-"""One cover: decoding, bringing into the store's form, squashing to a model's square.
+"""One cover: decoding, bringing into the store's form, fitting into a model's square.
 
 `load_square` is the only way from an encoded cover to a model's pixels: decoding a store,
 predicting and evaluating all use it, so that every model is asked about pixels made as those it was
@@ -18,6 +18,7 @@ import hashlib
 import io
 import stat
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,6 +30,7 @@ from PIL import Image, ImageChops
 from PIL import TiffImagePlugin as _TiffImagePlugin  # noqa: F401
 from PIL import WebPImagePlugin as _WebPImagePlugin  # noqa: F401
 
+from data_pipeline._fitting import Fit, to_square
 from data_pipeline._jpeg import JpegLayout, read_layout, with_more_data, without_metadata
 from data_pipeline._kinds import has_image_signature, require_decodable
 from data_pipeline.errors import ImageRejected
@@ -42,6 +44,7 @@ __all__ = [
     "NormalisedImage",
     "has_image_signature",
     "load_square",
+    "load_squares",
     "normalise",
     "read_file",
 ]
@@ -104,12 +107,13 @@ class NormalisedImage:
     cover_id: str
 
 
-def load_square(data: bytes | Path, image_px: int) -> np.ndarray:
-    """Decode a cover and squash it to a square.
+def load_square(data: bytes | Path, image_px: int, fit: Fit = "squash") -> np.ndarray:
+    """Decode a cover and fit it into a square.
 
     Args:
         data: The encoded picture, or the file that holds it.
         image_px: Side of the square, H = W.
+        fit: What becomes of a cover that is no square, see `FITS`.
 
     Returns:
         (H, W, 3) uint8: upright, RGB, transparent parts on white.
@@ -117,12 +121,23 @@ def load_square(data: bytes | Path, image_px: int) -> np.ndarray:
     Raises:
         ImageRejected: The file is missing or no complete picture.
     """
+    square: np.ndarray = load_squares(data, image_px, (fit,))[0]
+    return square
+
+
+def load_squares(data: bytes | Path, image_px: int, fits: Sequence[Fit]) -> np.ndarray:
+    """Decode a cover once and fit it into a square in several ways.
+
+    Returns:
+        (F, H, W, 3) uint8, in the order of `fits`, each as `load_square` gives it.
+
+    Raises:
+        ImageRejected: The file is missing or no complete picture.
+    """
     if isinstance(data, Path):
         data = read_file(data)
     image, _ = _decode(data)
-    if image.size != (image_px, image_px):
-        image = image.resize((image_px, image_px), Image.Resampling.BICUBIC)
-    return np.array(image)
+    return np.stack([to_square(image, image_px, fit) for fit in fits])
 
 
 def normalise(data: bytes, max_px: int) -> NormalisedImage:
