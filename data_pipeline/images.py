@@ -10,7 +10,10 @@ from __future__ import annotations
 
 import hashlib
 import io
+import threading
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -41,6 +44,7 @@ MAX_SIDE_PX = 65_500
 """The longest side a JPEG can have with libjpeg, which a cover must become."""
 
 _JPEG_QUALITY = 95
+_BOMB = "too many pixels"  # decoding it may be an attack
 _ORIENTATION_TAG = 0x0112
 # EXIF 2.32, tag 0x0112: how to turn what is stored into what was seen.
 _UPRIGHT = {
@@ -155,36 +159,55 @@ def _decode(data: bytes) -> tuple[Image.Image, bool]:
     if not data:
         raise ImageRejected("empty file")
     try:
-        with warnings.catch_warnings():
-            # Pillow warns about broken metadata, which is nothing to us, and about pictures
-            # so large that decoding them may be an attack, which is.
-            warnings.simplefilter("ignore")
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(io.BytesIO(data)) as image:
-                if min(image.size) < MIN_SIDE_PX:
-                    raise ImageRejected(
-                        f"smaller than {MIN_SIDE_PX} px", f"{image.width} x {image.height}"
-                    )
-                if max(image.size) > MAX_SIDE_PX:
-                    raise ImageRejected(
-                        f"longer than {MAX_SIDE_PX} px", f"{image.width} x {image.height}"
-                    )
-                image.load()
-                is_jpeg = image.format == "JPEG"
-                if is_jpeg and not _jpeg_is_whole(data):
-                    raise ImageRejected("truncated image", "the JPEG has no end marker")
-                orientation = _orientation(image)
-                rgb = _to_rgb(image)
-                as_stored = is_jpeg and image.mode == "RGB" and orientation == 1
+        with _quiet_pillow(), Image.open(io.BytesIO(data)) as image:
+            _refuse_a_bomb(image)
+            if min(image.size) < MIN_SIDE_PX:
+                raise ImageRejected(
+                    f"smaller than {MIN_SIDE_PX} px", f"{image.width} x {image.height}"
+                )
+            if max(image.size) > MAX_SIDE_PX:
+                raise ImageRejected(
+                    f"longer than {MAX_SIDE_PX} px", f"{image.width} x {image.height}"
+                )
+            image.load()
+            is_jpeg = image.format == "JPEG"
+            if is_jpeg and not _jpeg_is_whole(data):
+                raise ImageRejected("truncated image", "the JPEG has no end marker")
+            orientation = _orientation(image)
+            rgb = _to_rgb(image)
+            as_stored = is_jpeg and image.mode == "RGB" and orientation == 1
     except ImageRejected:
         raise
-    except (Image.DecompressionBombWarning, Image.DecompressionBombError) as err:
-        raise ImageRejected("too many pixels", _one_line(err)) from err
+    except Image.DecompressionBombError as err:
+        raise ImageRejected(_BOMB, _one_line(err)) from err
     except Exception as err:  # Pillow's plugins raise nearly anything over broken files
         raise ImageRejected(_why_undecodable(data, err), _one_line(err)) from err
     if orientation != 1:
         rgb = rgb.transpose(_UPRIGHT[orientation])
     return rgb, as_stored
+
+
+@contextmanager
+def _quiet_pillow() -> Iterator[None]:
+    """Pillow warns about broken metadata, which is nothing to us.
+
+    Filters of warnings belong to the whole process: threads that each set and restored them would
+    leave them behind. So only the main thread does; what a batch's decoding threads are warned of
+    reaches the log.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+def _refuse_a_bomb(image: Image.Image) -> None:
+    """Pillow itself refuses twice as many pixels, and only warns of these."""
+    limit = Image.MAX_IMAGE_PIXELS
+    if limit is not None and image.width * image.height > limit:
+        raise ImageRejected(_BOMB, f"{image.width} x {image.height}")
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:

@@ -109,6 +109,15 @@ class CoverStore:
             labels += covers["label"].to_pylist()
         return images, np.array(labels, dtype=np.int64)
 
+    def read_labels(self, split: str) -> np.ndarray:
+        """labels_N int64 of a split, without reading its images.
+
+        Raises:
+            StoreError: There is no such split, or the store is damaged.
+        """
+        read = self._read(split, ["label"], limit=None)
+        return np.concatenate([covers["label"].to_numpy() for covers in read])
+
     def read_genres(self, split: str, limit: int | None = None) -> np.ndarray | None:
         """Which genres the covers of a split have, in the order of `read_images`.
 
