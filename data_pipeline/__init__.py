@@ -28,7 +28,7 @@ from data_pipeline.errors import (
     StoreError,
 )
 from data_pipeline.images import load_square
-from data_pipeline.inspect import StoreReport, inspect_store
+from data_pipeline.inspect import StoreReport, inspect_store, write_page
 from data_pipeline.prepare import PrepareSummary, prepare_store
 from data_pipeline.refs import CoverBatches, CoverRefs
 from data_pipeline.schema import SPLITS, PrepareSettings, StoreManifest
@@ -66,6 +66,7 @@ __all__ = [
     "inspect_store",
     "load_square",
     "prepare_store",
+    "write_page",
 ]
 
 

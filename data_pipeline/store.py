@@ -109,14 +109,35 @@ class CoverStore:
             labels += covers["label"].to_pylist()
         return images, np.array(labels, dtype=np.int64)
 
-    def read_labels(self, split: str) -> np.ndarray:
-        """labels_N int64 of a split, without reading its images.
+    def read_columns(self, columns: list[str]) -> pa.Table:
+        """Read small columns of all covers into memory, in the store's order.
+
+        Args:
+            columns: Names out of `schema.COVER_SCHEMA`; not `image`.
 
         Raises:
-            StoreError: There is no such split, or the store is damaged.
+            StoreError: The store is damaged.
         """
-        read = self._read(split, ["label"], limit=None)
-        return np.concatenate([covers["label"].to_numpy() for covers in read])
+        return pa.concat_tables(
+            read_row_groups(self.path / part.name, list(range(part.row_groups)), columns)
+            for part in self.manifest.parts
+        )
+
+    def iter_images(self) -> Iterator[tuple[int, pa.ChunkedArray]]:
+        """Go through all covers in the store's order, holding one row group at a time.
+
+        Yields:
+            The place of a row group's first cover in the whole store, and its encoded images.
+
+        Raises:
+            StoreError: The store is damaged.
+        """
+        place = 0
+        for part in self.manifest.parts:
+            for index in range(part.row_groups):
+                group = read_row_groups(self.path / part.name, [index], ["image"])
+                yield place, group["image"]
+                place += len(group)
 
     def read_genres(self, split: str, limit: int | None = None) -> np.ndarray | None:
         """Which genres the covers of a split have, in the order of `read_images`.

@@ -105,17 +105,25 @@ def prepare(
 def inspect(
     store: Annotated[Path, typer.Argument(help="Cover store.")],
     json: Annotated[bool, typer.Option("--json", help="One JSON document.")] = False,
+    html: Annotated[
+        Path | None,
+        typer.Option(help="Write a page to look at: contact sheets, groups, suspicious pairs."),
+    ] = None,
 ) -> None:
-    """Show what a store holds: covers per genre and split, sizes, what was refused and why.
+    """Show what a store holds: covers per genre and split, sizes, groups, what was refused and why.
 
     Examples:
       covertune data inspect my-store
+
+      covertune data inspect my-store --html my-store.html
     """
-    from data_pipeline import inspect_store
+    from data_pipeline import inspect_store, write_page
     from search.cli._tables import store_table
 
-    report = inspect_store(store)
+    report = inspect_store(store) if html is None else write_page(store, html)
     if json:
         print_json(report.model_dump(mode="json"))
-    else:
-        console.print(store_table(report))
+        return
+    console.print(store_table(report))
+    if html is not None:
+        console.out(f"page:  {html}", highlight=False)

@@ -172,7 +172,9 @@ def store_table(report: StoreReport) -> Table:
     _reason_rows(table, report.reasons)
     width, height = report.width_px, report.height_px
     table.caption = (
-        f"{report.covers:,} covers in {report.bytes / 1e6:,.1f} MB; "
+        f"{report.pictures:,} distinct pictures found, {report.conflicting:,} of them in several "
+        f"genres: nobody can be right on more than {report.noise_ceiling:.1%} of the labels found\n"
+        f"{report.covers:,} covers in {report.groups:,} groups, {report.bytes / 1e6:,.1f} MB; "
         f"width {width.min} to {width.max} px (median {width.median:.0f}), "
         f"height {height.min} to {height.max} px (median {height.median:.0f})\n"
         f"from {report.source}, seed {report.settings.seed}; "

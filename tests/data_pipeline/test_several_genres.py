@@ -79,14 +79,6 @@ def test_batches_carry_them(multi):
     assert np.array_equal(genres_NK.numpy(), decoded.genres_NK[order])
 
 
-def test_one_genre_a_cover_has_no_marks(store):
-    assert not store.is_multi
-    assert store.read_genres("val") is None
-    decoded = decode_store(store, 8, splits=("val",))["val"].get()
-    assert decoded.genres_NK is None
-    assert len(next(EpochBatches(decoded, 4, torch.device("cpu"), shuffle=False).epoch(0))) == 2
-
-
 def test_a_genre_the_manifest_does_not_name(multi, tmp_path):
     copy = shutil.copytree(multi.path, tmp_path / "store")
     manifest = json.loads((copy / "covers.json").read_text())
