@@ -7,10 +7,11 @@ filled.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -21,11 +22,26 @@ from data_pipeline.errors import CapacityError, ImageRejected, StoreError
 from data_pipeline.images import load_square
 from data_pipeline.store import CoverStore, genre_marks, read_row_groups
 
-__all__ = ["DecodedRefs", "DecodedSplit", "decode_store", "decoded_nbytes"]
+if TYPE_CHECKING:
+    import torch
+
+    from data_pipeline.batches import EpochBatches
+
+__all__ = [
+    "DecodedRefs",
+    "DecodedSplit",
+    "chunk_slice",
+    "cover_nbytes",
+    "decode_cover",
+    "decode_store",
+    "decoded_nbytes",
+    "in_flight_nbytes",
+]
 
 _TASKS_PER_CPU = 4  # so that no CPU idles long while another ends its last task
 _BLOCK_BYTES = 32 * 2**20  # decoded pixels a task hands back at once
 _IN_FLIGHT_BLOCKS = 4  # a CPU; room they take beside the finished arrays
+_ROOM_WAIT_S = 10.0  # Ray tells of room that became free with some delay
 _ID_LETTERS = 16
 
 
@@ -97,14 +113,40 @@ class DecodedRefs:
         decoded: DecodedSplit = ray.get(self.ref)
         return decoded
 
+    def batches(
+        self,
+        batch_size: int,
+        device: torch.device,
+        *,
+        shuffle: bool,
+        seed: int = 0,
+        chunk: tuple[int, int] = (0, 1),
+    ) -> EpochBatches:
+        """See `refs.CoverRefs`."""
+        from data_pipeline.batches import EpochBatches  # torch
+
+        split = self.get()
+        if chunk != (0, 1):
+            split = split.part(chunk_slice(len(split), chunk), "{}-of-{}".format(*chunk))
+        return EpochBatches(split, batch_size, device, shuffle=shuffle, seed=seed)
+
 
 def decoded_nbytes(
     store: CoverStore, image_px: int, splits: Sequence[str] = ("train", "val")
 ) -> int:
     """Bytes that `decode_store` will take in Ray's object store."""
+    return sum(store.count(split) for split in splits) * cover_nbytes(store, image_px)
+
+
+def cover_nbytes(store: CoverStore, image_px: int) -> int:
+    """Bytes of one decoded cover."""
     per_cover = image_px * image_px * 3 + np.dtype(np.int64).itemsize + 4 * _ID_LETTERS
-    per_cover += len(store.genres) if store.is_multi else 0
-    return sum(store.count(split) for split in splits) * per_cover
+    return per_cover + (len(store.genres) if store.is_multi else 0)
+
+
+def in_flight_nbytes(arrays_nbytes: int, cpus: int) -> int:
+    """Bytes that blocks on their way into arrays of that size take beside them."""
+    return min(arrays_nbytes, cpus * _IN_FLIGHT_BLOCKS * _BLOCK_BYTES)
 
 
 def decode_store(
@@ -250,13 +292,8 @@ def _decode_task(
         rows = covers.slice(start, todo["block_rows"])
         images = np.empty((len(rows), image_px, image_px, 3), dtype=np.uint8)
         for row, data in enumerate(rows["image"]):
-            try:
-                images[row] = load_square(data.as_py(), image_px)
-            except ImageRejected as err:
-                raise StoreError(
-                    f"the store {store} is damaged: {rows['source'][row]} in {todo['part']} is "
-                    f"no picture ({err}); prepare it again"
-                ) from err
+            where = store / todo["part"], rows["source"][row]
+            images[row] = decode_cover(data.as_py(), image_px, *where)
         block = {
             "split": np.full(len(rows), todo["split"]),
             "place": np.arange(place + start, place + start + len(rows)),
@@ -269,14 +306,38 @@ def _decode_task(
         yield block
 
 
+def decode_cover(data: bytes, image_px: int, part: Path, source: object) -> np.ndarray:
+    """`load_square` on a cover of a store.
+
+    Raises:
+        StoreError: It is no picture.
+    """
+    try:
+        return load_square(data, image_px)
+    except ImageRejected as err:
+        raise StoreError(
+            f"the store {part.parent} is damaged: {source} in {part.name} is no picture ({err}); "
+            "prepare it again"
+        ) from err
+
+
+def chunk_slice(covers: int, chunk: tuple[int, int]) -> slice:
+    """Slice i of n of so many covers, as even as can be."""
+    index, chunks = chunk
+    return slice(covers * index // chunks, covers * (index + 1) // chunks)
+
+
 def _require_room(store: CoverStore, image_px: int, splits: Sequence[str]) -> None:
     arrays = decoded_nbytes(store, image_px, splits)
-    in_flight = min(arrays, _ray.num_cpus() * _IN_FLIGHT_BLOCKS * _BLOCK_BYTES)
-    needed, free = arrays + in_flight, _ray.free_object_store_bytes()
-    if needed > free:
-        raise CapacityError(
-            f"the decoded covers must fit Ray's object store: {' and '.join(splits)} at "
-            f"{image_px} px need {needed / 1e9:.2f} GB, {free / 1e9:.2f} GB are free on the "
-            "smallest node; choose a smaller image size or start Ray with a larger "
-            "object_store_memory"
-        )
+    needed = arrays + in_flight_nbytes(arrays, _ray.num_cpus())
+    patience_s = _ROOM_WAIT_S if needed <= _ray.object_store_bytes() else 0.0
+    deadline = time.monotonic() + patience_s
+    while needed > (free := _ray.free_object_store_bytes()):
+        if time.monotonic() >= deadline:
+            raise CapacityError(
+                f"the decoded covers must fit Ray's object store: {' and '.join(splits)} at "
+                f"{image_px} px need {needed / 1e9:.2f} GB, {free / 1e9:.2f} GB are free on the "
+                "smallest node; choose a smaller image size or start Ray with a larger "
+                "object_store_memory"
+            )
+        time.sleep(0.2)

@@ -17,8 +17,10 @@ from __future__ import annotations
 import hashlib
 import io
 import stat
+import threading
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -212,23 +214,18 @@ def _decode(data: bytes) -> tuple[Image.Image, bytes | None]:
     decoder = require_decodable(data)
     layout = read_layout(data) if decoder == "JPEG" else None
     try:
-        with warnings.catch_warnings():
-            # Pillow warns about broken metadata, which is nothing to us, and about pictures
-            # so large that decoding them may be an attack, which is.
-            warnings.simplefilter("ignore")
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(io.BytesIO(data), formats=[decoder]) as image:
-                _require_size(image, layout)
-                image.load()
-                if layout:
-                    _require_all_blocks(image, data, layout)
-                orientation = _orientation(image)
-                as_stored = layout is not None and layout.any_decoder_reads_it
-                as_stored = as_stored and image.mode == "RGB" and orientation == 1
-                rgb = _to_rgb(image)
+        with _quiet_pillow(), Image.open(io.BytesIO(data), formats=[decoder]) as image:
+            _require_size(image, layout)
+            image.load()
+            if layout:
+                _require_all_blocks(image, data, layout)
+            orientation = _orientation(image)
+            as_stored = layout is not None and layout.any_decoder_reads_it
+            as_stored = as_stored and image.mode == "RGB" and orientation == 1
+            rgb = _to_rgb(image)
     except ImageRejected:
         raise
-    except (Image.DecompressionBombWarning, Image.DecompressionBombError) as err:
+    except Image.DecompressionBombError as err:
         raise ImageRejected("too many pixels", _one_line(err)) from err
     except Exception as err:  # Pillow's plugins raise nearly anything over broken files
         raise ImageRejected(_why_undecodable(err), _one_line(err)) from err
@@ -265,6 +262,22 @@ def _require_all_blocks(image: Image.Image, data: bytes, layout: JpegLayout) -> 
         again.load()
         if ImageChops.difference(image, again).getbbox(alpha_only=False):
             raise ImageRejected("truncated image", "the JPEG ends before its last pixel")
+
+
+@contextmanager
+def _quiet_pillow() -> Iterator[None]:
+    """Pillow warns about broken metadata, which is nothing to us.
+
+    Filters of warnings belong to the whole process: threads that each set and restored them would
+    leave them behind. So only the main thread does; what a batch's decoding threads are warned of
+    reaches the log.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:

@@ -66,6 +66,12 @@ class SearchConfig(BaseModel):
         None, ge=0, description="GPUs of a trial, may be a fraction; none: 1 where there is a GPU."
     )
     cpus_per_trial: int = Field(1, ge=1, description="CPUs, and torch threads, of a trial.")
+    memory_gb: float | None = Field(
+        None,
+        gt=0,
+        description="Memory for decoded covers, in GB; none: what Ray's object store has room "
+        "for. What does not fit is streamed from the store.",
+    )
     address: str | None = Field(
         None, description="Ray cluster: none for this machine, `auto` for the one it belongs to."
     )

@@ -17,7 +17,7 @@ from optuna.trial import FrozenTrial
 from pydantic import BaseModel, Field
 from torch import nn
 
-from data_pipeline import DecodedRefs, EpochBatches
+from data_pipeline import CoverRefs
 from models import Measurement, get_backbone, measure_model
 from search.cluster import Slots
 from search.config import SearchConfig
@@ -181,19 +181,19 @@ def _gap_closed(scores: dict[str, Score], baseline: float | None) -> float | Non
     return (scores["best"].test.top1 - untuned) / (baseline - untuned)
 
 
-def _measure_trial(run: RunFolder, trial: FrozenTrial, refs: DecodedRefs, cpus: int) -> Measurement:
+def _measure_trial(run: RunFolder, trial: FrozenTrial, refs: CoverRefs, cpus: int) -> Measurement:
     return _measure(trial_model(run, trial), recipe_of(trial).backbone, refs, cpus)
 
 
 def _measure_probe(
-    probe: Probe, weights: str, refs: DecodedRefs, num_genres: int, cpus: int
+    probe: Probe, weights: str, refs: CoverRefs, num_genres: int, cpus: int
 ) -> Measurement:
     return _measure(probe_model(probe, weights, num_genres), probe.backbone, refs, cpus)
 
 
-def _measure(model: nn.Module, backbone: str, refs: DecodedRefs, cpus: int) -> Measurement:
+def _measure(model: nn.Module, backbone: str, refs: CoverRefs, cpus: int) -> Measurement:
     """Runs in a worker."""
     torch.set_num_threads(cpus)
     device = pick_device(wants_gpu=bool(ray.get_gpu_ids()))
-    batches = EpochBatches(refs.get(), _BATCH, device, shuffle=False)
+    batches = refs.batches(_BATCH, device, shuffle=False)
     return measure_model(model.to(device), get_backbone(backbone).input, batches.epoch(0))

@@ -7,7 +7,6 @@ pass over the covers, gives trials a head to start from, and is the number fine-
 from __future__ import annotations
 
 import json
-import math
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +18,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import nn
 
-from data_pipeline import DecodedRefs, EpochBatches
+from data_pipeline import CoverRefs
 from models import HeadWeights, ProbeResult, extract_features, fit_probe, get_backbone
 from models.heads import load_head
 from search.cluster import Slots
@@ -57,7 +56,7 @@ def scout(
     backbone: str,
     weights: str,
     image_px: int,
-    splits: dict[str, DecodedRefs],
+    splits: dict[str, CoverRefs],
     num_genres: int,
     slots: Slots,
 ) -> Probe:
@@ -68,7 +67,7 @@ def scout(
         backbone: A pretrained backbone.
         weights: `default` or a file.
         image_px: Input size.
-        splits: The decoded `train` and `val` splits at that size.
+        splits: The `train` and `val` splits at that size.
         num_genres: K.
         slots: What a worker may hold.
 
@@ -81,11 +80,10 @@ def scout(
     started = time.perf_counter()
     resources = {"num_cpus": slots.cpus_per_trial, "num_gpus": slots.gpus_per_trial}
     features = ray.remote(**resources)(_features)
-    chunks = slots.count * (1 if slots.gpus_per_trial else _CHUNKS_PER_SLOT)
     futures = {
         split: [
-            features.remote(backbone, weights, refs, chunk, chunks, slots.cpus_per_trial)
-            for chunk in range(chunks)
+            features.remote(backbone, weights, refs, chunk, slots.cpus_per_trial)
+            for chunk in _chunks(refs, slots)
         ]
         for split, refs in splits.items()
     }
@@ -118,19 +116,22 @@ def probe_model(probe: Probe, weights: str, num_genres: int) -> nn.Module:
     return model.eval()
 
 
+def _chunks(refs: CoverRefs, slots: Slots) -> list[tuple[int, int]]:
+    """What the workers share a split into."""
+    wanted = slots.count * (1 if slots.gpus_per_trial else _CHUNKS_PER_SLOT)
+    chunks = min(wanted, refs.num_covers)  # none without a cover
+    return [(index, chunks) for index in range(chunks)]
+
+
 def _features(
-    backbone: str, weights: str, refs: DecodedRefs, chunk: int, chunks: int, cpus: int
+    backbone: str, weights: str, refs: CoverRefs, chunk: tuple[int, int], cpus: int
 ) -> tuple[np.ndarray, ...]:
     """Runs in a worker: features (n, D), labels (n,), maybe marks (n, K) of a slice of a split."""
     torch.set_num_threads(cpus)
     device = pick_device(wants_gpu=bool(ray.get_gpu_ids()))
-    split = refs.get()
-    size = math.ceil(len(split.labels_N) / chunks)
-    part = slice(chunk * size, (chunk + 1) * size)
-    piece = split.part(part, f"{chunk}-of-{chunks}")
     found = get_backbone(backbone)
     model = found.build(2, image_px=refs.image_px, weights=weights)
-    batches = EpochBatches(piece, _BATCH, device, shuffle=False)
+    batches = refs.batches(_BATCH, device, shuffle=False, chunk=chunk)
     extracted = extract_features(
         model, batches.epoch(0), device, input_spec=found.input.at(refs.image_px)
     )

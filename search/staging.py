@@ -1,19 +1,21 @@
 """Everything that has to stand ready before the first trial.
 
-machine -> preflight -> covers decoded once per size -> a frozen probe per backbone and size
+machine -> what fits into memory -> preflight -> covers decoded once per size, or streamed
+        -> a frozen probe per backbone and size
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from data_pipeline import CoverStore, DecodedRefs
+from data_pipeline import SPLITS, CoverRefs, CoverStore, cover_nbytes, free_object_store_bytes
 from search.budget import Budget
 from search.cluster import Slots, slots_of
 from search.config import SearchConfig
 from search.feed import Feed, RehearsalFeed, WholeFeed
 from search.image_sizes import choose_image_px
+from search.memory import plan_memory
 from search.observer import SearchObserver
 from search.preflight import BackboneCheck, run_preflight
 from search.run_folder import RunFolder
@@ -31,8 +33,8 @@ class Stage:
     feed: Feed
     run: RunFolder
     slots: Slots
-    splits: dict[int, dict[str, DecodedRefs]]
-    """Decoded splits by image_px, then by split name."""
+    splits: dict[int, dict[str, CoverRefs]]
+    """Splits by image_px, then by split name."""
     probes: tuple[Probe, ...]
     space: SearchSpace
 
@@ -68,15 +70,16 @@ def set_stage(
 
     Raises:
         PreflightError: Something a trial needs does not work here.
-        DataError: The covers cannot be decoded, or do not fit into memory.
+        DataError: The covers cannot be decoded.
     """
     observer.stage("checking the machine")
     slots = slots_of(config)
     assert config.store is not None
     store = CoverStore.open(config.store)
-    feed: Feed = RehearsalFeed(store) if config.rehearse else WholeFeed(store)
     if image_px is None:
         image_px = choose_image_px(config, on_gpu=slots.gpus_per_trial > 0)
+    sizes = sorted({px for chosen in image_px.values() for px in chosen})
+    feed = _feed(config, store, slots, sizes)
     report = run_preflight(config, feed, run, slots, image_px, finished)
     observer.preflight(report)
     for warning in report.warnings:
@@ -84,8 +87,9 @@ def set_stage(
     budget.shortest_epoch_s = min(report.epoch_s.values())
 
     splits = {}
-    for px in sorted({px for sizes in image_px.values() for px in sizes}):
-        observer.stage(f"decoding covers at {px} px")
+    for px in sizes:
+        if feed.plan.resident(px):
+            observer.stage(f"decoding covers at {px} px")
         splits[px] = feed.for_trials(px, observer.progress)
 
     def probe(check: BackboneCheck) -> Probe:
@@ -110,3 +114,19 @@ def set_stage(
         frozenset((probe.backbone, probe.image_px) for probe in probes),
     )
     return Stage(config, feed, run, slots, splits, probes, space)
+
+
+def _feed(config: SearchConfig, store: CoverStore, slots: Slots, sizes: list[int]) -> Feed:
+    """The covers of the search, as many of them in memory as fit."""
+    feed = RehearsalFeed(store) if config.rehearse else WholeFeed(store)
+    plan = plan_memory(
+        {
+            (px, split): feed.count(split) * cover_nbytes(store, px)
+            for px in sizes
+            for split in SPLITS
+        },
+        free=free_object_store_bytes(),
+        cpus=slots.cpus,
+        memory_gb=config.memory_gb,
+    )
+    return replace(feed, plan=plan, decoding_threads=slots.decoding_threads)

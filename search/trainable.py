@@ -22,7 +22,7 @@ import ray
 import torch
 from ray import tune
 
-from data_pipeline import DecodedRefs, EpochBatches
+from data_pipeline import CoverRefs
 from models import EpochReport, FineTuner, HeadWeights, Recipe, TrainingFailure, release
 from models.checkpoint import read_state, write_state
 from search.constants import (
@@ -47,8 +47,8 @@ _RESULT = "result"  # of the checkpoint's epoch, inside the checkpoint
 class TrialInputs:
     """What all trials of a search share; large parts are references into the object store."""
 
-    splits: dict[int, dict[str, DecodedRefs]]
-    """Decoded splits by image_px, then by split name."""
+    splits: dict[int, dict[str, CoverRefs]]
+    """Splits by image_px, then by split name."""
     heads: dict[tuple[str, int], HeadWeights]
     """Probe heads by (backbone, image_px)."""
     num_genres: int
@@ -93,12 +93,10 @@ class CoverTrial(tune.Trainable):  # type: ignore[misc]  # Ray is untyped
     def _build(self) -> FineTuner:
         recipe, inputs = self._recipe, self._inputs
         splits = inputs.splits[recipe.image_px]
-        self._train = EpochBatches(
-            splits["train"].get(), recipe.batch_size, self._device, shuffle=True, seed=recipe.seed
+        self._train = splits["train"].batches(
+            recipe.batch_size, self._device, shuffle=True, seed=recipe.seed
         )
-        self._val = EpochBatches(
-            splits["val"].get(), _EVALUATION_BATCH, self._device, shuffle=False
-        )
+        self._val = splits["val"].batches(_EVALUATION_BATCH, self._device, shuffle=False)
         resumes = self._checkpoint.exists()
         head = None
         if recipe.head_init == "probe":

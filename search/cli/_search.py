@@ -94,6 +94,12 @@ def search(
         typer.Option(help="May be a fraction, e.g. 0.25. Default: 1 where there is one."),
     ] = None,
     cpus_per_trial: Annotated[int | None, typer.Option(help="CPUs of a trial. Default: 1.")] = None,
+    memory_gb: Annotated[
+        float | None,
+        typer.Option(
+            help="GB for decoded covers; the rest streams. Default: what Ray's store holds."
+        ),
+    ] = None,
     address: Annotated[
         str | None,
         typer.Option(
@@ -146,6 +152,7 @@ def search(
         concurrency=concurrent,
         gpus_per_trial=gpus_per_trial,
         cpus_per_trial=cpus_per_trial,
+        memory_gb=memory_gb,
         address=address,
         storage=storage,
         baseline=baseline_top1,

@@ -19,7 +19,7 @@ def test_the_whole_feed_is_the_store(store):
 
 def test_a_rehearsal_is_a_stratified_part_of_the_training_split(store):
     opened = CoverStore.open(store)
-    feed = RehearsalFeed(opened, (("train", 6), ("val", 3), ("test", 2)))
+    feed = RehearsalFeed(opened, per_genre=(("train", 6), ("val", 3), ("test", 2)))
     splits = feed.for_trials(32) | {"test": feed.for_the_end(32)}
     training = set(WholeFeed(opened).for_trials(32)["train"].get().cover_ids_N)
     seen = set()
