@@ -127,8 +127,17 @@ def load_square(data: bytes | Path, image_px: int, fit: Fit = "squash") -> np.nd
     return square
 
 
-def load_squares(data: bytes | Path, image_px: int, fits: Sequence[Fit]) -> np.ndarray:
+def load_squares(
+    data: bytes | Path, image_px: int, fits: Sequence[Fit], *, from_store: bool = False
+) -> np.ndarray:
     """Decode a cover once and fit it into a square in several ways.
+
+    Args:
+        data: The encoded picture, or the file that holds it.
+        image_px: Side of the square, H = W.
+        fits: The ways.
+        from_store: `normalise` gave it, so that it need not be decoded twice to see that its last
+            blocks are there.
 
     Returns:
         (F, H, W, 3) uint8, in the order of `fits`, each as `load_square` gives it.
@@ -138,7 +147,7 @@ def load_squares(data: bytes | Path, image_px: int, fits: Sequence[Fit]) -> np.n
     """
     if isinstance(data, Path):
         data = read_file(data)
-    image, _ = _decode(data)
+    image, _ = _decode(data, whole=from_store)
     return np.stack([to_square(image, image_px, fit) for fit in fits])
 
 
@@ -204,8 +213,12 @@ def _require_readable_size(size: int) -> None:
         )
 
 
-def _decode(data: bytes) -> tuple[Image.Image, bytes | None]:
+def _decode(data: bytes, *, whole: bool = False) -> tuple[Image.Image, bytes | None]:
     """Decode completely.
+
+    Args:
+        data: The encoded picture.
+        whole: Whether it is known that no block of it is missing.
 
     Returns:
         The upright RGB picture; and a JPEG of just these pixels if `data` has one in it.
@@ -217,7 +230,7 @@ def _decode(data: bytes) -> tuple[Image.Image, bytes | None]:
         with _quiet_pillow(), Image.open(io.BytesIO(data), formats=[decoder]) as image:
             _require_size(image, layout)
             image.load()
-            if layout:
+            if layout and not whole:
                 _require_all_blocks(image, data, layout)
             orientation = _orientation(image)
             as_stored = layout is not None and layout.any_decoder_reads_it

@@ -26,7 +26,8 @@ hold for covers like those of the store named below.
 
 ## What it takes
 
-One cover as RGB, upright, {fit} {px} x {px} with Pillow's bicubic filter; pixels divided by 255, then per channel minus {mean}, divided by {std}; laid out as
+One cover as RGB, upright, {fit} {px} x {px} with Pillow's bicubic
+filter; pixels divided by 255, then per channel minus {mean}, divided by {std}; laid out as
 (batch, 3, {px}, {px}), float32.
 
 ## Use it with onnxruntime, numpy and Pillow
