@@ -90,8 +90,8 @@ def scout(
         ]
         for split, refs in splits.items()
     }
-    fit = ray.remote(**resources)(_fit)
-    fitted = fit.remote(futures["train"], futures["val"], num_genres, slots.cpus_per_trial)
+    fit_head = ray.remote(**resources)(_fit_head)
+    fitted = fit_head.remote(futures["train"], futures["val"], num_genres, slots.cpus_per_trial)
     result: ProbeResult
     (result,) = results_of(
         [fitted],
@@ -142,7 +142,7 @@ def _features(
     return tuple(tensor.numpy() for tensor in extracted)
 
 
-def _fit(
+def _fit_head(
     train: list[ray.ObjectRef], val: list[ray.ObjectRef], num_genres: int, cpus: int
 ) -> ProbeResult:
     """Runs in a worker: the logistic regression."""
