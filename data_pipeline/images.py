@@ -129,7 +129,8 @@ def normalise(data: bytes, max_px: int) -> NormalisedImage:
             as_stored = False
         if not as_stored:
             buffer = io.BytesIO()
-            image.save(buffer, "JPEG", quality=_JPEG_QUALITY, subsampling=0, optimize=True)
+            # Not `optimize`: it doubles the time, for bytes, and Pillow cannot do it to noise.
+            image.save(buffer, "JPEG", quality=_JPEG_QUALITY, subsampling=0)
             data = buffer.getvalue()
     except (OSError, ValueError, MemoryError) as err:
         raise ImageRejected("cannot be encoded", _one_line(err)) from err
