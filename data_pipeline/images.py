@@ -175,7 +175,8 @@ def normalise(data: bytes, max_px: int) -> NormalisedImage:
             as_jpeg = None
         if as_jpeg is None:
             buffer = io.BytesIO()
-            image.save(buffer, "JPEG", quality=_JPEG_QUALITY, subsampling=0, optimize=True)
+            # Not `optimize`: it doubles the time, for bytes, and Pillow cannot do it to noise.
+            image.save(buffer, "JPEG", quality=_JPEG_QUALITY, subsampling=0)
             as_jpeg = buffer.getvalue()
     except (OSError, ValueError, MemoryError) as err:
         raise ImageRejected("cannot be encoded", _one_line(err)) from err

@@ -177,6 +177,10 @@ class TestRejected:
         assert str(rejected) == "longer than 65500 px: 8 x 65501"
         assert normalise(_encode(Image.new("1", (8, 65_500)), "PNG"), 256).height == 65_500
 
+    def test_noise_can_be_encoded(self):
+        noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
+        assert normalise(_encode(Image.fromarray(noise), "PNG"), 256).width == 64
+
     @pytest.mark.parametrize("error", [OSError("encoder error -2"), MemoryError("no room")])
     def test_what_cannot_be_encoded(self, make_cover, monkeypatch, error):
         def fail(*args, **options):

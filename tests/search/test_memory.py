@@ -1,21 +1,22 @@
 """Which covers stay decoded in memory, and searches on a store that does not fit."""
 
+import numpy as np
 import pytest
 import ray
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from optuna.trial import TrialState
 
-from data_pipeline import SPLITS, CoverStore, StreamedRefs, decode_store
+from data_pipeline import SPLITS, CoverStore, DecodedRefs, StreamedRefs, decode_store
 from search.cluster import Slots, _object_store_nbytes
 from search.config import SearchConfig
 from search.feed import RehearsalFeed, WholeFeed
 from search.memory import MemoryPlan, plan_memory
 from search.observer import SearchObserver
 from search.preflight import BackboneCheck, _epoch_s, _streaming_warnings
-from search.run_folder import RunFolder
 from search.runner import run_search
-from search.scouting import scout
+from search.scouting import _chunks, _features
 
 SIZES = {
     (px, split): share * px
@@ -166,17 +167,20 @@ def test_slots_share_out_the_threads(slots):
     assert slots(count=2, cpus=8, cpus_per_trial=3).decoding_threads == 4
 
 
-def test_a_probe_of_streamed_covers_is_that_of_decoded_ones(store, tmp_path, slots):
+def test_features_of_streamed_covers_are_those_of_decoded_ones(store):
     opened = CoverStore.open(store)
-    tops = []
-    for name, splits in [
-        ("decoded", decode_store(opened, 32)),
-        ("streamed", {split: StreamedRefs(opened, split, 32) for split in ("train", "val")}),
-    ]:
-        run = RunFolder.create(SearchConfig(runs_dir=tmp_path, name=name))
-        probe = scout(run, "efficientnet_lite0", "default", 32, splits, 3, slots())
-        tops.append((probe.top1, probe.top3))
-    assert tops[0] == tops[1]
+    features = []
+    for refs in (decode_store(opened, 32)["val"], StreamedRefs(opened, "val", 32)):
+        torch.manual_seed(0)
+        features.append(_features("small_cnn", "none", refs, (1, 2), 1))
+    for decoded, streamed in zip(*features, strict=True):
+        assert np.array_equal(decoded, streamed)
+
+
+@pytest.mark.parametrize(("covers", "chunks"), [(18, 4), (3, 3)])
+def test_no_worker_is_left_without_a_cover(slots, covers, chunks):
+    refs = DecodedRefs("val", covers, 32, None)
+    assert _chunks(refs, slots()) == [(index, chunks) for index in range(chunks)]
 
 
 class Listener(SearchObserver):
@@ -221,22 +225,3 @@ def test_a_search_that_streams_while_trials_hold_every_cpu_ends(store, tmp_path)
     for trial in result.trials:
         for epoch in trial.user_attrs["history"]:
             assert 0 <= epoch["data_wait_share"] < 1
-
-
-@pytest.mark.slow
-@pytest.mark.timeout(120)
-def test_a_rehearsal_streams_too(store, tmp_path):
-    result = run_search(
-        SearchConfig(
-            store=store,
-            runs_dir=tmp_path,
-            name="r",
-            backbones=("small_cnn",),
-            image_px=(32,),
-            trials=2,
-            epochs=1,
-            memory_gb=1e-6,
-            rehearse=True,
-        )
-    )
-    assert result.outcome.best.test.n < CoverStore.open(store).count("train")
