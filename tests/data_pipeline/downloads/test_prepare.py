@@ -128,7 +128,7 @@ def test_a_killed_prepare_goes_on_where_it_was(server, tmp_path):
     whole = [p for p in (tmp_path / ".covertune-downloads").glob("??/*") if p.suffix == ""]
     settings = PrepareSettings(max_px=64)
     summary = prepare_store(table, tmp_path / "store", settings=settings)
-    assert summary.downloads.cached == len(whole) >= asked - 2
+    assert summary.downloads.cached == len(whole) >= asked // 2
     assert summary.downloads.downloaded == 200 - len(whole)
     assert server.requests.total() <= 202
     assert summary.kept == 200
