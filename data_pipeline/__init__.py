@@ -20,7 +20,7 @@ from data_pipeline.errors import (
     StoreError,
 )
 from data_pipeline.images import load_square
-from data_pipeline.inspect import StoreReport, inspect_store
+from data_pipeline.inspect import StoreReport, inspect_store, write_page
 from data_pipeline.prepare import PrepareSummary, prepare_store
 from data_pipeline.schema import SPLITS, PrepareSettings, StoreManifest
 from data_pipeline.store import CoverStore
@@ -51,6 +51,7 @@ __all__ = [
     "inspect_store",
     "load_square",
     "prepare_store",
+    "write_page",
 ]
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from threading import Lock
 
 import numpy as np
@@ -22,17 +21,8 @@ from data_pipeline.schema import SPLITS
 __all__ = ["DeviceResident", "EpochBatches"]
 
 _UPLOAD_BYTES = 64 * 2**20
+_DTYPES = {np.dtype(np.uint8): torch.uint8, np.dtype(np.int64): torch.int64}
 _ORDER = int.from_bytes(b"ordr")  # a stream of random numbers of its own under the trial's seed
-
-
-@dataclass(frozen=True)
-class _OnDevice:
-    images_NHWC: Tensor
-    labels_N: Tensor
-
-    @property
-    def nbytes(self) -> int:
-        return self.images_NHWC.nbytes + self.labels_N.nbytes
 
 
 class DeviceResident:
@@ -45,26 +35,28 @@ class DeviceResident:
 
     def __init__(self, max_share: float = 0.25) -> None:
         self._max_share = max_share
-        self._held: dict[tuple[str, torch.device], _OnDevice] = {}
+        self._held: dict[tuple[str, torch.device], tuple[Tensor, ...]] = {}
         self._lock = Lock()
 
-    def get(self, split: DecodedSplit, device: torch.device) -> tuple[Tensor, Tensor] | None:
+    def get(self, split: DecodedSplit, device: torch.device) -> tuple[Tensor, ...] | None:
         """A split on a device, moved there now if it is not there yet.
 
         Returns:
-            images_NHWC uint8 and labels_N int64, or None if there is no room.
+            `DecodedSplit.per_cover`, or None if there is no room.
         """
         place = (split.key, device)
         with self._lock:
             held = self._held.get(place)
             if held is None:
-                needed = split.images_NHWC.nbytes + split.labels_N.nbytes
+                needed = sum(array.nbytes for array in split.per_cover)
                 if needed > self._room(device):
                     self._drop_others(split, device)
                 if needed > self._room(device):
                     return None
-                held = self._held[place] = _upload(split, device)
-        return held.images_NHWC, held.labels_N
+                held = self._held[place] = tuple(
+                    _upload(array, device) for array in split.per_cover
+                )
+        return held
 
     def held(self) -> list[str]:
         """Keys of the splits held."""
@@ -134,14 +126,15 @@ class EpochBatches:
         draws = np.random.default_rng([_ORDER, self._seed, epoch])
         return draws.permutation(len(self._split))
 
-    def epoch(self, epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
+    def epoch(self, epoch: int) -> Iterator[tuple[Tensor, ...]]:
         """Deliver one epoch.
 
         Args:
             epoch: Which one, at least 0.
 
         Yields:
-            images_BHWC uint8 and labels_B int64, on the device; the caller's own to change.
+            images_BHWC uint8 and labels_B int64, of a multi store genres_BK uint8 as well, on the
+            device; the caller's own to change.
         """
         order = self.order(epoch)
         ends = [*self._starts()[1:], len(order)]
@@ -154,11 +147,10 @@ class EpochBatches:
         if on_device is None:
             yield from self._copied(picks)
             return
-        images_NHWC, labels_N = on_device
         order_on_device = torch.from_numpy(order).to(self._device)
         for part in slices:
             pick = order_on_device[part]
-            yield images_NHWC.index_select(0, pick), labels_N.index_select(0, pick)
+            yield tuple(tensor.index_select(0, pick) for tensor in on_device)
 
     def _starts(self) -> range:
         """Where in the order each batch begins."""
@@ -166,41 +158,39 @@ class EpochBatches:
         lone = self._shuffle and covers > self._batch_size > 1 == covers % self._batch_size
         return range(0, covers - lone, self._batch_size)
 
-    def _gather(self, pick: np.ndarray, *, pin: bool) -> tuple[Tensor, Tensor]:
-        split = self._split
-        shape = (len(pick), *split.images_NHWC.shape[1:])
-        images_BHWC = torch.empty(shape, dtype=torch.uint8, pin_memory=pin)
-        labels_B = torch.empty(len(pick), dtype=torch.int64, pin_memory=pin)
-        # numpy takes from read-only memory, which torch has no notion of; mode="clip" writes
-        # straight to `out`, where "raise" would go through a buffer.
-        np.take(split.images_NHWC, pick, axis=0, out=images_BHWC.numpy(), mode="clip")
-        np.take(split.labels_N, pick, axis=0, out=labels_B.numpy(), mode="clip")
-        return images_BHWC, labels_B
+    def _gather(self, pick: np.ndarray, *, pin: bool) -> tuple[Tensor, ...]:
+        return tuple(_take(array, pick, pin=pin) for array in self._split.per_cover)
 
-    def _copied(self, picks: list[np.ndarray]) -> Iterator[tuple[Tensor, Tensor]]:
+    def _copied(self, picks: list[np.ndarray]) -> Iterator[tuple[Tensor, ...]]:
         """Gather one batch ahead, in a thread, while the device works on the one before."""
         pin = self._device.type == "cuda"
         with ThreadPoolExecutor(1, thread_name_prefix="covers") as thread:
             coming = [thread.submit(self._gather, pick, pin=pin) for pick in picks[:1]]
             for index in range(len(picks)):
-                images_BHWC, labels_B = coming.pop().result()
+                batch = coming.pop().result()
                 if index + 1 < len(picks):
                     coming.append(thread.submit(self._gather, picks[index + 1], pin=pin))
                 # torch keeps the pinned memory until the copy is done
-                yield (
-                    images_BHWC.to(self._device, non_blocking=True),
-                    labels_B.to(self._device, non_blocking=True),
-                )
+                yield tuple(tensor.to(self._device, non_blocking=True) for tensor in batch)
 
 
-def _upload(split: DecodedSplit, device: torch.device) -> _OnDevice:
-    """Move a split to a device, a piece at a time."""
-    images_NHWC = torch.empty(split.images_NHWC.shape, dtype=torch.uint8, device=device)
-    rows = max(1, _UPLOAD_BYTES // max(1, split.images_NHWC[:1].nbytes))
-    for start in range(0, len(split), rows):
-        piece = torch.from_numpy(split.images_NHWC[start : start + rows].copy())
-        images_NHWC[start : start + rows].copy_(piece)
-    return _OnDevice(images_NHWC, torch.from_numpy(split.labels_N.copy()).to(device))
+def _take(array: np.ndarray, pick: np.ndarray, *, pin: bool) -> Tensor:
+    """Some covers' entries, in memory of their own."""
+    taken = torch.empty((len(pick), *array.shape[1:]), dtype=_DTYPES[array.dtype], pin_memory=pin)
+    # numpy takes from read-only memory, which torch has no notion of; mode="clip" writes straight
+    # to `out`, where "raise" would go through a buffer.
+    np.take(array, pick, axis=0, out=taken.numpy(), mode="clip")
+    return taken
+
+
+def _upload(array: np.ndarray, device: torch.device) -> Tensor:
+    """Move an array to a device, a piece at a time."""
+    uploaded = torch.empty(array.shape, dtype=_DTYPES[array.dtype], device=device)
+    rows = max(1, _UPLOAD_BYTES // max(1, array[:1].nbytes))
+    for start in range(0, len(array), rows):
+        piece = torch.from_numpy(array[start : start + rows].copy())
+        uploaded[start : start + rows].copy_(piece)
+    return uploaded
 
 
 def _family(key: str) -> tuple[str, ...]:

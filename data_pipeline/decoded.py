@@ -19,7 +19,7 @@ import ray
 from data_pipeline import _ray
 from data_pipeline.errors import CapacityError, ImageRejected, StoreError
 from data_pipeline.images import load_square
-from data_pipeline.store import CoverStore, read_row_groups
+from data_pipeline.store import CoverStore, genre_marks, read_row_groups
 
 __all__ = ["DecodedRefs", "DecodedSplit", "decode_store", "decoded_nbytes"]
 
@@ -40,15 +40,38 @@ class DecodedSplit:
         labels_N: int64.
         cover_ids_N: str, the store's `cover_id`.
         key: Names the content; equal keys, equal arrays.
+        genres_NK: uint8, 1 where a cover has a genre; None unless the store is multi.
     """
 
     images_NHWC: np.ndarray
     labels_N: np.ndarray
     cover_ids_N: np.ndarray
     key: str
+    genres_NK: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.labels_N)
+
+    @property
+    def per_cover(self) -> tuple[np.ndarray, ...]:
+        """What batches are made of: images, labels, and the marks of a multi store."""
+        arrays = (self.images_NHWC, self.labels_N)
+        return arrays if self.genres_NK is None else (*arrays, self.genres_NK)
+
+    def part(self, which: slice | list[int], name: str) -> DecodedSplit:
+        """Some of the covers.
+
+        Args:
+            which: Which ones; a slice gives views, a list of places copies.
+            name: Added to the key.
+        """
+        return DecodedSplit(
+            images_NHWC=self.images_NHWC[which],
+            labels_N=self.labels_N[which],
+            cover_ids_N=self.cover_ids_N[which],
+            key=f"{self.key}/{name}",
+            genres_NK=None if self.genres_NK is None else self.genres_NK[which],
+        )
 
 
 @dataclass(frozen=True)
@@ -80,6 +103,7 @@ def decoded_nbytes(
 ) -> int:
     """Bytes that `decode_store` will take in Ray's object store."""
     per_cover = image_px * image_px * 3 + np.dtype(np.int64).itemsize + 4 * _ID_LETTERS
+    per_cover += len(store.genres) if store.is_multi else 0
     return sum(store.count(split) for split in splits) * per_cover
 
 
@@ -122,7 +146,11 @@ def decode_store(
             [pa.Table.from_pylist([task], schema=_TASK_SCHEMA) for task in tasks]
         ).map_batches(
             _decode_task,
-            fn_kwargs={"store": store.path, "image_px": image_px},
+            fn_kwargs={
+                "store": store.path,
+                "image_px": image_px,
+                "genres": store.genres if store.is_multi else None,
+            },
             batch_size=None,
             batch_format="pyarrow",
             num_cpus=1,
@@ -151,6 +179,11 @@ class _Filling:
             labels_N=np.empty(num_covers, dtype=np.int64),
             cover_ids_N=np.empty(num_covers, dtype=f"<U{_ID_LETTERS}"),
             key=f"{store.fingerprint}/{split}/{image_px}px",
+            genres_NK=(
+                np.empty((num_covers, len(store.genres)), dtype=np.uint8)
+                if store.is_multi
+                else None
+            ),
         )
         self.missing = num_covers
 
@@ -164,6 +197,8 @@ class _Filling:
         self.arrays.images_NHWC[here] = block["image"]
         self.arrays.labels_N[here] = block["label"]
         self.arrays.cover_ids_N[here] = block["cover_id"]
+        if self.arrays.genres_NK is not None:
+            self.arrays.genres_NK[here] = block["genres"]
         self.missing -= num_covers
 
     def finish(self) -> DecodedRefs:
@@ -202,11 +237,14 @@ def _tasks(store: CoverStore, split: str, image_px: int) -> Iterator[dict[str, A
         place += part.rows
 
 
-def _decode_task(task: pa.Table, *, store: Path, image_px: int) -> Iterator[dict[str, np.ndarray]]:
+def _decode_task(
+    task: pa.Table, *, store: Path, image_px: int, genres: list[str] | None
+) -> Iterator[dict[str, np.ndarray]]:
     """The work of one task; runs in a Ray worker."""
     (todo,) = task.to_pylist()
     groups = list(range(todo["first_group"], todo["end_group"]))
-    covers = read_row_groups(store / todo["part"], groups, ["cover_id", "label", "image", "source"])
+    columns = ["cover_id", "label", "image", "source"] + (["genres"] if genres else [])
+    covers = read_row_groups(store / todo["part"], groups, columns)
     place = todo["place"]
     for start in range(0, len(covers), todo["block_rows"]):
         rows = covers.slice(start, todo["block_rows"])
@@ -219,13 +257,16 @@ def _decode_task(task: pa.Table, *, store: Path, image_px: int) -> Iterator[dict
                     f"the store {store} is damaged: {rows['source'][row]} in {todo['part']} is "
                     f"no picture ({err}); prepare it again"
                 ) from err
-        yield {
+        block = {
             "split": np.full(len(rows), todo["split"]),
             "place": np.arange(place + start, place + start + len(rows)),
             "image": images,
             "label": rows["label"].to_numpy(),
             "cover_id": rows["cover_id"].to_numpy(),
         }
+        if genres:
+            block["genres"] = genre_marks(rows, genres, store)
+        yield block
 
 
 def _require_room(store: CoverStore, image_px: int, splits: Sequence[str]) -> None:

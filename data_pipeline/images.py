@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
+from data_pipeline.copies.signature import sign
 from data_pipeline.errors import ImageRejected
 
 __all__ = [
@@ -74,12 +75,15 @@ class NormalisedImage:
         height: Of `data`, in pixels.
         cover_id: Hex digest of the original's upright RGB pixels; equal for copies that differ only
             in encoding details that leave the pixels alone.
+        signature: See `copies.signature`; nearly equal for copies that were scaled, compressed,
+            cropped a little or robbed of their colours.
     """
 
     data: bytes
     width: int
     height: int
     cover_id: str
+    signature: bytes
 
 
 def load_square(data: bytes | Path, image_px: int) -> np.ndarray:
@@ -130,7 +134,7 @@ def normalise(data: bytes, max_px: int) -> NormalisedImage:
             data = buffer.getvalue()
     except (OSError, ValueError, MemoryError) as err:
         raise ImageRejected("cannot be encoded", _one_line(err)) from err
-    return NormalisedImage(data, image.width, image.height, cover_id)
+    return NormalisedImage(data, image.width, image.height, cover_id, sign(image))
 
 
 def read_file(path: Path) -> bytes:

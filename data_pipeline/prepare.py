@@ -1,9 +1,9 @@
 """Turns a pile of covers into a cover store.
 
 What lies at web addresses is downloaded first (`downloads`). Two passes follow. In the first, Ray
-Data reads, checks and normalises every file (`_normalising`). The driver then decides on names,
-labels and sizes alone: copies are kept once, a picture that lies in several genres is refused,
-splits are drawn. The second pass writes the parts (`_writing`).
+Data reads, checks and normalises every file (`_normalising`). The driver then decides which become
+covers and what belongs together (`_sifting`), for which pairs of look-alikes are read once more
+(`_comparing`), and draws the splits. The second pass writes the parts (`_writing`).
 """
 
 from __future__ import annotations
@@ -13,22 +13,29 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
+import numpy as np
+import pyarrow as pa
 from pydantic import BaseModel, ConfigDict, Field
 
 from data_pipeline import _filesystems, _ray, _writing
-from data_pipeline._normalising import Outcome, normalise_sources
-from data_pipeline._writing import Cover, Rejected
+from data_pipeline._comparing import PLACE, compare_in_spool
+from data_pipeline._normalising import Outcomes, normalise_sources
+from data_pipeline._sifting import Sifted, sift
+from data_pipeline._writing import Rejected
 from data_pipeline.downloads import DownloadCounts, DownloadSettings, download_all
 from data_pipeline.errors import SourceError
-from data_pipeline.schema import SCHEMA_VERSION, SPLITS, PrepareSettings, Split, StoreManifest
+from data_pipeline.schema import (
+    SCHEMA_VERSION,
+    SPLITS,
+    Conflicts,
+    PrepareSettings,
+    Split,
+    StoreManifest,
+)
 from data_pipeline.sources import Source, find_sources
 from data_pipeline.splits import assign_splits
 
 __all__ = ["PrepareSummary", "prepare_store"]
-
-_COPY = "copy of another cover"
-_SEVERAL_GENRES = "same picture in several genres"
-_NO_GENRE = "no genre"
 
 
 class PrepareSummary(BaseModel):
@@ -43,10 +50,22 @@ class PrepareSummary(BaseModel):
     rejected: int = Field(description="Files or rows refused; found = kept + rejected.")
     ignored: int = Field(description="Files that are no images by their name; not looked at.")
     reasons: dict[str, int] = Field(description="How many were refused, by reason, most first.")
+    pictures: int = Field(description="Distinct pictures found; copies count once.")
+    conflicting: int = Field(description="Of these, pictures that lay in several genres.")
+    noise_ceiling: float = Field(
+        description="Best top-1 any predictor could reach on the labels as found."
+    )
+    conflicts: Conflicts = Field(description="What was done with pictures in several genres.")
+    kept_ceiling: float = Field(description="The same on the labels as they were kept.")
+    groups: int = Field(description="Groups of covers kept; a group never crosses splits.")
+    official_split: bool = Field(description="Whether the listing itself named the test covers.")
     counts: dict[str, dict[Split, int]] = Field(description="Covers per genre and split.")
     downloads: DownloadCounts | None = Field(
         default=None, description="What became of web addresses; nothing if there were none."
     )
+
+
+_SAME_IN_MANIFEST = PrepareSummary.model_fields.keys() & StoreManifest.model_fields.keys()
 
 
 def prepare_store(
@@ -109,22 +128,39 @@ def prepare_store(
             progress=progress,
             downloads=counts.folder if counts else None,
         )
-        kept, rejected = _sift(found.sources, outcomes)
-        _require_enough(found.sources, kept, rejected, settings.min_covers)
-        covers = _writing.order_in_store(_with_splits(kept, settings))
+        sifted = sift(
+            found.sources,
+            outcomes,
+            settings,
+            lambda pairs, shown_by: compare_in_spool(
+                pairs, outcomes.table.select(PLACE).take(shown_by), spool.absolute()
+            ),
+        )
+        rejected = [
+            Rejected(found.sources[row].source, found.sources[row].genre, *why)
+            for row, why in sorted(sifted.refused.items())
+        ]
+        _require_enough(found.sources, sifted, rejected, settings.min_covers)
+        covers = _writing.order_in_store(_covers(found.sources, outcomes, sifted, settings))
         parts = _writing.write_parts(folder, covers, spool)
         _writing.write_rejected(folder, rejected)
         manifest = StoreManifest(
             schema_version=SCHEMA_VERSION,
             fingerprint=_writing.fingerprint(covers, settings),
             source=_filesystems.shown(str(source)),
-            genres=sorted({cover.genre for cover in covers}),
+            genres=sifted.genres,
             counts=_count(covers),
             found=len(found.sources),
             kept=len(covers),
             rejected=len(rejected),
             ignored=found.ignored,
             reasons=_most_first(row.reason for row in rejected),
+            pictures=sifted.found.pictures,
+            conflicting=sifted.found.conflicting,
+            noise_ceiling=sifted.found.ceiling,
+            kept_ceiling=sifted.kept_ceiling,
+            groups=len(set(sifted.groups)),
+            official_split=sifted.official_split,
             settings=settings,
             parts=parts,
         )
@@ -132,12 +168,9 @@ def prepare_store(
         shutil.rmtree(spool)
     return PrepareSummary(
         path=out,
+        conflicts=settings.conflicts,
         downloads=counts,
-        **{
-            name: getattr(manifest, name)
-            for name in PrepareSummary.model_fields
-            if name not in ("path", "downloads")
-        },
+        **{name: getattr(manifest, name) for name in _SAME_IN_MANIFEST},
     )
 
 
@@ -155,73 +188,78 @@ def _download(
     return download_all(urls, folder, settings, progress)
 
 
-_Kept = list[tuple[Source, Outcome]]
-
-
-def _sift(sources: Sequence[Source], outcomes: Sequence[Outcome]) -> tuple[_Kept, list[Rejected]]:
-    """Keep each picture once, and none that lies in several genres."""
-    first_of: dict[str, Source] = {}
-    genres_of: dict[str, set[str]] = defaultdict(set)
-    for source, outcome in zip(sources, outcomes, strict=True):
-        if not outcome.reason and source.genre:
-            first_of.setdefault(outcome.cover_id, source)
-            genres_of[outcome.cover_id].add(source.genre)
-    kept: _Kept = []
-    rejected: list[Rejected] = []
-    for source, outcome in zip(sources, outcomes, strict=True):
-        reason, detail = outcome.reason, outcome.detail
-        if not reason and not source.genre:
-            reason, detail = _NO_GENRE, "the table's row names no genre"
-        elif not reason and len(genres_of[outcome.cover_id]) > 1:
-            reason, detail = _SEVERAL_GENRES, ", ".join(sorted(genres_of[outcome.cover_id]))
-        elif not reason and first_of[outcome.cover_id] is not source:
-            reason, detail = _COPY, f"of {first_of[outcome.cover_id].source}"
-        if reason:
-            rejected.append(Rejected(source.source, source.genre, reason, detail))
-        else:
-            kept.append((source, outcome))
-    return kept, rejected
-
-
 def _require_enough(
-    sources: Sequence[Source], kept: _Kept, rejected: Sequence[Rejected], min_covers: int
+    sources: Sequence[Source], sifted: Sifted, rejected: Sequence[Rejected], min_covers: int
 ) -> None:
-    left = Counter(source.genre for source, _ in kept)
-    poor = []
+    """Make sure that each genre has a group for each split."""
+    groups: dict[str, set[str]] = defaultdict(set)
+    in_test: dict[str, set[str]] = defaultdict(set)
+    for label, group, tests in zip(sifted.labels, sifted.groups, sifted.in_test, strict=True):
+        groups[sifted.genres[label]].add(group)
+        if tests:
+            in_test[sifted.genres[label]].add(group)
+    reasons: dict[str, list[str]] = defaultdict(list)
+    for row in rejected:
+        reasons[row.genre].append(row.reason)
+    poor, untested = [], []
     for genre in sorted({source.genre for source in sources} - {""}):
-        if left[genre] < min_covers:
-            reasons = _most_first(row.reason for row in rejected if row.genre == genre)
-            refused = "; ".join(f"{number} {reason}" for reason, number in reasons.items())
-            poor.append(
-                f"{genre} has {left[genre]}" + (f" (refused: {refused})" if refused else "")
+        if len(groups[genre]) < min_covers:
+            refused = _most_first(reasons[genre]).items()
+            why = "; ".join(f"{number} {reason}" for reason, number in refused)
+            poor.append(f"{genre} has {len(groups[genre])}" + (f" (refused: {why})" if why else ""))
+        elif sifted.official_split and not 0 < len(in_test[genre]) <= len(groups[genre]) - 2:
+            untested.append(
+                f"{genre} has {len(in_test[genre])} of {len(groups[genre])} groups in `test`"
             )
     if poor:
         raise SourceError(
-            f"a genre needs at least {min_covers} covers of its own, so that each of "
+            f"a genre needs at least {min_covers} groups of covers, so that each of "
             f"{', '.join(SPLITS)} gets one; {', '.join(poor)}; add covers or leave the genre out"
+        )
+    if untested:
+        raise SourceError(
+            "with an official split a genre needs a group of covers in `test`, and two outside for "
+            f"`train` and `val`; {', '.join(untested)}; leave the genre or the split column out"
         )
 
 
-def _with_splits(kept: _Kept, settings: PrepareSettings) -> list[Cover]:
-    genres = sorted({source.genre for source, _ in kept})
-    label_of = {genre: label for label, genre in enumerate(genres)}
-    groups = [outcome.cover_id for _, outcome in kept]
-    splits = assign_splits(
-        [source.genre for source, _ in kept],
-        groups,
-        val_share=settings.val_share,
-        test_share=settings.test_share,
+def _covers(
+    sources: Sequence[Source], outcomes: Outcomes, sifted: Sifted, settings: PrepareSettings
+) -> pa.Table:
+    """The covers as `_writing.write_parts` wants them, in the order of the sources."""
+    of_outcome = outcomes.table.select(["cover_id", "width", "height", *PLACE])
+    columns = {name: of_outcome[name].take(sifted.sources) for name in of_outcome.column_names}
+    columns["genre"] = pa.array([sifted.genres[label] for label in sifted.labels], pa.string())
+    columns["genres"] = pa.array(sifted.all_genres, pa.list_(pa.string()))
+    columns["label"] = pa.array(sifted.labels)
+    columns["split"] = pa.array(_splits(sifted, settings), pa.string())
+    columns["group"] = pa.array(sifted.groups, pa.string())
+    columns["source"] = pa.array([sources[row].source for row in sifted.sources.tolist()])
+    return pa.table(columns)
+
+
+def _splits(sifted: Sifted, settings: PrepareSettings) -> list[Split]:
+    """Draw the splits; the covers of an official test split stay in it."""
+    shares: dict[Split, float] = {"train": 1.0 - settings.val_share, "val": settings.val_share}
+    if not sifted.official_split:
+        shares["train"] -= settings.test_share
+        shares["test"] = settings.test_share
+    splits: list[Split] = ["test"] * len(sifted.groups)
+    drawn = np.flatnonzero(~sifted.in_test).tolist()
+    choices = assign_splits(
+        [sifted.all_genres[at] for at in drawn],
+        [sifted.groups[at] for at in drawn],
+        shares=shares,
         seed=settings.seed,
     )
-    return [
-        Cover(source.genre, label_of[source.genre], split, group, source.source, outcome)
-        for (source, outcome), group, split in zip(kept, groups, splits, strict=True)
-    ]
+    for at, split in zip(drawn, choices, strict=True):
+        splits[at] = split
+    return splits
 
 
-def _count(covers: Sequence[Cover]) -> dict[str, dict[Split, int]]:
-    numbers = Counter((cover.genre, cover.split) for cover in covers)
-    genres = sorted({cover.genre for cover in covers})
+def _count(covers: pa.Table) -> dict[str, dict[Split, int]]:
+    numbers = Counter(zip(covers["genre"].to_pylist(), covers["split"].to_pylist(), strict=True))
+    genres = sorted({genre for genre, _ in numbers})
     return {genre: {split: numbers[genre, split] for split in SPLITS} for genre in genres}
 
 

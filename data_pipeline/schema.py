@@ -21,18 +21,22 @@ __all__ = [
     "REJECTED_SCHEMA",
     "SCHEMA_VERSION",
     "SPLITS",
+    "Conflicts",
     "PartInfo",
     "PrepareSettings",
     "Split",
     "StoreManifest",
 ]
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 """Counts up when a store written before can no longer be read."""
 
 Split = Literal["train", "val", "test"]
 SPLITS: tuple[Split, ...] = ("train", "val", "test")
 """The splits, in the order in which a store holds them."""
+
+Conflicts = Literal["drop", "first", "keep", "multi"]
+"""What to do with a picture that lies in several genres, see `PrepareSettings.conflicts`."""
 
 MANIFEST_NAME = "covers.json"
 REJECTED_NAME = "rejected.parquet"
@@ -40,10 +44,13 @@ REJECTED_NAME = "rejected.parquet"
 COVER_SCHEMA = pa.schema(
     [
         pa.field("cover_id", pa.string()),  # hex digest of the original's pixels
-        pa.field("genre", pa.string()),
+        pa.field("genre", pa.string()),  # the primary one
+        pa.field("genres", pa.list_(pa.string())),  # all, sorted; several only with `multi`
         pa.field("label", pa.int64()),  # index into the manifest's genres
         pa.field("split", pa.string()),
-        pa.field("group", pa.string()),  # copies of one cover; never on two sides of a split
+        pa.field(
+            "group", pa.string()
+        ),  # covers that belong together; never on two sides of a split
         pa.field("image", pa.binary()),  # encoded, RGB, upright
         pa.field("width", pa.int32()),  # of `image`
         pa.field("height", pa.int32()),
@@ -82,7 +89,18 @@ class PrepareSettings(_Frozen):
     min_covers: int = Field(
         default=3,
         ge=3,
-        description="Fewest covers a genre may have; each split needs one of each genre.",
+        description="Fewest groups of covers a genre may have; each split needs one of each genre.",
+    )
+    conflicts: Conflicts = Field(
+        default="drop",
+        description="What becomes of a picture that lies in several genres: `drop` refuses it, "
+        "`first` keeps it in the genre whose copy comes first, `keep` keeps it once in each "
+        "genre, `multi` keeps one cover that carries all its genres.",
+    )
+    near_copies: bool = Field(
+        default=True,
+        description="Whether pictures that differ only by scaling, compression, colour or a small "
+        "crop count as one; if not, only those of equal pixels do.",
     )
 
     @model_validator(mode="after")
@@ -123,6 +141,16 @@ class StoreManifest(_Frozen):
     rejected: int = Field(ge=0, description="Files or rows refused; found = kept + rejected.")
     ignored: int = Field(ge=0, description="Files that are no images by their name; not looked at.")
     reasons: dict[str, int] = Field(description="How many were refused, by reason.")
+    pictures: int = Field(ge=0, description="Distinct pictures found; copies count once.")
+    conflicting: int = Field(ge=0, description="Of these, pictures that lay in several genres.")
+    noise_ceiling: float = Field(
+        ge=0.0, le=1.0, description="Best top-1 any predictor could reach on the labels as found."
+    )
+    kept_ceiling: float = Field(
+        ge=0.0, le=1.0, description="The same on the labels as they were kept."
+    )
+    groups: int = Field(ge=0, description="Groups of covers kept; a group never crosses splits.")
+    official_split: bool = Field(description="Whether the listing itself named the test covers.")
     settings: PrepareSettings = Field(description="The settings the store was prepared with.")
     parts: list[PartInfo] = Field(description="The Parquet files, in the store's order.")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import platform
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -17,7 +17,7 @@ from pydantic import ValidationError
 from data_pipeline.errors import StoreError
 from data_pipeline.schema import MANIFEST_NAME, SCHEMA_VERSION, SPLITS, PartInfo, StoreManifest
 
-__all__ = ["CoverStore", "read_row_groups"]
+__all__ = ["CoverStore", "genre_marks", "read_row_groups"]
 
 
 @dataclass(frozen=True)
@@ -60,6 +60,11 @@ class CoverStore:
         return self.manifest.genres
 
     @property
+    def is_multi(self) -> bool:
+        """Whether covers carry all their genres, not one alone."""
+        return self.manifest.settings.conflicts == "multi"
+
+    @property
     def fingerprint(self) -> str:
         """SHA-256 of the content."""
         return self.manifest.fingerprint
@@ -97,21 +102,96 @@ class CoverStore:
         Raises:
             StoreError: There is no such split, or the store is damaged.
         """
-        wanted = self.count(split) if limit is None else min(limit, self.count(split))
         images: list[bytes] = []
         labels: list[int] = []
-        for group in self._row_groups(split):
-            if len(images) >= wanted:
-                break
-            group = group.slice(0, wanted - len(images))
-            images += group["image"].to_pylist()
-            labels += group["label"].to_pylist()
+        for covers in self._read(split, ["image", "label"], limit):
+            images += covers["image"].to_pylist()
+            labels += covers["label"].to_pylist()
         return images, np.array(labels, dtype=np.int64)
 
-    def _row_groups(self, split: str) -> Iterator[pa.Table]:
+    def read_columns(self, columns: list[str]) -> pa.Table:
+        """Read small columns of all covers into memory, in the store's order.
+
+        Args:
+            columns: Names out of `schema.COVER_SCHEMA`; not `image`.
+
+        Raises:
+            StoreError: The store is damaged.
+        """
+        return pa.concat_tables(
+            read_row_groups(self.path / part.name, list(range(part.row_groups)), columns)
+            for part in self.manifest.parts
+        )
+
+    def iter_images(self) -> Iterator[tuple[int, pa.ChunkedArray]]:
+        """Go through all covers in the store's order, holding one row group at a time.
+
+        Yields:
+            The place of a row group's first cover in the whole store, and its encoded images.
+
+        Raises:
+            StoreError: The store is damaged.
+        """
+        place = 0
+        for part in self.manifest.parts:
+            for index in range(part.row_groups):
+                group = read_row_groups(self.path / part.name, [index], ["image"])
+                yield place, group["image"]
+                place += len(group)
+
+    def read_genres(self, split: str, limit: int | None = None) -> np.ndarray | None:
+        """Which genres the covers of a split have, in the order of `read_images`.
+
+        Args:
+            split: One of `SPLITS`.
+            limit: Of the first so many; of all if not given.
+
+        Returns:
+            genres_NK uint8, 1 where a cover has a genre; None unless the store is multi.
+
+        Raises:
+            StoreError: There is no such split, or the store is damaged.
+        """
+        if not self.is_multi:
+            return None
+        read = self._read(split, ["genres"], limit)
+        return np.concatenate([genre_marks(covers, self.genres, self.path) for covers in read])
+
+    def _read(self, split: str, columns: list[str], limit: int | None) -> Iterator[pa.Table]:
+        """Some columns of a split's first covers, a row group at a time."""
+        wanted = self.count(split) if limit is None else min(limit, self.count(split))
         for part in self.parts_of(split):
             for index in range(part.row_groups):
-                yield read_row_groups(self.path / part.name, [index], ["image", "label"])
+                if wanted <= 0:
+                    return
+                covers = read_row_groups(self.path / part.name, [index], columns)
+                covers = covers.slice(0, wanted)
+                wanted -= len(covers)
+                yield covers
+
+
+def genre_marks(covers: pa.Table, genres: Sequence[str], store: Path) -> np.ndarray:
+    """Tell the genres of covers by marks.
+
+    Args:
+        covers: Rows of a multi store, with the column `genres`.
+        genres: The K names.
+        store: Its folder, for the message.
+
+    Returns:
+        genres_NK uint8, 1 where a cover has a genre.
+
+    Raises:
+        StoreError: A cover has a genre that the manifest does not name.
+    """
+    label_of = {genre: label for label, genre in enumerate(genres)}
+    genres_NK = np.zeros((len(covers), len(genres)), dtype=np.uint8)
+    for row, names in enumerate(covers["genres"].to_pylist()):
+        try:
+            genres_NK[row, [label_of[name] for name in names]] = 1
+        except KeyError as err:
+            raise _damaged(store, f"{MANIFEST_NAME} does not name the genre {err}") from err
+    return genres_NK
 
 
 def read_row_groups(part: Path, row_groups: list[int], columns: list[str]) -> pa.Table:

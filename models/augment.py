@@ -152,25 +152,32 @@ class Mixing:
         self.num_genres = num_genres
 
     def __call__(
-        self, images_BCHW: Tensor, labels_B: Tensor, rng: np.random.Generator
+        self, images_BCHW: Tensor, targets: Tensor, rng: np.random.Generator
     ) -> tuple[Tensor, Tensor]:
         """Mix each cover of a batch with another one.
 
+        Args:
+            images_BCHW: Normalised.
+            targets: labels_B int64, or soft targets (B, K) float32.
+            rng: The step's random numbers.
+
         Returns:
-            The covers, and the targets: labels_B as they came where both are off, else soft
-            targets (B, K) float32.
+            The covers, and the targets: as they came where both are off, else soft targets (B, K)
+            float32.
         """
         kinds = [kind for kind, alpha in self.alphas.items() if alpha > 0]
         if not kinds:
-            return images_BCHW, labels_B
+            return images_BCHW, targets
         kind = kinds[int(rng.integers(len(kinds)))]
         lam = float(rng.beta(self.alphas[kind], self.alphas[kind]))
-        order = torch.from_numpy(rng.permutation(len(labels_B))).to(labels_B.device)
+        order = torch.from_numpy(rng.permutation(len(targets))).to(targets.device)
         if kind == "mixup":
             mixed = torch.lerp(images_BCHW[order], images_BCHW, lam)
         else:
             mixed, lam = _cutmix(images_BCHW, order, lam, rng)
-        own_BK = F.one_hot(labels_B, self.num_genres).to(torch.float32)
+        own_BK = targets
+        if targets.dim() == 1:
+            own_BK = F.one_hot(targets, self.num_genres).to(torch.float32)
         return mixed, torch.lerp(own_BK[order], own_BK, lam)
 
 

@@ -9,7 +9,6 @@ import torch
 from torch import nn
 
 from models.backbones import get_backbone
-from models.backbones._weights import UNREADABLE
 from models.errors import ModelError, first_line
 from models.recipe import Recipe
 from models.whole_files import whole_file
@@ -43,7 +42,7 @@ def read_state(path: Path) -> dict[str, Any]:
         raise ModelError(f"no training state at {path}")
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
-    except UNREADABLE as error:
+    except Exception as error:  # torch's unpickler raises nearly anything over a damaged file
         raise ModelError(f"the training state {path} is damaged; take an earlier one") from error
     missing = [name for name in _ENTRIES if not isinstance(state, dict) or name not in state]
     if missing:

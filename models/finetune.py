@@ -25,12 +25,13 @@ from models.errors import Collapse, ModelError, NonFiniteLoss, first_line
 from models.frozen import frozen_prefix
 from models.heads import HeadWeights, head_of, load_head
 from models.input_spec import Batches
-from models.metrics import confusion, macro_f1, top_k
+from models.metrics import any_top1, confusion, macro_f1, top_k
 from models.optim import build_optimizer, learning_rates, lr_factor, set_learning_rates
 from models.precision import choose_precision
 from models.recipe import Recipe
 from models.reports import EpochReport, Evaluation, TrainStats
 from models.stages import freeze, is_batch_norm, stages
+from models.targets import targets_of
 
 __all__ = ["FineTuner", "release"]
 
@@ -128,10 +129,11 @@ class FineTuner:
                 waited += time.perf_counter() - asked
                 if batch is None:
                     break
-                images_BHWC, labels_B = batch
+                images_BHWC, labels_B, *genres = batch
                 if len(labels_B) < 2:  # batch normalisation cannot use a single cover
                     continue
-                loss_sum += self._train_step(images_BHWC, labels_B) * len(labels_B)
+                targets = targets_of(labels_B, *genres)
+                loss_sum += self._train_step(images_BHWC, targets) * len(labels_B)
                 covers += len(labels_B)
                 if self.step % look_every == 0:
                     self._check_finite(loss_sum)
@@ -157,25 +159,28 @@ class FineTuner:
         """
         started = time.perf_counter()
         model = self.export_model()
-        logits, labels = [], []
+        logits, labels, genres = [], [], []
         with torch.inference_mode(), self._precision.autocast_inference():
-            for images_BHWC, labels_B in batches:
+            for images_BHWC, labels_B, *marks in batches:
                 pixels = self._layout(self.input_spec.normalise(images_BHWC))
                 logits.append(model(pixels).float())
                 labels.append(labels_B)
+                genres += marks
         if not labels:
             raise ModelError("an evaluation needs at least one cover, got none")
         logits_NK, labels_N = torch.cat(logits).cpu(), torch.cat(labels).cpu()
+        genres_NK = torch.cat(genres).cpu() if genres else None
         scores, truth = logits_NK.numpy(), labels_N.numpy()
         table_KK = confusion(scores, truth)
         return Evaluation(
-            loss=float(F.cross_entropy(logits_NK, labels_N)),
+            loss=float(F.cross_entropy(logits_NK, targets_of(labels_N, genres_NK))),
             top1=top_k(scores, truth, 1),
             top3=top_k(scores, truth, 3),
             macro_f1=macro_f1(table_KK),
             confusion_KK=table_KK.tolist(),
             covers=len(truth),
             seconds=time.perf_counter() - started,
+            any_top1=None if genres_NK is None else any_top1(scores, genres_NK.numpy()),
         )
 
     def run_epoch(self, train: Batches, val: Batches) -> EpochReport:
@@ -200,6 +205,7 @@ class FineTuner:
             lr_backbone=trained.lr_backbone,
             seconds=trained.seconds + measured.seconds,
             confusion_KK=measured.confusion_KK,
+            any_top1=measured.any_top1,
         )
         if not math.isfinite(report.val_loss):
             raise NonFiniteLoss(f"the validation loss is {report.val_loss} in epoch {self.epoch}")
@@ -274,7 +280,7 @@ class FineTuner:
         """
         self.load_state_dict(read_state(path))
 
-    def _train_step(self, images_BHWC: Tensor, labels_B: Tensor) -> Tensor:
+    def _train_step(self, images_BHWC: Tensor, targets: Tensor) -> Tensor:
         """One optimiser step; the loss, on the device."""
         px = self.recipe.image_px
         if images_BHWC.shape[1:] != (px, px, 3):
@@ -284,7 +290,7 @@ class FineTuner:
             )
         rng = step_generator(self.recipe.seed, self.step)
         pixels = self._augment(images_BHWC, rng)
-        pixels, targets = self._mixing(pixels, labels_B, rng)
+        pixels, targets = self._mixing(pixels, targets, rng)
         set_learning_rates(self.optimizer, lr_factor(self.recipe, self.step, self.steps_per_epoch))
         with self._precision.autocast_training():
             logits_BK = self.model(self._layout(pixels))

@@ -1,6 +1,6 @@
 """What a backbone takes: image size and the mean and standard deviation of its pixels.
 
-Shapes: B batch, H = W = `image_px`.
+Shapes: B batch, H = W = `image_px`, K genres.
 """
 
 from __future__ import annotations
@@ -13,8 +13,12 @@ from torch import Tensor
 
 __all__ = ["IMAGENET_MEAN", "IMAGENET_STD", "Batches", "InputSpec"]
 
-Batches = Iterable[tuple[Tensor, Tensor]]
-"""Decoded covers: (images_BHWC uint8, labels_B int64), on the device that computes."""
+Batches = Iterable[tuple[Tensor, ...]]
+"""Decoded covers on the device that computes: (images_BHWC uint8, labels_B int64).
+
+Where covers may have several genres: (images_BHWC, labels_B, genres_BK uint8), with a 1 for each
+genre of a cover. The label is the primary one of them.
+"""
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)

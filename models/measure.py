@@ -15,6 +15,7 @@ from models.errors import ModelError
 from models.input_spec import Batches, InputSpec
 from models.metrics import (
     Floats,
+    any_top1,
     confusion,
     expected_calibration_error,
     macro_f1,
@@ -32,25 +33,33 @@ class Measurement(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     n: int = Field(description="Covers measured on.")
-    top1: float = Field(description="Share given their true genre.")
+    top1: float = Field(description="Share given their true genre, the primary one of several.")
     top1_interval: tuple[float, float] = Field(description="95 % Wilson score interval of top1.")
     top3: float = Field(description="Share with the true genre among the best min(3, K).")
     macro_f1: float = Field(description="Mean F1 over genres.")
     ece: float = Field(description="Expected calibration error, 15 bins.")
+    any_top1: float | None = Field(
+        default=None,
+        exclude_if=lambda value: value is None,
+        description="Share given any of their genres; left out where each cover has one.",
+    )
 
 
 def measure_probabilities(
-    probabilities_NK: Floats, labels_N: npt.NDArray[np.integer]
+    probabilities_NK: Floats,
+    labels_N: npt.NDArray[np.integer],
+    genres_NK: npt.NDArray[np.integer] | None = None,
 ) -> Measurement:
     """Measure from what a classifier told.
 
     Args:
         probabilities_NK: Rows sum to 1.
         labels_N: True genres, in [0, K).
+        genres_NK: Where covers may have several genres: 1 for each of them, else 0.
 
     Raises:
-        ModelError: No covers, labels that do not fit the probabilities, or probabilities that are
-            not finite.
+        ModelError: No covers, labels or genres that do not fit the probabilities, or probabilities
+            that are not finite.
     """
     N, K = probabilities_NK.shape
     labels = labels_N.astype(np.int64)
@@ -61,6 +70,11 @@ def measure_probabilities(
         )
     if labels.min() < 0 or labels.max() >= K:
         raise ModelError(f"labels must lie in 0 to {K - 1}, got {labels.min()} to {labels.max()}")
+    if genres_NK is not None and genres_NK.shape != (N, K):
+        raise ModelError(
+            f"a measurement needs a mark per cover and genre, {N} x {K}, got "
+            f"{' x '.join(map(str, genres_NK.shape))}"
+        )
     if not np.isfinite(probabilities_NK).all():
         broken = int((~np.isfinite(probabilities_NK)).any(axis=1).sum())
         raise ModelError(
@@ -75,6 +89,7 @@ def measure_probabilities(
         top3=top_k(probabilities_NK, labels, 3),
         macro_f1=macro_f1(confusion(probabilities_NK, labels)),
         ece=expected_calibration_error(probabilities_NK, labels),
+        any_top1=None if genres_NK is None else any_top1(probabilities_NK, genres_NK),
     )
 
 
@@ -90,12 +105,17 @@ def measure_model(model: nn.Module, input_spec: InputSpec, batches: Batches) -> 
         ModelError: No covers, or logits that are not finite.
     """
     model.eval()
-    probabilities, labels = [], []
+    probabilities, labels, genres = [], [], []
     with torch.inference_mode(), whole_float32():
-        for images_BHWC, labels_B in batches:
+        for images_BHWC, labels_B, *marks in batches:
             logits_BK = model(input_spec.normalise(images_BHWC))
             probabilities.append(torch.softmax(logits_BK.double(), dim=1).cpu())
             labels.append(labels_B.cpu())
+            genres += [genres_BK.cpu() for genres_BK in marks]
     if not labels:
         raise ModelError("a measurement needs at least one cover, got none")
-    return measure_probabilities(torch.cat(probabilities).numpy(), torch.cat(labels).numpy())
+    return measure_probabilities(
+        torch.cat(probabilities).numpy(),
+        torch.cat(labels).numpy(),
+        torch.cat(genres).numpy() if genres else None,
+    )

@@ -11,7 +11,14 @@ import math
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["confusion", "expected_calibration_error", "macro_f1", "top_k", "wilson_interval"]
+__all__ = [
+    "any_top1",
+    "confusion",
+    "expected_calibration_error",
+    "macro_f1",
+    "top_k",
+    "wilson_interval",
+]
 
 Floats = npt.NDArray[np.floating]
 Ints = npt.NDArray[np.int64]
@@ -33,6 +40,22 @@ def top_k(scores_NK: Floats, labels_N: Ints, k: int) -> float:
     tied_before_N = ((scores_NK == own_N1) & (genres_K < labels_N[:, None])).sum(axis=1)
     right_N = (above_N + tied_before_N < k) & ~np.isnan(scores_NK).any(axis=1)
     return float(right_N.mean())
+
+
+def any_top1(scores_NK: Floats, genres_NK: npt.NDArray[np.integer]) -> float:
+    """Share of covers whose best scored genre is any of their genres.
+
+    Where every cover has one genre it is the same as `top_k` with k = 1.
+
+    Args:
+        scores_NK: Logits or probabilities.
+        genres_NK: 1 where a cover has a genre, else 0.
+    """
+    if len(genres_NK) == 0:
+        return math.nan
+    guesses_N1 = scores_NK.argmax(axis=1)[:, None]
+    marked_N = np.take_along_axis(genres_NK, guesses_N1, axis=1)[:, 0] > 0
+    return float((marked_N & ~np.isnan(scores_NK).any(axis=1)).mean())
 
 
 def confusion(scores_NK: Floats, labels_N: Ints) -> Ints:

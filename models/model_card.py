@@ -81,6 +81,12 @@ print(dict(zip(classifier.genres, classifier.probabilities(cover[None])[0])))
 """
 
 
+_SEVERAL_GENRES = """\
+Some covers have several genres. top1 counts a first guess as right if it is a cover's primary
+genre, any_top1 if it is any of its genres.
+"""
+
+
 def write_card(
     backbone: Backbone,
     input_spec: InputSpec,
@@ -131,9 +137,13 @@ def _weights_used(backbone: Backbone, recipe: Recipe) -> str:
 
 def _metrics_table(metrics: Mapping[str, Any]) -> str:
     parts = []
+    several = False
     for split, measured in metrics.items():
         rows = measured if isinstance(measured, Mapping) else {"value": measured}
         parts.append(_table(f"on {split} covers", "value", rows) + "\n")
+        several |= "any_top1" in rows
+    if several:
+        parts.append(_SEVERAL_GENRES)
     return "\n".join(parts) if parts else "No measurement was recorded.\n"
 
 

@@ -20,8 +20,9 @@ from torch import Tensor, nn
 from models.errors import ModelError
 from models.heads import HeadWeights, head_of
 from models.input_spec import Batches, InputSpec
-from models.metrics import top_k
+from models.metrics import any_top1, top_k
 from models.precision import choose_precision
+from models.targets import targets_of
 
 __all__ = ["L2_GRID", "ProbeResult", "extract_features", "fit_probe"]
 
@@ -40,10 +41,11 @@ class ProbeResult:
 
     Attributes:
         head: Takes raw features: the standardisation is folded into it.
-        val_top1: Share of validation covers given their true genre.
+        val_top1: Share of validation covers given their true genre, the primary one of several.
         val_top3: Share with it among the best three.
         val_loss: Mean cross-entropy.
         l2: The penalty chosen.
+        val_any_top1: Share given any of their genres; None where each cover has one.
     """
 
     head: HeadWeights
@@ -51,11 +53,12 @@ class ProbeResult:
     val_top3: float
     val_loss: float
     l2: float
+    val_any_top1: float | None = None
 
 
 def extract_features(
     model: nn.Module, batches: Batches, device: torch.device, *, input_spec: InputSpec
-) -> tuple[Tensor, Tensor]:
+) -> tuple[Tensor, ...]:
     """What the head would be given for every cover.
 
     Args:
@@ -65,7 +68,8 @@ def extract_features(
         input_spec: Of the backbone.
 
     Returns:
-        features_ND float32 and labels_N int64, on the CPU.
+        features_ND float32 and labels_N int64, on the CPU; also genres_NK where the batches have
+        them.
 
     Raises:
         ModelError: No covers at all.
@@ -76,21 +80,23 @@ def extract_features(
     def keep(head: nn.Module, args: tuple[Tensor, ...]) -> None:
         kept.append(args[0].float().cpu())
 
-    labels = []
+    labels, genres = [], []
     handle = head_of(model).register_forward_pre_hook(keep)
     precision = choose_precision("auto", device)
     try:
         with torch.inference_mode(), precision.autocast_inference():
-            for images_BHWC, labels_B in batches:
+            for images_BHWC, labels_B, *marks in batches:
                 model(input_spec.normalise(images_BHWC))
                 labels.append(labels_B.cpu())
+                genres += [genres_BK.cpu() for genres_BK in marks]
     finally:
         handle.remove()
     if not labels:
         raise ModelError("features need at least one cover, got none")
     features_ND = torch.cat(kept)  # outside inference mode: an ordinary tensor, for autograd
     kept.clear()
-    return features_ND, torch.cat(labels)
+    labels_N = torch.cat(labels)
+    return (features_ND, labels_N, torch.cat(genres)) if genres else (features_ND, labels_N)
 
 
 def fit_probe(
@@ -100,11 +106,14 @@ def fit_probe(
     val_y: Tensor,
     num_genres: int,
     *,
+    train_genres: Tensor | None = None,
+    val_genres: Tensor | None = None,
     l2_grid: Sequence[float] = L2_GRID,
 ) -> ProbeResult:
     """Fit a linear classifier; the penalty with the best validation top-1 wins, then lower loss.
 
-    Minimises mean cross-entropy + l2 / 2 * sum(weight^2) over standardised features.
+    Minimises mean cross-entropy + l2 / 2 * sum(weight^2) over standardised features. Where covers
+    may have several genres, the cross-entropy is that against all of them in equal shares.
 
     Args:
         train_X: (N, D) float32.
@@ -112,6 +121,8 @@ def fit_probe(
         val_X: (N', D) float32.
         val_y: (N',) int64.
         num_genres: K.
+        train_genres: (N, K) marks, where covers may have several genres.
+        val_genres: (N', K).
         l2_grid: Penalties to try.
 
     Raises:
@@ -130,10 +141,11 @@ def fit_probe(
     train_Z, val_Z = (train_X - mean_D).div_(std_D), (val_X - mean_D).div_(std_D)
     weight_KD = torch.zeros(num_genres, train_X.shape[1], requires_grad=True)
     bias_K = torch.zeros(num_genres, requires_grad=True)
+    train_targets, val_targets = targets_of(train_y, train_genres), targets_of(val_y, val_genres)
     best: ProbeResult | None = None
     worse = 0
     for l2 in sorted(l2_grid, reverse=True):
-        _minimise(weight_KD, bias_K, train_Z, train_y, l2)
+        _minimise(weight_KD, bias_K, train_Z, train_targets, l2)
         with torch.no_grad():
             logits = F.linear(val_Z, weight_KD, bias_K)
             scale_KD = weight_KD / std_D
@@ -141,8 +153,11 @@ def fit_probe(
                 head=HeadWeights(scale_KD, bias_K - scale_KD @ mean_D),
                 val_top1=top_k(logits.numpy(), val_y.numpy(), 1),
                 val_top3=top_k(logits.numpy(), val_y.numpy(), 3),
-                val_loss=float(F.cross_entropy(logits, val_y)),
+                val_loss=float(F.cross_entropy(logits, val_targets)),
                 l2=l2,
+                val_any_top1=(
+                    None if val_genres is None else any_top1(logits.numpy(), val_genres.numpy())
+                ),
             )
         if not math.isfinite(found.val_loss):
             with torch.no_grad():  # the next fit cannot start from there
@@ -163,7 +178,7 @@ def fit_probe(
     return best
 
 
-def _minimise(weight: Tensor, bias: Tensor, Z: Tensor, y: Tensor, l2: float) -> None:
+def _minimise(weight: Tensor, bias: Tensor, Z: Tensor, targets: Tensor, l2: float) -> None:
     """Full-batch L-BFGS with a strong Wolfe line search, in place."""
     optimizer = torch.optim.LBFGS(
         [weight, bias],
@@ -176,7 +191,8 @@ def _minimise(weight: Tensor, bias: Tensor, Z: Tensor, y: Tensor, l2: float) -> 
 
     def closure() -> Tensor:
         optimizer.zero_grad()
-        loss = F.cross_entropy(F.linear(Z, weight, bias), y) + l2 / 2 * weight.square().sum()
+        entropy = F.cross_entropy(F.linear(Z, weight, bias), targets)
+        loss = entropy + l2 / 2 * weight.square().sum()
         loss.backward()  # type: ignore[no-untyped-call]
         return loss
 

@@ -36,13 +36,15 @@ class Evaluation:
     """Measured on validation covers.
 
     Attributes:
-        loss: Mean cross-entropy against the true genres, unsmoothed.
-        top1: Share of covers given their true genre.
+        loss: Mean cross-entropy against the true genres, unsmoothed; in equal shares where a cover
+            has several.
+        top1: Share of covers given their true genre, the primary one where there are several.
         top3: Share with it among the best three (of K, if fewer).
         macro_f1: Mean F1 over genres.
         confusion_KK: Counts, [true, predicted].
         covers: Measured on.
         seconds: Of the whole pass.
+        any_top1: Share of covers given any of their genres; None where each has one.
     """
 
     loss: float
@@ -52,6 +54,7 @@ class Evaluation:
     confusion_KK: list[list[int]]
     covers: int
     seconds: float
+    any_top1: float | None = None
 
 
 @dataclass(frozen=True)
@@ -71,6 +74,7 @@ class EpochReport:
         lr_backbone: At the last step, of the topmost trained stage.
         seconds: Training and validation.
         confusion_KK: Counts, [true, predicted].
+        any_top1: Share given any of their genres; None where each cover has one.
     """
 
     epoch: int
@@ -85,3 +89,4 @@ class EpochReport:
     lr_backbone: float
     seconds: float
     confusion_KK: list[list[int]]
+    any_top1: float | None = None

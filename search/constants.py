@@ -7,6 +7,7 @@ once, here.
 from typing import Final, Literal
 
 __all__ = [
+    "ANY_TOP1",
     "EPOCH",
     "EPOCH_FIELDS",
     "FAILURE",
@@ -20,6 +21,9 @@ __all__ = [
 
 METRIC: Final = "top1"
 """Validation top-1 accuracy in [0, 1]: the value of a trial."""
+
+ANY_TOP1: Final = "any_top1"
+"""Share of validation covers given any of their genres; only where covers may have several."""
 
 MODE: Final[Literal["max"]] = "max"
 """Direction of `METRIC`."""
@@ -52,7 +56,8 @@ EPOCH_FIELDS: Final = (
     "lr_backbone",
     "seconds",
 )
-"""What the study keeps of each epoch: fields of `models.EpochReport`."""
+"""What the study keeps of each epoch, beside `ANY_TOP1` where there is one: fields of
+`models.EpochReport`."""
 
 NUMBER: Final = "number"
 """The Optuna trial number, carried in every trial's configuration."""

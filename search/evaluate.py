@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from data_pipeline import CoverStore, load_square
 from models import load_bundle, measure_probabilities
@@ -30,6 +30,8 @@ class Evaluation(BaseModel):
     ece: float
     """Expected calibration error, 15 bins."""
     store_fingerprint: str
+    any_top1: float | None = Field(default=None, exclude_if=lambda value: value is None)
+    """Share given any of their genres; left out unless the store is multi."""
 
 
 def evaluate_model(
@@ -64,5 +66,9 @@ def evaluate_model(
             for i in range(0, len(covers), _BATCH)
         ]
     )
-    measured = measure_probabilities(probabilities_NK, to_model[labels_N])
+    genres_NK = store.read_genres(split)
+    if genres_NK is not None:
+        of_store, genres_NK = genres_NK, np.zeros(probabilities_NK.shape, dtype=np.uint8)
+        genres_NK[:, to_model] = of_store
+    measured = measure_probabilities(probabilities_NK, to_model[labels_N], genres_NK)
     return Evaluation(split=split, store_fingerprint=store.fingerprint, **measured.model_dump())

@@ -13,6 +13,7 @@ from torch import nn
 
 from data_pipeline import CoverStore, load_square
 from models import Measurement, get_backbone, model_from_checkpoint, write_bundle
+from search.constants import ANY_TOP1
 from search.errors import RunError
 from search.resuming import require_same_store
 from search.run_folder import RunFolder
@@ -103,7 +104,8 @@ def _facts(
     """What the model card and config.json tell about where the model comes from."""
     # Of the epoch the checkpoint holds: one that showed a collapse is in the history only.
     validation = checkpoint_result(run.checkpoint(trial.number))
-    metrics = {"validation": {key: validation[key] for key in ("top1", "top3", "macro_f1")}}
+    told = ("top1", "top3", "macro_f1", ANY_TOP1)
+    metrics = {"validation": {key: validation[key] for key in told if key in validation}}
     if test is not None:
         metrics["test"] = test.model_dump(mode="json")
     return {

@@ -9,7 +9,7 @@ from typing import Protocol
 import numpy as np
 import ray
 
-from data_pipeline import CoverStore, DecodedRefs, DecodedSplit, decode_store
+from data_pipeline import CoverStore, DecodedRefs, decode_store
 
 __all__ = ["Feed", "RehearsalFeed", "WholeFeed"]
 
@@ -102,10 +102,5 @@ class RehearsalFeed:
             places = self._places(split, len(of_genre))
             chosen += of_genre[places.start : places.stop].tolist()
         chosen.sort()
-        sample = DecodedSplit(
-            images_NHWC=decoded.images_NHWC[chosen],
-            labels_N=decoded.labels_N[chosen],
-            cover_ids_N=decoded.cover_ids_N[chosen],
-            key=f"{decoded.key}/rehearsal/{split}",
-        )
+        sample = decoded.part(chosen, f"rehearsal/{split}")
         return DecodedRefs(split, len(chosen), whole.image_px, ray.put(sample))

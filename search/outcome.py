@@ -14,13 +14,14 @@ import optuna
 import ray
 import torch
 from optuna.trial import FrozenTrial
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 from torch import nn
 
 from data_pipeline import DecodedRefs, EpochBatches
 from models import Measurement, get_backbone, measure_model
 from search.cluster import Slots
 from search.config import SearchConfig
+from search.constants import ANY_TOP1
 from search.devices import pick_device
 from search.export import export_trial, trial_model
 from search.feed import Feed
@@ -42,6 +43,8 @@ class Score(BaseModel):
     """None for a probe, which is no trial."""
     val_top1: float
     test: Measurement
+    val_any_top1: float | None = Field(default=None, exclude_if=lambda value: value is None)
+    """Only where covers may have several genres; `test` has one then too."""
 
 
 class Outcome(BaseModel):
@@ -119,6 +122,7 @@ def conclude(
             trial=None,
             val_top1=probe.top1,
             test=measured["probe"],
+            val_any_top1=probe.any_top1,
         )
     name, baseline = _baseline(config, scores.get("probe"))
     model = export_trial(run, run.path / "model", best.number, test=measured["best"], replace=True)
@@ -152,7 +156,13 @@ def _whole_search_s(feed: Feed, trials: list[FrozenTrial], slots: Slots) -> floa
 
 def _trial_score(what: str, trial: FrozenTrial, test: Measurement) -> Score:
     assert trial.value is not None
-    return Score(what=what, trial=trial.number, val_top1=trial.value, test=test)
+    return Score(
+        what=what,
+        trial=trial.number,
+        val_top1=trial.value,
+        test=test,
+        val_any_top1=trial.user_attrs["history"][-1].get(ANY_TOP1),
+    )
 
 
 def _baseline(config: SearchConfig, probe: Score | None) -> tuple[str, float | None]:

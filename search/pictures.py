@@ -12,14 +12,16 @@ import logging
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import optuna
-from matplotlib.figure import Figure
 from optuna.artifacts import FileSystemArtifactStore, get_all_artifact_meta, upload_artifact
 
-from search.constants import EPOCH, METRIC
+from search.constants import ANY_TOP1, EPOCH, METRIC
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 __all__ = ["TrialPictures", "draw_confusion", "draw_curve"]
 
@@ -110,10 +112,15 @@ def draw_curve(history: list[dict[str, Any]], title: str) -> Figure:
         history: One mapping per epoch, as the study keeps it.
         title: Above the picture.
     """
+    from matplotlib.figure import Figure  # a second that need not pass before the first trial
+
     epochs = [row[EPOCH] for row in history]
     figure = Figure(figsize=(6.4, 3.2), layout="constrained", dpi=110)
     accuracy, loss = figure.subplots(1, 2)
-    for field, label in ((METRIC, "top-1"), ("top3", "top-3"), ("macro_f1", "macro F1")):
+    shares = [(METRIC, "top-1"), ("top3", "top-3"), ("macro_f1", "macro F1")]
+    if ANY_TOP1 in history[0]:
+        shares.insert(1, (ANY_TOP1, "any genre"))
+    for field, label in shares:
         accuracy.plot(epochs, [row[field] for row in history], marker="o", label=label)
     accuracy.set(title=f"{title}: validation", xlabel="epoch", ylim=(0, 1))
     for field, label in (("train_loss", "training"), ("val_loss", "validation")):
@@ -133,6 +140,8 @@ def draw_confusion(confusion_KK: np.ndarray, genres: list[str]) -> Figure:
         confusion_KK: (K, K) counts.
         genres: K names in label order.
     """
+    from matplotlib.figure import Figure
+
     shares = confusion_KK / np.maximum(confusion_KK.sum(axis=1, keepdims=True), 1)
     side = min(3.0 + 0.28 * len(genres), 12.0)
     figure = Figure(figsize=(side + 1.0, side), layout="constrained", dpi=110)

@@ -154,7 +154,8 @@ def _check_backbones(
 ) -> tuple[BackboneCheck, ...]:
     """Each backbone and size in a worker that holds what a trial will hold."""
     batch = _GPU_BATCH if slots.gpus_per_trial else _CPU_BATCH
-    covers = ray.put(store.read_images("train", limit=batch))
+    images, labels_N = store.read_images("train", limit=batch)
+    covers = ray.put((images, labels_N, store.read_genres("train", limit=batch)))
     check = ray.remote(
         num_cpus=slots.cpus_per_trial,
         num_gpus=slots.gpus_per_trial,
@@ -180,16 +181,17 @@ def _check_backbone(
     image_px: int,
     weights: str,
     num_genres: int,
-    covers: tuple[list[bytes], np.ndarray],
+    covers: tuple[list[bytes], np.ndarray, np.ndarray | None],
     cpus: int,
 ) -> BackboneCheck:
     """Runs in a worker: two training batches, one evaluation, checkpoint and restore."""
     torch.set_num_threads(cpus)
     device = pick_device(wants_gpu=bool(ray.get_gpu_ids()))
     backbone = get_backbone(name)
-    data, labels = covers
-    images_BHWC = torch.from_numpy(np.stack([load_square(one, image_px) for one in data]))
-    batch = (images_BHWC.to(device), torch.from_numpy(np.array(labels)).to(device))
+    data, *told = covers
+    images_BHWC = np.stack([load_square(one, image_px) for one in data])
+    arrays = [images_BHWC, *(np.array(one) for one in told if one is not None)]
+    batch = tuple(torch.from_numpy(array).to(device) for array in arrays)
     recipe = Recipe(
         backbone=name,
         weights=weights,

@@ -7,13 +7,14 @@ from pathlib import Path
 
 from data_pipeline import CoverStore, PrepareSettings, StoreError, prepare_store
 from data_pipeline.sample import draw_sample
+from data_pipeline.schema import SCHEMA_VERSION
 from search.config import SearchConfig
 from search.errors import RunError
 from search.observer import SearchObserver
 
 __all__ = ["sample_store"]
 
-_FOLDER = ".sample-store"
+_FOLDER = f".sample-store-{SCHEMA_VERSION}"  # an older covertune may have left another
 _MAX_PX = 128
 
 

@@ -19,7 +19,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import nn
 
-from data_pipeline import DecodedRefs, DecodedSplit, EpochBatches
+from data_pipeline import DecodedRefs, EpochBatches
 from models import HeadWeights, ProbeResult, extract_features, fit_probe, get_backbone
 from models.heads import load_head
 from search.cluster import Slots
@@ -43,6 +43,8 @@ class Probe:
     top1: float
     top3: float
     seconds: float
+    any_top1: float | None = None
+    """None unless covers may have several genres."""
 
 
 def probe_file(run: RunFolder, backbone: str, image_px: int) -> Path:
@@ -102,6 +104,7 @@ def scout(
         top1=result.val_top1,
         top3=result.val_top3,
         seconds=time.perf_counter() - started,
+        any_top1=result.val_any_top1,
     )
     _write(file, probe)
     return probe
@@ -117,26 +120,21 @@ def probe_model(probe: Probe, weights: str, num_genres: int) -> nn.Module:
 
 def _features(
     backbone: str, weights: str, refs: DecodedRefs, chunk: int, chunks: int, cpus: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """Runs in a worker: the features (n, D) and labels (n,) of one slice of a split."""
+) -> tuple[np.ndarray, ...]:
+    """Runs in a worker: features (n, D), labels (n,), maybe marks (n, K) of a slice of a split."""
     torch.set_num_threads(cpus)
     device = pick_device(wants_gpu=bool(ray.get_gpu_ids()))
     split = refs.get()
     size = math.ceil(len(split.labels_N) / chunks)
     part = slice(chunk * size, (chunk + 1) * size)
-    piece = DecodedSplit(
-        images_NHWC=split.images_NHWC[part],
-        labels_N=split.labels_N[part],
-        cover_ids_N=split.cover_ids_N[part],
-        key=f"{split.key}/{chunk}-of-{chunks}",
-    )
+    piece = split.part(part, f"{chunk}-of-{chunks}")
     found = get_backbone(backbone)
     model = found.build(2, image_px=refs.image_px, weights=weights)
     batches = EpochBatches(piece, _BATCH, device, shuffle=False)
-    features_ND, labels_N = extract_features(
+    extracted = extract_features(
         model, batches.epoch(0), device, input_spec=found.input.at(refs.image_px)
     )
-    return features_ND.numpy(), labels_N.numpy()
+    return tuple(tensor.numpy() for tensor in extracted)
 
 
 def _fit(
@@ -144,17 +142,34 @@ def _fit(
 ) -> ProbeResult:
     """Runs in a worker: the logistic regression."""
     torch.set_num_threads(cpus)
-    (train_X, train_y), (val_X, val_y) = (_joined(ray.get(parts)) for parts in (train, val))
-    return fit_probe(train_X, train_y, val_X, val_y, num_genres)
+    (train_X, train_y, train_genres), (val_X, val_y, val_genres) = (
+        _joined(ray.get(parts)) for parts in (train, val)
+    )
+    return fit_probe(
+        train_X,
+        train_y,
+        val_X,
+        val_y,
+        num_genres,
+        train_genres=train_genres,
+        val_genres=val_genres,
+    )
 
 
-def _joined(parts: list[tuple[np.ndarray, np.ndarray]]) -> tuple[torch.Tensor, torch.Tensor]:
-    features, labels = zip(*parts, strict=True)
-    return torch.from_numpy(np.concatenate(features)), torch.from_numpy(np.concatenate(labels))
+def _joined(
+    parts: list[tuple[np.ndarray, ...]],
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]:
+    X, y, *genres = (torch.from_numpy(np.concatenate(one)) for one in zip(*parts, strict=True))
+    return X, y, genres[0] if genres else None
 
 
 def _write(file: Path, probe: Probe) -> None:
-    facts = {"top1": probe.top1, "top3": probe.top3, "seconds": probe.seconds}
+    facts = {
+        "top1": probe.top1,
+        "top3": probe.top3,
+        "seconds": probe.seconds,
+        "any_top1": probe.any_top1,
+    }
     temporary = file.with_suffix(".tmp")
     save_file(
         {"weight": probe.head.weight_KD.contiguous(), "bias": probe.head.bias_K.contiguous()},
@@ -168,4 +183,4 @@ def _read(file: Path, backbone: str, image_px: int) -> Probe:
     with safe_open(file, framework="pt") as opened:
         facts = json.loads(opened.metadata()["facts"])
         head = HeadWeights(opened.get_tensor("weight"), opened.get_tensor("bias"))
-    return Probe(backbone, image_px, head, facts["top1"], facts["top3"], facts["seconds"])
+    return Probe(backbone, image_px, head, **facts)

@@ -25,6 +25,7 @@ from ray.tune.search import Searcher
 from models import Recipe
 from search.budget import Budget
 from search.constants import (
+    ANY_TOP1,
     EPOCH,
     EPOCH_FIELDS,
     FAILURE,
@@ -172,7 +173,10 @@ class StudySearcher(Searcher):  # type: ignore[misc]  # Ray is untyped
         epoch = int(result[EPOCH])
         if history and history[-1][EPOCH] >= epoch:
             return  # measured before the interruption, and measured again since
-        history.append({field: result[field] for field in EPOCH_FIELDS})
+        measured = {field: result[field] for field in EPOCH_FIELDS}
+        if ANY_TOP1 in result:
+            measured[ANY_TOP1] = result[ANY_TOP1]
+        history.append(measured)
         trial.report(result[METRIC], step=epoch)
         trial.set_user_attr("history", history)
         for name in ("node", "node_id", "device"):

@@ -19,6 +19,7 @@ from search.preflight import BackboneCheck, run_preflight
 from search.run_folder import RunFolder
 from search.scouting import Probe, scout
 from search.space import BackboneFacts, SearchSpace
+from search.warming import warm_workers
 
 __all__ = ["Stage", "set_stage"]
 
@@ -72,6 +73,7 @@ def set_stage(
     """
     observer.stage("checking the machine")
     slots = slots_of(config)
+    warm_workers(slots)
     assert config.store is not None
     store = CoverStore.open(config.store)
     feed: Feed = RehearsalFeed(store) if config.rehearse else WholeFeed(store)

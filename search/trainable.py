@@ -26,6 +26,7 @@ from data_pipeline import DecodedRefs, EpochBatches
 from models import EpochReport, FineTuner, HeadWeights, Recipe, TrainingFailure, release
 from models.checkpoint import read_state, write_state
 from search.constants import (
+    ANY_TOP1,
     EPOCH_FIELDS,
     FAILURE,
     FINISHED,
@@ -166,6 +167,8 @@ class CoverTrial(tune.Trainable):  # type: ignore[misc]  # Ray is untyped
     def _measured(self, report: EpochReport) -> dict[str, Any]:
         """An epoch under the names of `search.constants`."""
         fields = {name: getattr(report, name) for name in EPOCH_FIELDS}
+        if report.any_top1 is not None:
+            fields[ANY_TOP1] = report.any_top1
         return fields | {
             "confusion": report.confusion_KK,
             "node": platform.node(),

@@ -3,6 +3,9 @@
 Source: https://docs.pytorch.org/vision/stable/models.html (code BSD-3-Clause). torchvision grants
 its weights under the same terms where they carry none of their own; the SWAG ones are
 non-commercial.
+
+torchvision itself is imported when first asked for: it takes seconds, and a search on other
+backbones does not need it.
 """
 
 from __future__ import annotations
@@ -14,8 +17,6 @@ from pathlib import Path
 from typing import Any
 
 from torch import nn
-from torchvision import models as tv
-from torchvision.models.vision_transformer import interpolate_embeddings
 
 from models.backbones._backbone import Backbone
 from models.backbones._weights import HubFile, StateDict
@@ -32,12 +33,16 @@ _OLD_DENSENET = re.compile(
 
 def names() -> list[str]:
     """All classification models of the installed torchvision."""
+    from torchvision import models as tv
+
     return list(tv.list_models(module=tv))
 
 
 @functools.cache
 def torchvision_backbone(name: str) -> Backbone:
     """The registry entry of one torchvision model, from the metadata of its weights."""
+    from torchvision import models as tv
+
     weights = tv.get_model_weights(name).DEFAULT
     meta, transforms = weights.meta, weights.transforms()
     own_terms = meta.get("license")
@@ -68,6 +73,8 @@ def _min_image_px(name: str, meta: dict[str, Any]) -> int:
 
 
 def _architecture(name: str, image_px: int) -> nn.Module:
+    from torchvision import models as tv
+
     options: dict[str, Any] = {}
     if name in ("googlenet", "inception_v3"):
         # Weights come with transform_input: they were trained with mean and std 0.5.
@@ -93,13 +100,15 @@ def _fetch(name: str, url: str) -> Path:
 
 def _adapt(state: StateDict, model: nn.Module) -> StateDict:
     """Old DenseNet names, auxiliary classifiers left out, position tables at another size."""
+    from torchvision.models.vision_transformer import VisionTransformer, interpolate_embeddings
+
     renamed: StateDict = {}
     for name, tensor in state.items():
         if re.match(r"^(aux\d|AuxLogits)\.", name) and name not in model.state_dict():
             continue
         old = _OLD_DENSENET.match(name)
         renamed[old.group(1) + old.group(2) if old else name] = tensor
-    if isinstance(model, tv.VisionTransformer):
+    if isinstance(model, VisionTransformer):
         side = math.isqrt(renamed["encoder.pos_embedding"].shape[1] - 1)
         if (side * model.patch_size) != model.image_size:
             return dict(interpolate_embeddings(model.image_size, model.patch_size, renamed))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -97,6 +97,20 @@ def prepare(
     val_share: Annotated[float, typer.Option(help="Share of the validation split.")] = 0.15,
     test_share: Annotated[float, typer.Option(help="Share of the test split.")] = 0.15,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the split.")] = 0,
+    conflicts: Annotated[
+        Literal["drop", "first", "keep", "multi"],
+        typer.Option(
+            help="A picture in several genres: `drop` refuses it, `first` keeps it in the genre "
+            "whose copy comes first, `keep` in each of them, `multi` once with all its genres."
+        ),
+    ] = "drop",
+    near_copies: Annotated[
+        bool,
+        typer.Option(
+            help="Whether pictures that differ by scaling, compression, colour or a small crop "
+            "count as one, or only those of equal pixels."
+        ),
+    ] = True,
 ) -> None:
     """Turn covers into a store: decoded once, copies merged, split without leaks.
 
@@ -122,6 +136,10 @@ def prepare(
       On S3, Google Cloud Storage or HDFS, also for paths in a table:
 
       covertune data prepare s3://bucket/covers my-store
+
+      Covers that lie in several genres, kept with all of them:
+
+      covertune data prepare covers/ my-store --conflicts multi
     """
     from pydantic import ValidationError
 
@@ -131,7 +149,12 @@ def prepare(
 
     try:
         settings = PrepareSettings(
-            max_px=max_px, val_share=val_share, test_share=test_share, seed=seed
+            max_px=max_px,
+            val_share=val_share,
+            test_share=test_share,
+            seed=seed,
+            conflicts=conflicts,
+            near_copies=near_copies,
         )
     except ValidationError as error:
         problems = "; ".join(problem["msg"] for problem in error.errors())
@@ -160,17 +183,25 @@ def prepare(
 def inspect(
     store: Annotated[Path, typer.Argument(help="Cover store.")],
     json: Annotated[bool, typer.Option("--json", help="One JSON document.")] = False,
+    html: Annotated[
+        Path | None,
+        typer.Option(help="Write a page to look at: contact sheets, groups, suspicious pairs."),
+    ] = None,
 ) -> None:
-    """Show what a store holds: covers per genre and split, sizes, what was refused and why.
+    """Show what a store holds: covers per genre and split, sizes, groups, what was refused and why.
 
     Examples:
       covertune data inspect my-store
+
+      covertune data inspect my-store --html my-store.html
     """
-    from data_pipeline import inspect_store
+    from data_pipeline import inspect_store, write_page
     from search.cli._tables import store_table
 
-    report = inspect_store(store)
+    report = inspect_store(store) if html is None else write_page(store, html)
     if json:
         print_json(report.model_dump(mode="json"))
-    else:
-        console.print(store_table(report))
+        return
+    console.print(store_table(report))
+    if html is not None:
+        console.out(f"page:  {html}", highlight=False)

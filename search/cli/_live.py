@@ -19,7 +19,7 @@ from rich.text import Text
 from models import Recipe
 from search.cli._console import console, show_duration
 from search.cli._tables import STATE_STYLES, plain_table, recipe_summary
-from search.constants import EPOCH, METRIC
+from search.constants import ANY_TOP1, EPOCH, METRIC
 from search.observer import SearchObserver, SearchPlan
 from search.preflight import PreflightReport
 from search.scouting import Probe
@@ -40,6 +40,7 @@ class _Line:
     state: str = "RUNNING"
     epoch: int = 0
     top1: float | None = None
+    any_top1: float | None = None
     reason: str = ""
     started: float = field(default_factory=time.monotonic)
     seconds: float | None = None
@@ -155,6 +156,7 @@ class LiveView(SearchObserver):
         """A row moves on."""
         line = self._lines[trial.number]
         line.epoch, line.top1 = result[EPOCH], result[METRIC]
+        line.any_top1 = result.get(ANY_TOP1)
         self._values[trial.number] = result[METRIC]
 
     def trial_ended(self, trial: FrozenTrial) -> None:
@@ -168,6 +170,8 @@ class LiveView(SearchObserver):
         self._ended += 1
         if self._live is None:
             top1 = "  -  " if line.top1 is None else f"{line.top1:.3f}"
+            if line.any_top1 is not None:
+                top1 += f"  any genre {line.any_top1:.3f}"
             console.print(
                 f"trial {line.number:>3}  {line.state:<8}  epoch {line.epoch}/{line.recipe.epochs}"
                 f"  top-1 {top1}  {show_duration(line.seconds):>7}  {self._what(line)}",
@@ -201,7 +205,9 @@ class LiveView(SearchObserver):
         return f"{text}  ({line.reason})" if line.reason else text
 
     def _render(self) -> RenderableType:
-        table = plain_table("trial", "state", "epoch", "top-1", "time", left=2, wide="recipe")
+        several = any(line.any_top1 is not None for line in self._lines.values())
+        shares = ("top-1", "any genre") if several else ("top-1",)
+        table = plain_table("trial", "state", "epoch", *shares, "time", left=2, wide="recipe")
         best = self._best
         running = [line for line in self._lines.values() if line.state == "RUNNING"]
         settled = [line for line in self._lines.values() if line.state != "RUNNING"]
@@ -213,7 +219,10 @@ class LiveView(SearchObserver):
                 str(line.number),
                 Text(line.state.lower(), style=STATE_STYLES[line.state]),
                 f"{line.epoch}/{line.recipe.epochs}",
-                "" if line.top1 is None else f"{line.top1:.3f}",
+                *(
+                    "" if share is None else f"{share:.3f}"
+                    for share in (line.top1, line.any_top1)[: len(shares)]
+                ),
                 show_duration(seconds),
                 Text(self._what(line)),
                 style="bold" if is_best else None,

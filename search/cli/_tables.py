@@ -99,7 +99,8 @@ def _short(value: Any) -> str:
 
 def outcome_table(outcome: Outcome) -> Table:
     """Untuned, probe and best on both splits."""
-    table = plain_table("top-1", "trial", "validation", "test", "95 % interval", "top-3")
+    several = [] if outcome.best.test.any_top1 is None else ["any genre"]
+    table = plain_table("top-1", "trial", "validation", "test", "95 % interval", "top-3", *several)
     for score in (outcome.untuned, outcome.probe, outcome.best):
         if score is not None:
             _add_score(table, score, style="bold" if score is outcome.best else None)
@@ -108,6 +109,7 @@ def outcome_table(outcome: Outcome) -> Table:
 
 def _add_score(table: Table, score: Score, style: str | None) -> None:
     low, high = score.test.top1_interval
+    any_top1 = score.test.any_top1
     table.add_row(
         score.what,
         "-" if score.trial is None else str(score.trial),
@@ -115,6 +117,7 @@ def _add_score(table: Table, score: Score, style: str | None) -> None:
         f"{score.test.top1:.3f}",
         f"{low:.3f} to {high:.3f}",
         f"{score.test.top3:.3f}",
+        *([] if any_top1 is None else [f"{any_top1:.3f}"]),
         style=style,
     )
 
@@ -127,6 +130,8 @@ def evaluation_table(evaluation: Evaluation) -> Table:
     table.add_row(f"covers ({evaluation.split})", f"{evaluation.n:,}")
     table.add_row("top-1", f"{evaluation.top1:.3f}")
     table.add_row("  95 % interval", f"{low:.3f} to {high:.3f}")
+    if evaluation.any_top1 is not None:
+        table.add_row("any genre, top-1", f"{evaluation.any_top1:.3f}")
     table.add_row("top-3", f"{evaluation.top3:.3f}")
     table.add_row("macro F1", f"{evaluation.macro_f1:.3f}")
     table.add_row("calibration error", f"{evaluation.ece:.3f}")
@@ -154,7 +159,8 @@ def prepare_table(summary: PrepareSummary) -> Table:
     _reason_rows(table, summary.reasons)
     table.caption = (
         f"{summary.found:,} files found, {summary.kept:,} covers kept, "
-        f"{summary.rejected:,} refused; fingerprint {summary.fingerprint[:12]}"
+        f"{summary.rejected:,} refused; fingerprint {summary.fingerprint[:12]}\n"
+        f"{_labels_in_words(summary)}"
     )
     if summary.downloads is not None:
         counts = summary.downloads
@@ -166,6 +172,26 @@ def prepare_table(summary: PrepareSummary) -> Table:
     return table
 
 
+def _labels_in_words(summary: PrepareSummary) -> str:
+    """What the labels are worth, and what was done about those that contradict each other."""
+    words = f"{summary.pictures:,} distinct pictures found, {summary.conflicting:,} of them"
+    words += f" in several genres; {summary.groups:,} groups"
+    if summary.official_split:
+        words += "; test split as listed"
+    if not summary.conflicting:
+        return words
+    done = {
+        "drop": "those were refused",
+        "first": "each kept in the genre that came first",
+        "keep": "each kept in every genre",
+        "multi": "each kept once with all its genres",
+    }[summary.conflicts]
+    return (
+        f"{words}\nso no top-1 above {summary.noise_ceiling:.3f} was possible; {done}, "
+        f"which makes it {summary.kept_ceiling:.3f}"
+    )
+
+
 def store_table(report: StoreReport) -> Table:
     """What a store holds."""
     table = plain_table("genre", *_SPLITS, "covers")
@@ -173,7 +199,9 @@ def store_table(report: StoreReport) -> Table:
     _reason_rows(table, report.reasons)
     width, height = report.width_px, report.height_px
     table.caption = (
-        f"{report.covers:,} covers in {report.bytes / 1e6:,.1f} MB; "
+        f"{report.pictures:,} distinct pictures found, {report.conflicting:,} of them in several "
+        f"genres: nobody can be right on more than {report.noise_ceiling:.1%} of the labels found\n"
+        f"{report.covers:,} covers in {report.groups:,} groups, {report.bytes / 1e6:,.1f} MB; "
         f"width {width.min} to {width.max} px (median {width.median:.0f}), "
         f"height {height.min} to {height.max} px (median {height.median:.0f})\n"
         f"from {report.source}, seed {report.settings.seed}; "

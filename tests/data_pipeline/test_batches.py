@@ -10,13 +10,14 @@ from data_pipeline.decoded import DecodedSplit
 CPU = torch.device("cpu")
 
 
-def _split(num_covers, key="f/train/4px"):
-    """Covers whose pixels and labels tell which they are; read-only as in the object store."""
+def _split(num_covers, key="f/train/4px", *, marks=False):
+    """Covers whose pixels, labels, marks tell which they are; read-only as in the object store."""
     numbers = np.arange(num_covers)
     images_NHWC = np.broadcast_to(numbers[:, None, None, None], (num_covers, 4, 4, 3))
     images_NHWC = np.ascontiguousarray(images_NHWC.astype(np.uint8))
     images_NHWC.flags.writeable = numbers.flags.writeable = False
-    return DecodedSplit(images_NHWC, numbers, numbers.astype("<U16"), key)
+    genres_NK = (numbers[:, None] >> np.arange(8) & 1).astype(np.uint8) if marks else None
+    return DecodedSplit(images_NHWC, numbers, numbers.astype("<U16"), key, genres_NK)
 
 
 def _delivered(batches, epoch=0):
@@ -87,6 +88,29 @@ def test_the_split_is_not_copied_on_the_cpu():
     assert resident.held() == []
 
 
+@pytest.mark.parametrize("path", ["gathered", "copied"])
+def test_marks_come_with_their_covers(path):
+    batches = EpochBatches(_split(30, marks=True), 4, CPU, shuffle=True)
+    order = batches.order(1)
+    picks = [order[start : start + 4] for start in range(0, 30, 4)]
+    delivered = batches.epoch(1) if path == "gathered" else batches._copied(picks)
+    seen = []
+    for images_BHWC, labels_B, genres_BK in delivered:
+        assert images_BHWC.dtype == genres_BK.dtype == torch.uint8
+        assert torch.equal(genres_BK.long(), labels_B[:, None] >> torch.arange(8) & 1)
+        seen += labels_B.tolist()
+    assert seen == order.tolist()
+
+
+def test_parts_keep_the_marks():
+    split = _split(10, marks=True)
+    piece = split.part(slice(2, 5), "0-of-2").part([2, 0], "sample")
+    assert piece.labels_N.tolist() == [4, 2]
+    assert piece.genres_NK[:, :3].tolist() == [[0, 0, 1], [0, 1, 0]]
+    assert piece.key == "f/train/4px/0-of-2/sample"
+    assert _split(3).part([1], "x").genres_NK is None
+
+
 class TestCopiedAhead:
     """The path of a GPU without room, here with the CPU as the device."""
 
@@ -111,6 +135,11 @@ class TestDeviceResident:
         assert first[0].data_ptr() == again[0].data_ptr()
         assert torch.equal(first[1], torch.arange(10))
         assert first[0][:, 0, 0, 0].tolist() == list(range(10))
+
+    def test_marks_move_too(self):
+        split = _split(10, marks=True)
+        *_, genres_NK = DeviceResident().get(split, CPU)
+        assert np.array_equal(genres_NK.numpy(), split.genres_NK)
 
     def test_moved_piece_by_piece(self, monkeypatch):
         monkeypatch.setattr("data_pipeline.batches._UPLOAD_BYTES", 150)
@@ -145,14 +174,15 @@ class TestDeviceResident:
 
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize("marks", [False, True], ids=["one genre", "several"])
 @pytest.mark.parametrize("resident", [None, DeviceResident()], ids=["copied", "resident"])
-def test_same_batches_on_a_gpu(resident):
+def test_same_batches_on_a_gpu(resident, marks):
     cuda = torch.device("cuda")
-    on_gpu = EpochBatches(_split(49), 8, cuda, shuffle=True, resident=resident)
-    on_cpu = EpochBatches(_split(49), 8, CPU, shuffle=True)
-    for (images, labels), (expected, expected_labels) in zip(
-        on_gpu.epoch(3), on_cpu.epoch(3), strict=True
-    ):
-        assert images.is_cuda
-        assert torch.equal(images.cpu(), expected)
-        assert torch.equal(labels.cpu(), expected_labels)
+    split = _split(49, key=f"{'g' if marks else 'f'}/train/4px", marks=marks)
+    on_gpu = EpochBatches(split, 8, cuda, shuffle=True, resident=resident)
+    on_cpu = EpochBatches(split, 8, CPU, shuffle=True)
+    for came, expected in zip(on_gpu.epoch(3), on_cpu.epoch(3), strict=True):
+        assert len(came) == len(expected) == 2 + marks
+        for tensor, wanted in zip(came, expected, strict=True):
+            assert tensor.is_cuda
+            assert torch.equal(tensor.cpu(), wanted)

@@ -91,6 +91,14 @@ def test_nbytes_is_what_is_taken(store, refs):
     assert decoded_nbytes(store, 24) == taken
 
 
+def test_one_genre_a_cover_has_no_marks(store, refs):
+    assert not store.is_multi
+    assert store.read_genres("val") is None
+    decoded = refs["val"].get()
+    assert decoded.genres_NK is None
+    assert decoded.per_cover == (decoded.images_NHWC, decoded.labels_N)
+
+
 def test_too_large(store):
     with pytest.raises(
         CapacityError,

@@ -205,7 +205,7 @@ class TestErrors:
         shutil.copy(source / "Poetry" / "0.jpg", source / "Poetry" / "copy.jpg")
         self._fails(
             SourceError,
-            r"a genre needs at least 3 covers of its own, so that each of train, val, test gets "
+            r"a genre needs at least 3 groups of covers, so that each of train, val, test gets "
             r"one; Travel has 2 \(refused: 1 not an image\); add covers or leave the genre out",
             source,
             tmp_path / "store",

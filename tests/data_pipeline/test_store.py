@@ -79,7 +79,7 @@ class TestOpen:
         manifest |= {"schema_version": 9, "new": "field"}
         (copy / "covers.json").write_text(json.dumps(manifest))
         assert _error(copy) == (
-            f"this covertune reads stores of schema version 1, {copy} has version 9; "
+            f"this covertune reads stores of schema version 2, {copy} has version 9; "
             "prepare it again, or use the covertune that made it"
         )
 

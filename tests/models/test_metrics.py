@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as st_np
 
 from models.metrics import (
+    any_top1,
     confusion,
     expected_calibration_error,
     macro_f1,
@@ -24,6 +25,15 @@ def test_by_hand():
     assert top_k(SCORES, LABELS, 3) == 1.0
     assert confusion(SCORES, LABELS).tolist() == [[1, 1, 0], [1, 0, 0], [0, 0, 1]]
     assert macro_f1(confusion(SCORES, LABELS)) == pytest.approx((0.5 + 0 + 1) / 3)
+
+
+def test_any_genre_by_hand():
+    # first guesses 0, 0, 2, 1
+    genres = np.array([[1, 1, 0], [0, 1, 1], [1, 0, 1], [1, 0, 0]])
+    assert any_top1(SCORES, genres) == 0.5
+    assert any_top1(SCORES, np.eye(3, dtype=np.uint8)[LABELS]) == top_k(SCORES, LABELS, 1)
+    assert any_top1(np.full((2, 3), np.nan), genres[:2]) == 0.0
+    assert math.isnan(any_top1(np.zeros((0, 3)), np.zeros((0, 3), dtype=np.uint8)))
 
 
 def test_equal_scores_count_as_one_guess():

@@ -1,6 +1,8 @@
 """Whole searches with a real Ray, a real study and a small network trained for real."""
 
 import json
+import shutil
+from contextlib import contextmanager
 
 import optuna
 import pytest
@@ -35,10 +37,11 @@ def states(study):
     return [trial.state for trial in study.get_trials()]
 
 
-@pytest.fixture
-def recipes(monkeypatch):
-    """Lets a test say which recipe each trial gets; the last one for all that follow."""
+@pytest.fixture(scope="module")
+def recipes():
+    """While it is entered, says which recipe each trial gets; the last one for all that follow."""
 
+    @contextmanager
     def script(*chosen, epochs=3):
         def suggest(space, trial):
             if trial.user_attrs.get("role") == "untuned":
@@ -48,7 +51,9 @@ def recipes(monkeypatch):
                 backbone="small_cnn", image_px=32, epochs=epochs, batch_size=16, **settings
             )
 
-        monkeypatch.setattr(SearchSpace, "suggest", suggest)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(SearchSpace, "suggest", suggest)
+            yield
 
     return script
 
@@ -75,10 +80,21 @@ class Watcher(SearchObserver):
         self.ends.append(trial.number)
 
 
-def test_a_search_ends_with_a_measured_and_exported_model(store, tmp_path):
+@pytest.fixture(scope="module")
+def watched(store, tmp_path_factory):
+    """A search of five trials and who watched it, for all tests that only read."""
     watcher = Watcher()
-    result = run_search(config(store, tmp_path, trials=5), watcher)
+    return run_search(config(store, tmp_path_factory.mktemp("watched"), trials=5), watcher), watcher
 
+
+@pytest.fixture
+def finished(watched, tmp_path):
+    """A copy of that run, for a test that goes on with it."""
+    return RunFolder.open(shutil.copytree(watched[0].run.path, tmp_path / "runs" / "run"))
+
+
+def test_a_search_ends_with_a_measured_and_exported_model(watched):
+    result, watcher = watched
     study = open_study(result.run)
     assert len(study.trials) == 5
     assert all(state.is_finished() for state in states(study))
@@ -106,8 +122,8 @@ def test_a_search_ends_with_a_measured_and_exported_model(store, tmp_path):
     assert facts["store_fingerprint"]
 
 
-def test_every_trial_tells_its_history_and_where_it_ran(store, tmp_path):
-    result = run_search(config(store, tmp_path, trials=3))
+def test_every_trial_tells_its_history_and_where_it_ran(watched):
+    result, _ = watched
     for row, trial in zip(trial_rows(open_study(result.run)), result.trials, strict=True):
         assert row.epochs == len(trial.user_attrs["history"]) > 0
         assert row.device == "cpu"
@@ -118,8 +134,8 @@ def test_every_trial_tells_its_history_and_where_it_ran(store, tmp_path):
             assert epoch["covers_per_s"] > 0
 
 
-def test_pictures_are_attached_to_each_trial(store, tmp_path):
-    result = run_search(config(store, tmp_path, trials=2))
+def test_pictures_are_attached_to_each_trial(watched):
+    result, _ = watched
     storage = open_study(result.run)._storage
     for trial in result.trials:
         metas = optuna.artifacts.get_all_artifact_meta(trial, storage=storage)
@@ -130,8 +146,8 @@ def test_pictures_are_attached_to_each_trial(store, tmp_path):
 
 
 def test_halving_stops_the_poor_and_keeps_their_epochs(store, tmp_path, recipes):
-    recipes(GOOD, POOR)
-    result = run_search(config(store, tmp_path, trials=6, concurrency=1))
+    with recipes(GOOD, POOR):
+        result = run_search(config(store, tmp_path, trials=6, concurrency=1))
     stopped = [trial for trial in result.trials if trial.state is TrialState.PRUNED]
     assert stopped
     for trial in stopped:
@@ -142,32 +158,37 @@ def test_halving_stops_the_poor_and_keeps_their_epochs(store, tmp_path, recipes)
     assert len(result.trials[1].intermediate_values) == 3
 
 
-def test_a_loss_that_is_no_number_ends_as_failed_at_once(store, tmp_path, recipes):
-    recipes(EXPLODING, GOOD)
-    result = run_search(config(store, tmp_path, trials=3, concurrency=1))
-    failed = result.trials[1]
+@pytest.fixture(scope="module")
+def ill_fated(store, tmp_path_factory, recipes):
+    """The trials of one worker: untuned, then three that must fail with a good one after each."""
+    # Decay pulls the weights to zero in a few steps; what is left to decide is the bias.
+    collapsing, unbuildable = GOOD | {"weight_decay": 450.0}, GOOD | {"frozen_stages": 99}
+    with recipes(EXPLODING, GOOD, collapsing, GOOD, unbuildable, GOOD, epochs=1):
+        settings = {"trials": 7, "concurrency": 1, "epochs": 1}
+        return run_search(config(store, tmp_path_factory.mktemp("ill-fated"), **settings)).trials
+
+
+def test_a_loss_that_is_no_number_ends_as_failed_at_once(ill_fated):
+    failed, next_one = ill_fated[1:3]
     assert failed.state is TrialState.FAIL
     assert "loss" in failed.user_attrs["reason"]
     assert failed.intermediate_values == {}
-    assert result.trials[2].state is TrialState.COMPLETE  # in the same worker
+    assert next_one.state is TrialState.COMPLETE  # in the same worker
 
 
-def test_a_collapsed_classifier_ends_as_failed(store, tmp_path, recipes):
-    # Decay pulls the weights to zero in a few steps; what is left to decide is the bias.
-    recipes(GOOD | {"weight_decay": 450.0}, GOOD)
-    result = run_search(config(store, tmp_path, trials=3, concurrency=1))
-    failed = result.trials[1]
+def test_a_collapsed_classifier_ends_as_failed(ill_fated):
+    failed, next_one = ill_fated[3:5]
     assert failed.state is TrialState.FAIL
     assert "genre" in failed.user_attrs["reason"]
     assert len(failed.intermediate_values) == 1
+    assert next_one.state is TrialState.COMPLETE
 
 
-def test_an_unforeseen_error_fails_the_trial_and_not_the_search(store, tmp_path, recipes):
-    recipes({"lr_head": 1e-3, "lr_backbone": 1e-3, "frozen_stages": 99}, GOOD)
-    result = run_search(config(store, tmp_path, trials=3, concurrency=1))
-    assert result.trials[1].state is TrialState.FAIL
-    assert "frozen_stages" in result.trials[1].user_attrs["reason"]
-    assert result.trials[2].state is TrialState.COMPLETE
+def test_an_unforeseen_error_fails_the_trial_and_not_the_search(ill_fated):
+    failed, next_one = ill_fated[5:7]
+    assert failed.state is TrialState.FAIL
+    assert "frozen_stages" in failed.user_attrs["reason"]
+    assert next_one.state is TrialState.COMPLETE
 
 
 def test_the_time_budget_ends_the_search(store, tmp_path):
@@ -197,35 +218,30 @@ def test_interrupted_and_resumed_the_search_is_whole(store, tmp_path):
         assert epochs == list(range(1, len(epochs) + 1))
 
 
-def test_a_finished_search_is_given_more(store, tmp_path):
-    first = run_search(config(store, tmp_path, trials=2))
-    with pytest.raises(RunError, match=r"all 2 trials .* are finished; give it more"):
-        resume_search(first.run.path)
-    first.run.outcome_file.unlink()  # as if the ending had been cut short
-    assert resume_search(first.run.path).outcome.best == first.outcome.best
-    more = resume_search(first.run.path, trials=4)
-    assert len(more.trials) == 4
-    assert more.run.config().trials == 4
-    numbers = [t.params for t in more.trials[1:]]
-    assert len({json.dumps(p, sort_keys=True) for p in numbers}) == 3
+def test_a_search_whose_ending_was_cut_short_is_concluded(watched, finished):
+    with pytest.raises(RunError, match=r"all 5 trials .* are finished; give it more"):
+        resume_search(finished.path)
+    finished.outcome_file.unlink()
+    assert resume_search(finished.path).outcome.best == watched[0].outcome.best
 
 
-def test_an_interrupted_trial_without_a_checkpoint_ends_as_failed(store, tmp_path):
-    first = run_search(config(store, tmp_path, trials=2))
-    orphan = open_study(first.run).ask()
-    result = resume_search(first.run.path, trials=4)
-    trial = result.trials[orphan.number]
-    assert trial.state is TrialState.FAIL
-    assert trial.user_attrs["reason"] == "interrupted before its first checkpoint"
-    assert len(result.trials) == 4
+def test_a_finished_search_is_given_more(finished):
+    orphan = open_study(finished).ask()  # as if it had been interrupted before its checkpoint
+    more = resume_search(finished.path, trials=8)
+    assert len(more.trials) == 8
+    assert more.run.config().trials == 8
+    params = [t.params for t in more.trials[1:] if t.number != orphan.number]
+    assert len({json.dumps(p, sort_keys=True) for p in params}) == 6
+    failed = more.trials[orphan.number]
+    assert failed.state is TrialState.FAIL
+    assert failed.user_attrs["reason"] == "interrupted before its first checkpoint"
 
 
-def test_a_changed_store_is_noticed(store, tmp_path):
-    result = run_search(config(store, tmp_path, trials=1))
-    facts = result.run.facts() | {"store_fingerprint": "another"}
-    result.run.facts_file.write_text(json.dumps(facts))
+def test_a_changed_store_is_noticed(finished):
+    facts = finished.facts() | {"store_fingerprint": "another"}
+    finished.facts_file.write_text(json.dumps(facts))
     with pytest.raises(RunError, match="has changed since run 'run' was started"):
-        resume_search(result.run.path, trials=2)
+        resume_search(finished.path, trials=6)
 
 
 @pytest.mark.parametrize(

@@ -194,9 +194,12 @@ def test_code_is_not_unpickled(tmp_path):
     assert not (tmp_path / "exploded").exists()
 
 
+@pytest.mark.parametrize(
+    "text", ["<html>not found</html>", "root:x:0:0:root:/root:/bin/bash\n", ""]
+)
 @pytest.mark.parametrize("name", ["w.pth", "w.safetensors"])
-def test_a_file_that_is_no_weights(tmp_path, name):
-    (tmp_path / name).write_text("<html>not found</html>")
+def test_a_file_that_is_no_weights(tmp_path, name, text):
+    (tmp_path / name).write_text(text)
     with pytest.raises(WeightsError, match="cannot read weights from") as caught:
         read_state_dict(tmp_path / name)
     assert "\n" not in str(caught.value)

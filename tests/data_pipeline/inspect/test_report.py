@@ -15,7 +15,7 @@ def test_report(store):
     assert report.parts == 3
     assert report.bytes == sum(file.stat().st_size for file in store.path.iterdir())
     assert report.settings.seed == 1
-    assert json.loads(report.model_dump_json())["schema_version"] == 1
+    assert json.loads(report.model_dump_json())["schema_version"] == 2
 
 
 def test_no_store(tmp_path):

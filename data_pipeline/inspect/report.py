@@ -1,14 +1,15 @@
-"""What a cover store holds, at a glance."""
+"""What a cover store holds, in figures."""
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
 from data_pipeline.schema import PrepareSettings, Split
-from data_pipeline.store import CoverStore, read_row_groups
+from data_pipeline.store import CoverStore
 
 __all__ = ["SideReport", "StoreReport", "inspect_store"]
 
@@ -42,6 +43,15 @@ class StoreReport(BaseModel):
     rejected: int = Field(description="Files or rows refused.")
     ignored: int = Field(description="Files that are no images by their name.")
     reasons: dict[str, int] = Field(description="How many were refused, by reason, most first.")
+    pictures: int = Field(description="Distinct pictures found; copies count once.")
+    conflicting: int = Field(description="Of these, pictures that lay in several genres.")
+    noise_ceiling: float = Field(
+        description="Best top-1 any predictor could reach on the labels as found."
+    )
+    groups: int = Field(description="Groups of covers; a group never crosses splits.")
+    group_sizes: dict[int, int] = Field(description="How many groups, by covers in the group.")
+    several_genres: int = Field(description="Covers that carry more than one genre.")
+    official_split: bool = Field(description="Whether the listing itself named the test covers.")
     settings: PrepareSettings = Field(description="The settings it was prepared with.")
 
 
@@ -53,10 +63,8 @@ def inspect_store(path: Path) -> StoreReport:
     """
     store = CoverStore.open(path)
     manifest = store.manifest
-    sizes = [
-        read_row_groups(store.path / part.name, list(range(part.row_groups)), ["width", "height"])
-        for part in manifest.parts
-    ]
+    covers = store.read_columns(["width", "height", "group", "genres"])
+    sizes = Counter(Counter(covers["group"].to_pylist()).values())
     return StoreReport(
         path=store.path,
         schema_version=manifest.schema_version,
@@ -64,14 +72,21 @@ def inspect_store(path: Path) -> StoreReport:
         source=manifest.source,
         covers=manifest.kept,
         counts=manifest.counts,
-        width_px=_side(np.concatenate([table["width"].to_numpy() for table in sizes])),
-        height_px=_side(np.concatenate([table["height"].to_numpy() for table in sizes])),
+        width_px=_side(covers["width"].to_numpy()),
+        height_px=_side(covers["height"].to_numpy()),
         parts=len(manifest.parts),
         bytes=sum(file.stat().st_size for file in store.path.iterdir()),
         found=manifest.found,
         rejected=manifest.rejected,
         ignored=manifest.ignored,
         reasons=manifest.reasons,
+        pictures=manifest.pictures,
+        conflicting=manifest.conflicting,
+        noise_ceiling=manifest.noise_ceiling,
+        groups=manifest.groups,
+        group_sizes=dict(sorted(sizes.items())),
+        several_genres=sum(len(genres) > 1 for genres in covers["genres"].to_pylist()),
+        official_split=manifest.official_split,
         settings=manifest.settings,
     )
 

@@ -1,0 +1,192 @@
+"""A store as one HTML file that carries everything inside itself.
+
+The markup lies in `page.html.j2` beside this file.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import jinja2
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from data_pipeline.errors import StoreError
+from data_pipeline.inspect.report import StoreReport, inspect_store
+from data_pipeline.inspect.similar import similar_across_genres
+from data_pipeline.inspect.thumbnails import data_uri, decode_small, images_at, montage
+from data_pipeline.schema import REJECTED_NAME, SPLITS
+from data_pipeline.store import CoverStore
+
+__all__ = ["write_page"]
+
+_COVERS_A_GENRE = 24
+_COLUMNS = 12
+_SHEET_PX = 110
+_PAIR_PX = 200
+_PAIRS = 12
+_EXAMPLES = 8
+_LARGEST_GROUPS = 8
+_BINS = 24
+
+
+@dataclass(frozen=True)
+class _Cover:
+    """A cover on the page."""
+
+    picture: str
+    genre: str
+    split: str
+    source: str
+    group: str
+
+
+@dataclass(frozen=True)
+class _Refusal:
+    reason: str
+    count: int
+    examples: list[tuple[str, str]]
+    """Source and detail of the first few."""
+
+
+@dataclass(frozen=True)
+class _Bar:
+    """A bar of a histogram: `share` of the tallest one."""
+
+    label: str
+    count: int
+    share: float
+
+
+def write_page(path: Path, out: Path) -> StoreReport:
+    """Write a page about a store.
+
+    Contact sheets show training covers; the other splits are only counted, but for pairs that are
+    suspiciously alike.
+
+    Args:
+        path: The store.
+        out: The HTML file to write; one that exists is replaced.
+
+    Returns:
+        The figures on the page.
+
+    Raises:
+        StoreError: There is no store, it is damaged, or `out` cannot be written.
+    """
+    report = inspect_store(path)
+    store = CoverStore.open(path)
+    covers = store.read_columns(["genre", "split", "source", "group", "width", "height"])
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("data_pipeline", "inspect"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    page = environment.get_template("page.html.j2").render(
+        report=report,
+        splits=SPLITS,
+        most_in_a_genre=max(sum(by_split.values()) for by_split in report.counts.values()),
+        widths=_histogram(covers["width"].to_numpy()),
+        heights=_histogram(covers["height"].to_numpy()),
+        aspects=_histogram(covers["height"].to_numpy() / covers["width"].to_numpy(), digits=2),
+        groups=_largest_groups(covers),
+        refusals=_refusals(store),
+        sheets=_contact_sheets(store, covers),
+        pairs=_similar_pairs(store, covers),
+    )
+    beside = out.with_name(f".{out.name}.partial")
+    try:
+        beside.write_text(page, encoding="utf-8")
+        beside.replace(out)
+    except OSError as err:
+        beside.unlink(missing_ok=True)
+        raise StoreError(
+            f"cannot write the page {out}: {err.strerror or err}; choose another file"
+        ) from err
+    return report
+
+
+def _histogram(values: np.ndarray, digits: int = 0) -> list[_Bar]:
+    """Bars of equal width in what is counted; whole numbers where `digits` is 0."""
+    low, high = float(values.min()), float(values.max())
+    if low == high:
+        return [_Bar(f"{low:.{digits}f}", len(values), 1.0)]
+    bins = min(_BINS, int(high - low) + 1 if digits == 0 else _BINS)
+    counts, edges = np.histogram(values, bins=bins)
+    return [
+        _Bar(
+            label=f"{edges[i]:.{digits}f} to {edges[i + 1]:.{digits}f}",
+            count=int(count),
+            share=float(count / counts.max()),
+        )
+        for i, count in enumerate(counts)
+    ]
+
+
+def _largest_groups(covers: pa.Table) -> list[list[str]]:
+    """The sources of the largest groups, those of several covers only."""
+    counts = covers.group_by("group").aggregate([("source", "list"), ("source", "count")])
+    several = counts.filter(pc.greater(counts["source_count"], 1))
+    ordered = several.sort_by([("source_count", "descending"), ("group", "ascending")])
+    return [sorted(sources) for sources in ordered["source_list"][:_LARGEST_GROUPS].to_pylist()]
+
+
+def _refusals(store: CoverStore) -> list[_Refusal]:
+    """What was refused, by reason, most first, with a few examples of each."""
+    try:
+        rejected = pq.read_table(store.path / REJECTED_NAME)
+    except (OSError, pa.ArrowException) as err:
+        raise StoreError(
+            f"the store {store.path} is damaged: {REJECTED_NAME}: {' '.join(str(err).split())}; "
+            "prepare it again"
+        ) from err
+    found = []
+    for reason, count in store.manifest.reasons.items():
+        of_reason = rejected.filter(pc.equal(rejected["reason"], reason))
+        few = of_reason.slice(0, _EXAMPLES)
+        examples = zip(few["source"].to_pylist(), few["detail"].to_pylist(), strict=True)
+        found.append(_Refusal(reason, count, list(examples)))
+    return found
+
+
+def _contact_sheets(store: CoverStore, covers: pa.Table) -> dict[str, str]:
+    """A sheet of training covers for each genre. The store's order is a fair one."""
+    genres = np.array(covers["genre"].to_pylist())
+    in_train = np.array(covers["split"].to_pylist()) == "train"
+    chosen = {
+        genre: np.flatnonzero((genres == genre) & in_train)[:_COVERS_A_GENRE].tolist()
+        for genre in store.genres
+    }
+    small = {
+        place: decode_small(data, _SHEET_PX)
+        for place, data in images_at(store, [place for few in chosen.values() for place in few])
+    }
+    return {
+        genre: data_uri(montage([small[place] for place in few], _COLUMNS))
+        for genre, few in chosen.items()
+    }
+
+
+def _similar_pairs(store: CoverStore, covers: pa.Table) -> list[tuple[list[_Cover], float, bool]]:
+    """Pairs to look at: the covers, how alike they are, and whether they are known as a group."""
+    pairs = similar_across_genres(store, _PAIRS)
+    pictures = {
+        place: data_uri(decode_small(data, _PAIR_PX))
+        for place, data in images_at(store, [place for pair in pairs for place in pair.places])
+    }
+    shown = []
+    for pair in pairs:
+        two = [
+            _Cover(pictures[place], **covers.select(_SHOWN).slice(place, 1).to_pylist()[0])
+            for place in pair.places
+        ]
+        shown.append((two, pair.correlation, two[0].group == two[1].group))
+    return shown
+
+
+_SHOWN = ["genre", "split", "source", "group"]
