@@ -114,25 +114,26 @@ def prepare(
 ) -> None:
     """Turn covers into a store: decoded once, copies merged, split without leaks.
 
-    A file that cannot be used is refused with a reason and never stops the work. What was
-    downloaded is kept: after an interruption the same command goes on where it was.
+    A file that cannot be used is refused with a reason and never stops the work.
+
+    Downloads are kept: after an interruption the same command goes on from them.
 
     Examples:
-      A folder per genre, also inside the folders of an unzipped archive, as Kaggle's Book Covers:
+      A folder per genre, also deep in an unzipped archive (Kaggle's Book Covers):
 
       covertune data prepare covers/ my-store
 
-      BookCover30 or BookCover32, images in 224x224/ or downloaded, with the official split:
+      BookCover30 or 32, images beside it or downloaded, official split:
 
       covertune data prepare book-dataset/Task1 my-store
 
-      A table (.csv, .tsv, .parquet, .jsonl) with a column of paths or URLs and one of genres:
+      A table (.csv, .tsv, .parquet, .jsonl) of paths or URLs and genres:
 
-      covertune data prepare covers.csv my-store --genre-column category --encoding latin-1
+      covertune data prepare covers.csv my-store --genre-column category
 
-      covertune data prepare books.jsonl my-store --image-column cover_url --key-column work_id
+      covertune data prepare books.jsonl my-store --image-column cover_url
 
-      On S3, Google Cloud Storage or HDFS, the whole or what a table names:
+      On S3, Google Cloud Storage or HDFS, also for paths in a table:
 
       covertune data prepare s3://bucket/covers my-store
 

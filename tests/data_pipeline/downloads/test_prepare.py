@@ -39,6 +39,7 @@ BAD = {
 }
 
 
+@pytest.mark.slow
 def test_a_store_of_addresses(server, tmp_path):
     table = _table(tmp_path / "covers.csv", server, [*GOOD, *BAD, "moved/20", "plain/21"])
     calls = []
