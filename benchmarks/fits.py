@@ -5,7 +5,7 @@
 Features of all covers of a store are extracted once per size and fit; then a logistic regression
 is fitted and measured on each of five folds, the same for every fit. Printed are the mean top-1 and
 its difference from squashing, with the standard error of that difference over the folds. Without
---store, generated covers, which are tall (2 to 3), of twelve genres.
+--store, generated covers, which are tall (2 to 3), of ten genres.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def main():
     parser.add_argument("--px", type=int, nargs="+", default=[96, 128])
     parser.add_argument("--backbone", default="efficientnet_lite0")
     parser.add_argument("--covers-per-genre", type=int, default=80)
-    parser.add_argument("--genres", type=int, default=12)
+    parser.add_argument("--genres", type=int, default=10)
     given = parser.parse_args()
     ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="error")
     with tempfile.TemporaryDirectory() as folder:
