@@ -6,6 +6,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import ray
+from PIL import Image
 
 from data_pipeline import (
     CapacityError,
@@ -174,6 +175,67 @@ class TestRefused:
             "Poetry/3.jpg": ("Poetry", *why),
             "Poetry/copy.jpg": ("Poetry", *why),
         }
+
+    def test_near_copies_are_kept_once(self, source, tmp_path):
+        with Image.open(source / "Poetry" / "3.jpg") as image:
+            image.resize((96, 128), Image.Resampling.LANCZOS).save(source / "Poetry" / "big.jpg")
+            image.save(source / "Art" / "other.jpg", quality=30)
+        (source / "Poetry" / "4.jpg").rename(source / "Travel" / "4.jpg")
+        with Image.open(source / "Travel" / "4.jpg") as image:
+            image.convert("L").save(source / "Travel" / "grey.png")
+        summary = prepare_store(source, tmp_path / "store")
+        assert summary.reasons == {
+            "same picture in several genres": 3,
+            "near copy of another cover": 1,
+        }
+        assert (summary.pictures, summary.conflicting, summary.kept) == (20, 1, 19)
+        assert summary.noise_ceiling == pytest.approx(20 / 21)
+        assert _rejected(tmp_path / "store")["Travel/grey.png"] == (
+            "Travel",
+            "near copy of another cover",
+            "of Travel/4.jpg",
+        )
+        exact = PrepareSettings(near_copies=False)
+        assert prepare_store(source, tmp_path / "exact", settings=exact).kept == 23
+
+    @pytest.mark.parametrize(
+        ("conflicts", "kept", "groups", "ceiling"),
+        [("drop", 19, 19, 1), ("first", 20, 20, 1), ("keep", 21, 20, 20 / 21)],
+    )
+    def test_conflicts(self, source, tmp_path, conflicts, kept, groups, ceiling):
+        shutil.copy(source / "Poetry" / "3.jpg", source / "Art" / "other.jpg")
+        settings = PrepareSettings(conflicts=conflicts)
+        summary = prepare_store(source, tmp_path / "store", settings=settings)
+        assert (summary.kept, summary.groups) == (kept, groups)
+        assert summary.kept_ceiling == pytest.approx(ceiling)
+        covers = _covers(tmp_path / "store").to_pylist()
+        assert all(row["genres"] == [row["genre"]] for row in covers)
+        of_genre = [row["genre"] for row in covers if row["source"].endswith(("y/3.jpg", "r.jpg"))]
+        wanted = {"drop": [], "first": ["Art"], "keep": ["Art", "Poetry"]}
+        assert sorted(of_genre) == wanted[conflicts]
+
+    def test_one_cover_of_several_genres(self, source, tmp_path):
+        for number in range(3, 7):
+            shutil.copy(source / "Poetry" / f"{number}.jpg", source / "Art" / f"p{number}.jpg")
+        settings = PrepareSettings(conflicts="multi")
+        prepare_store(source, tmp_path / "store", settings=settings)
+        rows = _covers(tmp_path / "store").to_pylist()
+        several = [row for row in rows if len(row["genres"]) > 1]
+        assert len(rows) == 20
+        assert [row["genres"] for row in several] == [["Art", "Poetry"]] * 4
+        assert all(row["genre"] in row["genres"] for row in rows)
+        manifest = CoverStore.open(tmp_path / "store").manifest
+        assert manifest.settings.conflicts == "multi"
+        assert manifest.kept_ceiling == manifest.noise_ceiling == pytest.approx(20 / 24)
+
+    def test_placeholders(self, source, tmp_path):
+        Image.new("RGB", (60, 90), "white").save(source / "Art" / "white.png")
+        for number in range(10):
+            shutil.copy(source / "Art" / "0.jpg", source / "Poetry" / f"none{number}.jpg")
+        summary = prepare_store(source, tmp_path / "store")
+        assert summary.reasons == {"placeholder": 11, "nearly blank": 1}
+        why = _rejected(tmp_path / "store")["Art/0.jpg"]
+        assert why == ("Art", "placeholder", "one picture 10 times in one genre")
 
     def test_rows_of_a_table(self, source, tmp_path):
         rows = [(f"{p.relative_to(source)}", p.parent.name) for p in source.rglob("*.jpg")]
