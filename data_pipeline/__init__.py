@@ -1,16 +1,28 @@
 """data_pipeline: turns a pile of covers into clean, split, decoded batches.
 
-    prepare_store -> CoverStore -> decode_store -> EpochBatches
+    prepare_store -> CoverStore -> decode_store -> DecodedRefs --> batches
+                               `-----------------> StreamedRefs -'
 
-Knows no model. `batches` alone needs torch, and is imported when first used: Ray's decoding
-workers, which import this package too, start seconds faster without it.
+Knows no model. `batches` and `streamed` alone need torch, and are imported when first used: Ray's
+decoding workers, which import this package too, start seconds faster without it.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from data_pipeline.decoded import DecodedRefs, DecodedSplit, decode_store, decoded_nbytes
+from data_pipeline._fitting import FITS, Fit
+from data_pipeline._ray import free_object_store_bytes
+from data_pipeline.decoded import (
+    DecodedRefs,
+    DecodedSplit,
+    cover_nbytes,
+    decode_fits,
+    decode_store,
+    decoded_nbytes,
+    in_flight_nbytes,
+)
+from data_pipeline.downloads import DownloadCounts, DownloadSettings
 from data_pipeline.errors import (
     CapacityError,
     DataError,
@@ -18,24 +30,32 @@ from data_pipeline.errors import (
     SourceError,
     StoreError,
 )
-from data_pipeline.images import load_square
+from data_pipeline.images import load_square, load_squares
 from data_pipeline.inspect import StoreReport, inspect_store, write_page
 from data_pipeline.prepare import PrepareSummary, prepare_store
+from data_pipeline.refs import CoverBatches, CoverRefs
 from data_pipeline.schema import SPLITS, PrepareSettings, StoreManifest
 from data_pipeline.store import CoverStore
 
 if TYPE_CHECKING:
     from data_pipeline.batches import DeviceResident, EpochBatches
+    from data_pipeline.streamed import StreamedBatches, StreamedRefs
 
 __all__ = [
+    "FITS",
     "SPLITS",
     "CapacityError",
+    "CoverBatches",
+    "CoverRefs",
     "CoverStore",
     "DataError",
     "DecodedRefs",
     "DecodedSplit",
     "DeviceResident",
+    "DownloadCounts",
+    "DownloadSettings",
     "EpochBatches",
+    "Fit",
     "ImageRejected",
     "PrepareSettings",
     "PrepareSummary",
@@ -43,10 +63,17 @@ __all__ = [
     "StoreError",
     "StoreManifest",
     "StoreReport",
+    "StreamedBatches",
+    "StreamedRefs",
+    "cover_nbytes",
+    "decode_fits",
     "decode_store",
     "decoded_nbytes",
+    "free_object_store_bytes",
+    "in_flight_nbytes",
     "inspect_store",
     "load_square",
+    "load_squares",
     "prepare_store",
     "write_page",
 ]
@@ -57,4 +84,8 @@ def __getattr__(name: str) -> Any:
         from data_pipeline import batches
 
         return getattr(batches, name)
+    if name in ("StreamedBatches", "StreamedRefs"):
+        from data_pipeline import streamed
+
+        return getattr(streamed, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

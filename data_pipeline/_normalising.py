@@ -15,9 +15,10 @@ import numpy as np
 import pyarrow as pa
 
 from data_pipeline import _ray
+from data_pipeline._reading import read_ahead
 from data_pipeline.copies.signature import SIGNATURE_BYTES
 from data_pipeline.errors import ImageRejected
-from data_pipeline.images import normalise, read_file
+from data_pipeline.images import normalise
 from data_pipeline.sources import Source
 
 __all__ = ["Outcome", "Outcomes", "normalise_sources"]
@@ -79,6 +80,8 @@ def normalise_sources(
     spool: Path,
     max_px: int,
     progress: Callable[[int, int], None] | None = None,
+    *,
+    downloads: Path | None = None,
 ) -> Outcomes:
     """Read and normalise all sources.
 
@@ -87,6 +90,7 @@ def normalise_sources(
         spool: Folder for the encoded images, reachable from every node.
         max_px: See `images.normalise`.
         progress: Called with (done, total).
+        downloads: Folder with what was downloaded; reachable from every node.
 
     Returns:
         What became of each source, in the order of `sources`.
@@ -108,7 +112,7 @@ def normalise_sources(
         blocks = ray.data.from_arrow(_blocks_of(sources, _ray.num_cpus()))
         normalised = blocks.map_batches(
             _normalise_block,
-            fn_kwargs={"spool": spool, "max_px": max_px},
+            fn_kwargs={"spool": spool, "max_px": max_px, "downloads": downloads},
             batch_size=None,
             batch_format="pyarrow",
             num_cpus=1,
@@ -141,16 +145,17 @@ def _blocks_of(sources: Sequence[Source], cpus: int) -> list[pa.Table]:
     ]
 
 
-def _normalise_block(block: pa.Table, *, spool: Path, max_px: int) -> pa.Table:
+def _normalise_block(
+    block: pa.Table, *, spool: Path, max_px: int, downloads: Path | None
+) -> pa.Table:
     """The work of one task; runs in a Ray worker."""
     name = f"{uuid.uuid4().hex}.bin"  # a task that Ray repeats writes another file
     outcomes = []
     with (spool / name).open("xb") as file:
-        for row in block.to_pylist():
+        rows, readers = block.to_pylist(), read_ahead(block["path"].to_pylist(), downloads)
+        for row, read in zip(rows, readers, strict=True):
             try:
-                if not row["path"]:
-                    raise ImageRejected("no path", "the table's row names no image")
-                image = normalise(read_file(Path(row["path"])), max_px)
+                image = normalise(read(), max_px)
             except ImageRejected as err:
                 outcomes.append(Outcome(row["index"], reason=err.reason, detail=err.detail))
                 continue

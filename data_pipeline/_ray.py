@@ -18,6 +18,7 @@ __all__ = [
     "ensure_ray",
     "free_object_store_bytes",
     "num_cpus",
+    "object_store_bytes",
     "quiet_ray_data",
     "require_free_cpu",
 ]
@@ -27,6 +28,7 @@ _SETTINGS = {
     "print_on_execution_start": False,
     "raise_original_map_exception": True,
 }
+_OBJECT_STORE = "object_store_memory"  # Ray's name of the resource
 _FREE_CPU_WAIT_S = 20.0  # Ray tells of a CPU that became free with some delay
 
 
@@ -68,10 +70,15 @@ def free_object_store_bytes() -> int:
     Ray tells how much is in use for the whole cluster only; all of it is counted against the
     smallest node, which is exact where there is one node.
     """
-    name = "object_store_memory"
-    sizes = [node["Resources"].get(name, 0) for node in ray.nodes() if node["Alive"]]
-    in_use = ray.cluster_resources().get(name, 0) - ray.available_resources().get(name, 0)
-    return max(0, int(min(sizes, default=0) - in_use))
+    total, free = ray.cluster_resources(), ray.available_resources()
+    in_use = total.get(_OBJECT_STORE, 0) - free.get(_OBJECT_STORE, 0)
+    return max(0, int(object_store_bytes() - in_use))
+
+
+def object_store_bytes() -> int:
+    """Size of the object store, on the node that has the smallest."""
+    sizes = [node["Resources"].get(_OBJECT_STORE, 0) for node in ray.nodes() if node["Alive"]]
+    return int(min(sizes, default=0))
 
 
 def require_free_cpu(what: str) -> None:

@@ -7,9 +7,13 @@ batches are gathered one ahead into pinned memory and copied while the GPU works
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
+from itertools import pairwise
 from threading import Lock
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -18,11 +22,13 @@ from torch import Tensor
 from data_pipeline.decoded import DecodedSplit
 from data_pipeline.schema import SPLITS
 
-__all__ = ["DeviceResident", "EpochBatches"]
+__all__ = ["DeviceResident", "EpochBatches", "batch_ends", "made_ahead", "seeded"]
 
 _UPLOAD_BYTES = 64 * 2**20
 _DTYPES = {np.dtype(np.uint8): torch.uint8, np.dtype(np.int64): torch.int64}
 _ORDER = int.from_bytes(b"ordr")  # a stream of random numbers of its own under the trial's seed
+
+T = TypeVar("T")
 
 
 class DeviceResident:
@@ -117,14 +123,13 @@ class EpochBatches:
 
     def __len__(self) -> int:
         """Batches in an epoch."""
-        return len(self._starts())
+        return len(self._ends())
 
     def order(self, epoch: int) -> np.ndarray:
         """The covers of an epoch in the order of delivery, as indices into the split."""
         if not self._shuffle:
             return np.arange(len(self._split))
-        draws = np.random.default_rng([_ORDER, self._seed, epoch])
-        return draws.permutation(len(self._split))
+        return seeded(self._seed, epoch).permutation(len(self._split))
 
     def epoch(self, epoch: int) -> Iterator[tuple[Tensor, ...]]:
         """Deliver one epoch.
@@ -137,8 +142,7 @@ class EpochBatches:
             device; the caller's own to change.
         """
         order = self.order(epoch)
-        ends = [*self._starts()[1:], len(order)]
-        slices = [slice(*bounds) for bounds in zip(self._starts(), ends, strict=True)]
+        slices = [slice(*bounds) for bounds in pairwise([0, *self._ends()])]
         picks = [order[part] for part in slices]
         if self._device.type == "cpu":
             yield from (self._gather(pick, pin=False) for pick in picks)
@@ -152,11 +156,8 @@ class EpochBatches:
             pick = order_on_device[part]
             yield tuple(tensor.index_select(0, pick) for tensor in on_device)
 
-    def _starts(self) -> range:
-        """Where in the order each batch begins."""
-        covers = len(self._split)
-        lone = self._shuffle and covers > self._batch_size > 1 == covers % self._batch_size
-        return range(0, covers - lone, self._batch_size)
+    def _ends(self) -> list[int]:
+        return batch_ends(len(self._split), self._batch_size, lone_joins=self._shuffle)
 
     def _gather(self, pick: np.ndarray, *, pin: bool) -> tuple[Tensor, ...]:
         return tuple(_take(array, pick, pin=pin) for array in self._split.per_cover)
@@ -164,14 +165,46 @@ class EpochBatches:
     def _copied(self, picks: list[np.ndarray]) -> Iterator[tuple[Tensor, ...]]:
         """Gather one batch ahead, in a thread, while the device works on the one before."""
         pin = self._device.type == "cuda"
-        with ThreadPoolExecutor(1, thread_name_prefix="covers") as thread:
-            coming = [thread.submit(self._gather, pick, pin=pin) for pick in picks[:1]]
-            for index in range(len(picks)):
-                batch = coming.pop().result()
-                if index + 1 < len(picks):
-                    coming.append(thread.submit(self._gather, picks[index + 1], pin=pin))
-                # torch keeps the pinned memory until the copy is done
-                yield tuple(tensor.to(self._device, non_blocking=True) for tensor in batch)
+        for batch in made_ahead((partial(self._gather, pick, pin=pin) for pick in picks), 1):
+            # torch keeps the pinned memory until the copy is done
+            yield tuple(tensor.to(self._device, non_blocking=True) for tensor in batch)
+
+
+def seeded(seed: int, epoch: int) -> np.random.Generator:
+    """The random numbers that decide the order of one epoch."""
+    return np.random.default_rng([_ORDER, seed, epoch])
+
+
+def batch_ends(covers: int, batch_size: int, *, lone_joins: bool) -> list[int]:
+    """Where in the order of an epoch each batch ends.
+
+    Args:
+        covers: In the epoch.
+        batch_size: B.
+        lone_joins: Whether a lone last cover joins the batch before it.
+    """
+    lone = lone_joins and covers > batch_size > 1 == covers % batch_size
+    return [*range(batch_size, covers - lone, batch_size), covers]
+
+
+def made_ahead(makes: Iterable[Callable[[], T]], ahead: int) -> Generator[T]:
+    """Call one after the other in a thread, so many before the result is asked for.
+
+    What a call raises is raised where its result would have come. Closing the iterator waits for
+    the call that runs.
+    """
+    coming: deque[Future[T]] = deque()
+    with ThreadPoolExecutor(1, thread_name_prefix="covers") as thread:
+        try:
+            for make in makes:
+                coming.append(thread.submit(make))
+                if len(coming) > ahead:
+                    yield coming.popleft().result()
+            while coming:
+                yield coming.popleft().result()
+        finally:
+            for future in coming:
+                future.cancel()
 
 
 def _take(array: np.ndarray, pick: np.ndarray, *, pin: bool) -> Tensor:

@@ -1,9 +1,9 @@
 """Turns a pile of covers into a cover store.
 
-Two passes. In the first, Ray Data reads, checks and normalises every file (`_normalising`). The
-driver then decides which become covers and what belongs together (`_sifting`), for which pairs of
-look-alikes are read once more (`_comparing`), and draws the splits. The second pass writes the
-parts (`_writing`).
+What lies at web addresses is downloaded first (`downloads`). Two passes follow. In the first, Ray
+Data reads, checks and normalises every file (`_normalising`). The driver then decides which become
+covers and what belongs together (`_sifting`), for which pairs of look-alikes are read once more
+(`_comparing`), and draws the splits. The second pass writes the parts (`_writing`).
 """
 
 from __future__ import annotations
@@ -17,11 +17,12 @@ import numpy as np
 import pyarrow as pa
 from pydantic import BaseModel, ConfigDict, Field
 
-from data_pipeline import _ray, _writing
+from data_pipeline import _filesystems, _ray, _writing
 from data_pipeline._comparing import PLACE, compare_in_spool
 from data_pipeline._normalising import Outcomes, normalise_sources
 from data_pipeline._sifting import Sifted, sift
 from data_pipeline._writing import Rejected
+from data_pipeline.downloads import DownloadCounts, DownloadSettings, download_all
 from data_pipeline.errors import SourceError
 from data_pipeline.schema import (
     SCHEMA_VERSION,
@@ -59,19 +60,27 @@ class PrepareSummary(BaseModel):
     groups: int = Field(description="Groups of covers kept; a group never crosses splits.")
     official_split: bool = Field(description="Whether the listing itself named the test covers.")
     counts: dict[str, dict[Split, int]] = Field(description="Covers per genre and split.")
+    downloads: DownloadCounts | None = Field(
+        default=None, description="What became of web addresses; nothing if there were none."
+    )
 
 
 _SAME_IN_MANIFEST = PrepareSummary.model_fields.keys() & StoreManifest.model_fields.keys()
 
 
 def prepare_store(
-    source: Path,
+    source: str | Path,
     out: Path,
     *,
     settings: PrepareSettings | None = None,
     image_column: str | None = None,
     genre_column: str | None = None,
+    split_column: str | None = None,
+    key_columns: Sequence[str] = (),
+    encoding: str | None = None,
+    downloads: DownloadSettings | None = None,
     progress: Callable[[int, int], None] | None = None,
+    download_progress: Callable[[int, int], None] | None = None,
 ) -> PrepareSummary:
     """Make a cover store.
 
@@ -79,12 +88,17 @@ def prepare_store(
     on however many CPUs it is made. A file that is no usable picture never stops it.
 
     Args:
-        source: A folder per genre or a table, see `sources.find_sources`.
+        source: A folder per genre, a table or a listing, see `sources.find_sources`.
         out: The store's folder; must not exist yet.
         settings: How; the defaults if not given.
         image_column: The table's column with image paths; found by its name if not given.
         genre_column: The table's column with genres; found by its name if not given.
+        split_column: The table's column with the official split.
+        key_columns: Columns whose equal values tell that covers belong together.
+        encoding: Of a text table.
+        downloads: How web addresses are downloaded; the defaults if not given.
         progress: Called with (done, total) files.
+        download_progress: Called with (done, total) web addresses before that, if there are any.
 
     Raises:
         SourceError: There are no covers of two genres, or a genre has too few.
@@ -93,14 +107,26 @@ def prepare_store(
         DataError: Ray cannot be started.
     """
     settings = settings or PrepareSettings()
-    source, out = Path(source), Path(out)
+    out = Path(out)
     with _writing.new_store_folder(out) as folder:
-        found = find_sources(source, image_column=image_column, genre_column=genre_column)
+        found = find_sources(
+            source,
+            image_column=image_column,
+            genre_column=genre_column,
+            split_column=split_column,
+            key_columns=key_columns,
+            encoding=encoding,
+        )
         _ray.ensure_ray()
+        counts = _download(found.sources, out, downloads or DownloadSettings(), download_progress)
         spool = folder / "spool"
         spool.mkdir()
         outcomes = normalise_sources(
-            found.sources, spool.absolute(), settings.max_px, progress=progress
+            found.sources,
+            spool.absolute(),
+            settings.max_px,
+            progress=progress,
+            downloads=counts.folder if counts else None,
         )
         sifted = sift(
             found.sources,
@@ -121,7 +147,7 @@ def prepare_store(
         manifest = StoreManifest(
             schema_version=SCHEMA_VERSION,
             fingerprint=_writing.fingerprint(covers, settings),
-            source=str(source),
+            source=_filesystems.shown(str(source)),
             genres=sifted.genres,
             counts=_count(covers),
             found=len(found.sources),
@@ -143,8 +169,23 @@ def prepare_store(
     return PrepareSummary(
         path=out,
         conflicts=settings.conflicts,
+        downloads=counts,
         **{name: getattr(manifest, name) for name in _SAME_IN_MANIFEST},
     )
+
+
+def _download(
+    sources: Sequence[Source],
+    out: Path,
+    settings: DownloadSettings,
+    progress: Callable[[int, int], None] | None,
+) -> DownloadCounts | None:
+    """Bring what lies at web addresses; nothing is made or said if there is nothing."""
+    urls = [entry.path for entry in sources if _filesystems.is_web_address(entry.path)]
+    if not urls:
+        return None
+    folder = settings.folder or out.absolute().parent / ".covertune-downloads"
+    return download_all(urls, folder, settings, progress)
 
 
 def _require_enough(

@@ -5,15 +5,18 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import shutil
 import socket
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
 import ray
 from ray._private.services import canonicalize_bootstrap_address
 
+from data_pipeline import in_flight_nbytes
 from search.config import SearchConfig
 from search.errors import PreflightError
 
@@ -32,6 +35,9 @@ _QUIET = {
     "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
 }
 _CONNECT_S = 5.0
+_RAYS_SHARE = 0.3  # of free memory, which Ray takes for its object store by itself
+_SHARED_MEMORY = Path("/dev/shm")
+_SHARED_MEMORY_SHARE = 0.95
 # On this machine, a worker that takes too much memory is left to the kernel: Ray then sees a worker
 # that died and retries its trial. Killed by Ray's own monitor it would raise an error that Tune
 # does not expect, and end the search.
@@ -49,6 +55,11 @@ class Slots:
     cpus: int
     gpus: int
     nodes: int
+
+    @property
+    def decoding_threads(self) -> int:
+        """Threads of a trial that decodes its own covers: its share of the CPUs."""
+        return max(self.cpus_per_trial, self.cpus // self.count)
 
 
 @contextlib.contextmanager
@@ -101,6 +112,7 @@ def ray_session(config: SearchConfig) -> Iterator[None]:
             include_dashboard=False if config.address is None else None,
             log_to_driver=False,
             logging_level=logging.ERROR,
+            object_store_memory=None if config.address else _object_store_nbytes(config),
         )
     except (ConnectionError, RuntimeError, TimeoutError) as error:
         raise _no_cluster(config.address, error) from error
@@ -108,6 +120,19 @@ def ray_session(config: SearchConfig) -> Iterator[None]:
         yield
     finally:
         ray.shutdown()
+
+
+def _object_store_nbytes(config: SearchConfig) -> int | None:
+    """Room for the covers that the user allows memory for; None: what Ray takes by itself."""
+    if config.memory_gb is None:
+        return None
+    covers = int(config.memory_gb * 1e9)
+    wanted = covers + in_flight_nbytes(covers, os.cpu_count() or 1)
+    if wanted <= _RAYS_SHARE * psutil.virtual_memory().available:
+        return None
+    if _SHARED_MEMORY.is_dir():  # larger than this, Ray would put it on disk
+        wanted = min(wanted, int(_SHARED_MEMORY_SHARE * shutil.disk_usage(_SHARED_MEMORY).free))
+    return wanted
 
 
 def _require_reachable(address: str) -> None:

@@ -7,7 +7,7 @@ written into the run folder. Fields name their unit.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -50,6 +50,12 @@ class SearchConfig(BaseModel):
         description="Square input sizes to choose from, in pixels; none: chosen from the "
         "backbones and the device.",
     )
+    fits: tuple[Literal["squash", "pad", "crop"], ...] = Field(
+        ("squash",),
+        min_length=1,
+        description="How covers meet the square input, to choose from: `squash` both sides, `pad` "
+        "the whole cover with bars, `crop` its middle. Each further one takes memory of its own.",
+    )
     trials: int | None = Field(
         None, ge=1, description="Number of trials; none: 16, or unlimited under a time budget."
     )
@@ -66,6 +72,12 @@ class SearchConfig(BaseModel):
         None, ge=0, description="GPUs of a trial, may be a fraction; none: 1 where there is a GPU."
     )
     cpus_per_trial: int = Field(1, ge=1, description="CPUs, and torch threads, of a trial.")
+    memory_gb: float | None = Field(
+        None,
+        gt=0,
+        description="Memory for decoded covers, in GB; none: what Ray's object store has room "
+        "for. What does not fit is streamed from the store.",
+    )
     address: str | None = Field(
         None, description="Ray cluster: none for this machine, `auto` for the one it belongs to."
     )
@@ -97,6 +109,8 @@ class SearchConfig(BaseModel):
                 f"weights are given for {', '.join(stray)}, which the search does not use; "
                 f"backbones: {', '.join(self.backbones)}"
             )
+        if len(set(self.fits)) < len(self.fits):
+            raise ValueError(f"each fit is named once, got {', '.join(self.fits)}")
         if self.image_px is not None and min(self.image_px) < 32:
             raise ValueError(f"image_px is at least 32, got {min(self.image_px)}")
         if self.address is not None and self.address.startswith("http"):

@@ -23,7 +23,7 @@ import ray
 import torch
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from data_pipeline import SPLITS, CoverStore, decoded_nbytes, load_square
+from data_pipeline import CoverStore, load_square
 from models import FineTuner, Recipe, get_backbone
 from search.cluster import Slots
 from search.config import SearchConfig
@@ -54,6 +54,8 @@ class BackboneCheck:
     device: str
     train_covers_per_s: float
     eval_covers_per_s: float
+    decode_covers_per_s: float
+    """By one thread."""
     memory_mb: float
     """Peak: of the process on a CPU, of torch's allocations on a GPU."""
     checkpoint_mb: float
@@ -98,16 +100,14 @@ def run_preflight(
     checks = _check_backbones(config, store, slots, pairs)
     left = None if config.trial_limit is None else max(config.trial_limit - finished, 0)
     _check_disk(run, checks, _CHECKPOINTS_KEPT if left is None else left)
-    _check_memory(store, {px for _, px in pairs})
-    covers = {split: feed.count(split) for split in ("train", "val")}
-    epoch_s = {
-        (c.backbone, c.image_px): covers["train"] / c.train_covers_per_s
-        + covers["val"] / c.eval_covers_per_s
-        for c in checks
-    }
+    epoch_s = {(c.backbone, c.image_px): _epoch_s(c, feed, slots) for c in checks}
     return PreflightReport(
         checks=checks,
-        warnings=tuple(_device_warnings(checks, slots) + _setting_warnings(config)),
+        warnings=(
+            *_device_warnings(checks, slots),
+            *_streaming_warnings(config, checks, feed, epoch_s),
+            *_setting_warnings(config),
+        ),
         epoch_s=epoch_s,
         search_s=None if left is None else _estimate_s(config, slots, left, list(epoch_s.values())),
     )
@@ -189,7 +189,9 @@ def _check_backbone(
     device = pick_device(wants_gpu=bool(ray.get_gpu_ids()))
     backbone = get_backbone(name)
     data, *told = covers
-    images_BHWC = np.stack([load_square(one, image_px) for one in data])
+    squares: list[np.ndarray] = []
+    decode_s = _seconds(lambda: squares.extend(load_square(one, image_px) for one in data), device)
+    images_BHWC = np.stack(squares)
     arrays = [images_BHWC, *(np.array(one) for one in told if one is not None)]
     batch = tuple(torch.from_numpy(array).to(device) for array in arrays)
     recipe = Recipe(
@@ -227,6 +229,7 @@ def _check_backbone(
         device=describe_device(device),
         train_covers_per_s=len(data) / train_s,
         eval_covers_per_s=len(data) / eval_s,
+        decode_covers_per_s=len(data) / decode_s,
         memory_mb=memory_mb,
         checkpoint_mb=checkpoint_mb,
     )
@@ -251,20 +254,47 @@ def _check_disk(run: RunFolder, checks: tuple[BackboneCheck, ...], trials: int) 
         )
 
 
-def _check_memory(store: CoverStore, sizes: set[int]) -> None:
-    """Room in Ray's object store for all splits at all sizes, the test split of the end included.
+def _epoch_s(check: BackboneCheck, feed: Feed, slots: Slots) -> float:
+    """Seconds of one fully trained epoch, validation included."""
+    train_s = feed.count("train") / check.train_covers_per_s
+    val_s = feed.count("val") / check.eval_covers_per_s
+    decode_s = _decode_s(check, feed)
+    if slots.gpus_per_trial:
+        return max(train_s + val_s, decode_s)  # decoded while the GPU works
+    return train_s + val_s + decode_s
 
-    `decode_store` checks each call for itself; a search that begins must also be able to end.
-    """
-    need_mb = sum(decoded_nbytes(store, px, SPLITS) for px in sizes) / _MB
-    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-    have_mb = min(node.get("object_store_memory", 0.0) for node in nodes) / _MB
-    if need_mb > have_mb:
-        listed = ", ".join(f"{px}" for px in sorted(sizes))
-        raise PreflightError(
-            f"decoded covers at {listed} px need {need_mb:,.0f} MB of Ray's object store, the "
-            f"smallest node has {have_mb:,.0f} MB; give fewer or smaller sizes with --image-px"
+
+def _decode_s(check: BackboneCheck, feed: Feed) -> float:
+    """Seconds an epoch's streamed covers take to decode."""
+    streamed = sum(
+        feed.count(split) for split in ("train", "val") if feed.plan.streams(check.image_px, split)
+    )
+    return streamed / check.decode_covers_per_s / feed.decoding_threads
+
+
+def _streaming_warnings(
+    config: SearchConfig,
+    checks: tuple[BackboneCheck, ...],
+    feed: Feed,
+    epoch_s: dict[tuple[str, int], float],
+) -> list[str]:
+    """What is not held in memory, and what that costs."""
+    told = []
+    allowed = config.memory_gb * 1e9 if config.memory_gb is not None else math.inf
+    ray_is_full = feed.plan.room < allowed and (config.memory_gb or config.address)
+    remedy = "start Ray with more object_store_memory" if ray_is_full else "raise --memory-gb"
+    for px in sorted({check.image_px for check in checks}):
+        streamed = [split for split in ("train", "val") if feed.plan.streams(px, split)]
+        if not streamed:
+            continue
+        check = max((c for c in checks if c.image_px == px), key=lambda c: _decode_s(c, feed))
+        told.append(
+            f"{' and '.join(streamed)} at {px} px are streamed: decoded covers need "
+            f"{feed.plan.needed / 1e9:.2f} GB, there is room for {feed.plan.room / 1e9:.2f} GB; "
+            f"decoding them anew takes about {_decode_s(check, feed):,.0f} s of each epoch of "
+            f"{epoch_s[check.backbone, px]:,.0f} s; {remedy} or choose a smaller --image-px"
         )
+    return told
 
 
 def _device_warnings(checks: tuple[BackboneCheck, ...], slots: Slots) -> list[str]:

@@ -1,4 +1,4 @@
-"""Frozen-feature probes: one per backbone and image size, before the first trial.
+"""Frozen-feature probes: one per backbone, image size and fit, before the first trial.
 
 A probe is a logistic regression on the features of the untouched backbone. It costs one forward
 pass over the covers, gives trials a head to start from, and is the number fine-tuning has to beat.
@@ -7,7 +7,6 @@ pass over the covers, gives trials a head to start from, and is the number fine-
 from __future__ import annotations
 
 import json
-import math
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +18,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import nn
 
-from data_pipeline import DecodedRefs, EpochBatches
+from data_pipeline import CoverRefs, Fit
 from models import HeadWeights, ProbeResult, extract_features, fit_probe, get_backbone
 from models.heads import load_head
 from search.cluster import Slots
@@ -45,11 +44,13 @@ class Probe:
     seconds: float
     any_top1: float | None = None
     """None unless covers may have several genres."""
+    fit: Fit = "squash"
 
 
-def probe_file(run: RunFolder, backbone: str, image_px: int) -> Path:
+def probe_file(run: RunFolder, backbone: str, image_px: int, fit: Fit = "squash") -> Path:
     """Where one probe of a run is kept."""
-    return run.probes / f"{backbone.replace('/', '--')}-{image_px}.safetensors"
+    input_kind = f"{image_px}" if fit == "squash" else f"{image_px}-{fit}"
+    return run.probes / f"{backbone.replace('/', '--')}-{input_kind}.safetensors"
 
 
 def scout(
@@ -57,7 +58,7 @@ def scout(
     backbone: str,
     weights: str,
     image_px: int,
-    splits: dict[str, DecodedRefs],
+    splits: dict[str, CoverRefs],
     num_genres: int,
     slots: Slots,
 ) -> Probe:
@@ -68,33 +69,33 @@ def scout(
         backbone: A pretrained backbone.
         weights: `default` or a file.
         image_px: Input size.
-        splits: The decoded `train` and `val` splits at that size.
+        splits: The `train` and `val` splits at that size, of one fit.
         num_genres: K.
         slots: What a worker may hold.
 
     Raises:
         SearchError: A worker failed.
     """
-    file = probe_file(run, backbone, image_px)
+    fit = splits["train"].fit
+    file = probe_file(run, backbone, image_px, fit)
     if file.exists():
-        return _read(file, backbone, image_px)
+        return _read(file, backbone, image_px, fit)
     started = time.perf_counter()
     resources = {"num_cpus": slots.cpus_per_trial, "num_gpus": slots.gpus_per_trial}
     features = ray.remote(**resources)(_features)
-    chunks = slots.count * (1 if slots.gpus_per_trial else _CHUNKS_PER_SLOT)
     futures = {
         split: [
-            features.remote(backbone, weights, refs, chunk, chunks, slots.cpus_per_trial)
-            for chunk in range(chunks)
+            features.remote(backbone, weights, refs, chunk, slots.cpus_per_trial)
+            for chunk in _chunks(refs, slots)
         ]
         for split, refs in splits.items()
     }
-    fit = ray.remote(**resources)(_fit)
-    fitted = fit.remote(futures["train"], futures["val"], num_genres, slots.cpus_per_trial)
+    fit_head = ray.remote(**resources)(_fit_head)
+    fitted = fit_head.remote(futures["train"], futures["val"], num_genres, slots.cpus_per_trial)
     result: ProbeResult
     (result,) = results_of(
         [fitted],
-        f"probing backbone {backbone!r} at {image_px} px",
+        f"probing backbone {backbone!r} at {image_px} px, {fit}",
         remedy=f"try a smaller --image-px, or leave {backbone!r} out of --backbones",
     )
     probe = Probe(
@@ -105,6 +106,7 @@ def scout(
         top3=result.val_top3,
         seconds=time.perf_counter() - started,
         any_top1=result.val_any_top1,
+        fit=fit,
     )
     _write(file, probe)
     return probe
@@ -118,26 +120,29 @@ def probe_model(probe: Probe, weights: str, num_genres: int) -> nn.Module:
     return model.eval()
 
 
+def _chunks(refs: CoverRefs, slots: Slots) -> list[tuple[int, int]]:
+    """What the workers share a split into."""
+    wanted = slots.count * (1 if slots.gpus_per_trial else _CHUNKS_PER_SLOT)
+    chunks = min(wanted, refs.num_covers)  # none without a cover
+    return [(index, chunks) for index in range(chunks)]
+
+
 def _features(
-    backbone: str, weights: str, refs: DecodedRefs, chunk: int, chunks: int, cpus: int
+    backbone: str, weights: str, refs: CoverRefs, chunk: tuple[int, int], cpus: int
 ) -> tuple[np.ndarray, ...]:
     """Runs in a worker: features (n, D), labels (n,), maybe marks (n, K) of a slice of a split."""
     torch.set_num_threads(cpus)
     device = pick_device(wants_gpu=bool(ray.get_gpu_ids()))
-    split = refs.get()
-    size = math.ceil(len(split.labels_N) / chunks)
-    part = slice(chunk * size, (chunk + 1) * size)
-    piece = split.part(part, f"{chunk}-of-{chunks}")
     found = get_backbone(backbone)
     model = found.build(2, image_px=refs.image_px, weights=weights)
-    batches = EpochBatches(piece, _BATCH, device, shuffle=False)
+    batches = refs.batches(_BATCH, device, shuffle=False, chunk=chunk)
     extracted = extract_features(
         model, batches.epoch(0), device, input_spec=found.input.at(refs.image_px)
     )
     return tuple(tensor.numpy() for tensor in extracted)
 
 
-def _fit(
+def _fit_head(
     train: list[ray.ObjectRef], val: list[ray.ObjectRef], num_genres: int, cpus: int
 ) -> ProbeResult:
     """Runs in a worker: the logistic regression."""
@@ -179,8 +184,8 @@ def _write(file: Path, probe: Probe) -> None:
     temporary.replace(file)
 
 
-def _read(file: Path, backbone: str, image_px: int) -> Probe:
+def _read(file: Path, backbone: str, image_px: int, fit: Fit) -> Probe:
     with safe_open(file, framework="pt") as opened:
         facts = json.loads(opened.metadata()["facts"])
         head = HeadWeights(opened.get_tensor("weight"), opened.get_tensor("bias"))
-    return Probe(backbone, image_px, head, **facts)
+    return Probe(backbone, image_px, head, **facts, fit=fit)

@@ -78,6 +78,12 @@ def search(
     image_px: Annotated[
         str | None, typer.Option(help="Square input sizes to choose from, e.g. 128,224.")
     ] = None,
+    fit: Annotated[
+        str | None,
+        typer.Option(
+            help="How covers meet the square, to choose from: squash, pad, crop. Default: squash."
+        ),
+    ] = None,
     trials: Annotated[
         int | None,
         typer.Option(help="Number of trials. Default: 16, or as many as the time allows."),
@@ -94,6 +100,12 @@ def search(
         typer.Option(help="May be a fraction, e.g. 0.25. Default: 1 where there is one."),
     ] = None,
     cpus_per_trial: Annotated[int | None, typer.Option(help="CPUs of a trial. Default: 1.")] = None,
+    memory_gb: Annotated[
+        float | None,
+        typer.Option(
+            help="GB for decoded covers; the rest streams. Default: what Ray's store holds."
+        ),
+    ] = None,
     address: Annotated[
         str | None,
         typer.Option(
@@ -140,12 +152,14 @@ def search(
         backbones=_comma_separated(backbones),
         weights=_weights(weights or []),
         image_px=_sizes(image_px),
+        fits=_comma_separated(fit),
         trials=trials,
         epochs=epochs,
         time_budget_s=duration_s(time_budget),
         concurrency=concurrent,
         gpus_per_trial=gpus_per_trial,
         cpus_per_trial=cpus_per_trial,
+        memory_gb=memory_gb,
         address=address,
         storage=storage,
         baseline=baseline_top1,

@@ -17,12 +17,14 @@ if TYPE_CHECKING:
     from models import Backbone, Recipe
     from search.evaluate import Evaluation
     from search.outcome import Outcome, Score
+    from search.scouting import Probe
     from search.study import TrialRow
 
 __all__ = [
     "STATE_STYLES",
     "backbones_table",
     "evaluation_table",
+    "input_size",
     "outcome_table",
     "plain_table",
     "prepare_table",
@@ -59,9 +61,14 @@ def plain_table(*headers: str, left: int = 1, wide: str | None = None) -> Table:
     return table
 
 
+def input_size(of: Recipe | Probe) -> str:
+    """Size and fit of what a model takes; squashing goes without saying."""
+    return f"{of.image_px} px" + ("" if of.fit == "squash" else f" ({of.fit})")
+
+
 def recipe_summary(recipe: Recipe) -> str:
     """The settings that tell recipes apart, in a few words."""
-    parts = [recipe.backbone, f"{recipe.image_px} px", f"{recipe.head_init} head"]
+    parts = [recipe.backbone, input_size(recipe), f"{recipe.head_init} head"]
     if recipe.frozen_stages:
         parts.append(f"{recipe.frozen_stages} stages frozen")
     parts.append(f"lr {recipe.lr_head:.0e}/{recipe.lr_backbone:.0e}")
@@ -162,6 +169,12 @@ def prepare_table(summary: PrepareSummary) -> Table:
         f"{summary.rejected:,} refused; fingerprint {summary.fingerprint[:12]}\n"
         f"{_labels_in_words(summary)}"
     )
+    if summary.downloads is not None:
+        counts = summary.downloads
+        table.caption += (
+            f"\n{counts.downloaded:,} downloaded, {counts.cached:,} had been before, "
+            f"{counts.failed:,} failed; kept in {counts.folder}"
+        )
     table.caption_justify = "left"
     return table
 

@@ -296,9 +296,9 @@ class TestErrors:
 
     def test_full_disk_in_a_worker(self, source, tmp_path, monkeypatch):
         # Runs the real task in a real worker, on a spool that is no folder any more.
-        def without_spool(sources, spool, max_px, progress):
+        def without_spool(sources, spool, *args, **kwargs):
             spool.rmdir()
-            return _normalising.normalise_sources(sources, spool, max_px, progress)
+            return _normalising.normalise_sources(sources, spool, *args, **kwargs)
 
         monkeypatch.setattr("data_pipeline.prepare.normalise_sources", without_spool)
         self._fails(

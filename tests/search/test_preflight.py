@@ -25,6 +25,7 @@ def check(**overrides):
         "device": "cpu",
         "train_covers_per_s": 10.0,
         "eval_covers_per_s": 30.0,
+        "decode_covers_per_s": 100.0,
         "memory_mb": 100.0,
         "checkpoint_mb": 1.0,
     }

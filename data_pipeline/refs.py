@@ -1,0 +1,77 @@
+"""What a trial is handed: covers of one split and size, behind one form.
+
+    DecodedRefs    decoded once, in Ray's object store            (`decoded`)
+    StreamedRefs   read from the store and decoded in each epoch  (`streamed`)
+
+Either is small and can be sent to any worker, and gives the same pixels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Protocol
+
+from data_pipeline._fitting import Fit
+
+if TYPE_CHECKING:
+    import torch
+
+__all__ = ["CoverBatches", "CoverRefs"]
+
+
+class CoverBatches(Protocol):
+    """Batches of one split, epoch by epoch."""
+
+    def __len__(self) -> int:
+        """Batches in an epoch."""
+
+    def epoch(self, epoch: int) -> Iterator[tuple[torch.Tensor, ...]]:
+        """Deliver one epoch, each cover once.
+
+        Args:
+            epoch: Which one, at least 0.
+
+        Yields:
+            images_BHWC uint8 and labels_B int64, of a multi store genres_BK uint8 as well, on the
+            device; the caller's own to change.
+        """
+
+
+class CoverRefs(Protocol):
+    """Where the covers of a split are to be had."""
+
+    @property
+    def split(self) -> str:
+        """Which split."""
+
+    @property
+    def num_covers(self) -> int:
+        """N."""
+
+    @property
+    def image_px(self) -> int:
+        """Side of the squares."""
+
+    @property
+    def fit(self) -> Fit:
+        """How covers became squares."""
+
+    def batches(
+        self,
+        batch_size: int,
+        device: torch.device,
+        *,
+        shuffle: bool,
+        seed: int = 0,
+        chunk: tuple[int, int] = (0, 1),
+    ) -> CoverBatches:
+        """Batches of the covers, in this process.
+
+        Args:
+            batch_size: B; the last batch of an epoch may be smaller. Where covers are shuffled,
+                which is for training, a lone last cover joins the batch before it.
+            device: Where batches are delivered.
+            shuffle: A new order each epoch, else the store's order.
+            seed: Decides the orders.
+            chunk: (i, n): of n slices of the split the i-th alone, from 0.
+        """

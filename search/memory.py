@@ -1,0 +1,70 @@
+"""Which covers stay decoded in memory, and which are streamed from the store.
+
+Room is given to one split after the other, first to those that gain most by it: `val` is small and
+measured after each epoch of each trial, `train` comes next, `test` is read in the end alone. Small
+input sizes come before large ones.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from data_pipeline import in_flight_nbytes
+
+__all__ = ["ROOM_FOR_ALL", "MemoryPlan", "plan_memory"]
+
+_FIRST_COME = ("val", "train", "test")
+_NEEDED_BY_TRIALS = ("train", "val")
+
+
+@dataclass(frozen=True)
+class MemoryPlan:
+    """Where the covers of a search are to be had.
+
+    Attributes:
+        streamed: Splits that stay in the store, as (image_px, split).
+        needed: Bytes that all splits take decoded.
+        room: Bytes there are for them.
+    """
+
+    streamed: frozenset[tuple[int, str]] = frozenset()
+    needed: int = 0
+    room: float = math.inf
+
+    def resident(self, image_px: int) -> tuple[str, ...]:
+        """The splits of trials that are decoded at a size."""
+        return tuple(s for s in _NEEDED_BY_TRIALS if (image_px, s) not in self.streamed)
+
+    def streams(self, image_px: int, split: str) -> bool:
+        """Whether a split is streamed at a size."""
+        return (image_px, split) in self.streamed
+
+
+ROOM_FOR_ALL = MemoryPlan()
+"""Everything is decoded."""
+
+
+def plan_memory(
+    sizes: Mapping[tuple[int, str], int], *, free: int, cpus: int, memory_gb: float | None
+) -> MemoryPlan:
+    """Decide for each split and size.
+
+    Args:
+        sizes: Bytes of each split when decoded, by (image_px, split).
+        free: Bytes of Ray's object store.
+        cpus: Decode side by side, and take room beside the finished arrays meanwhile.
+        memory_gb: What the user allows for the arrays; None: all there is.
+    """
+    room = free - in_flight_nbytes(min(sum(sizes.values()), free), cpus)
+    if memory_gb is not None:
+        room = min(room, int(memory_gb * 1e9))
+    taken = 0
+    streamed = set()
+    for image_px, split in sorted(sizes, key=lambda key: (_FIRST_COME.index(key[1]), key[0])):
+        if taken + sizes[image_px, split] <= room:
+            taken += sizes[image_px, split]
+        else:
+            streamed.add((image_px, split))
+    return MemoryPlan(frozenset(streamed), sum(sizes.values()), max(room, 0))
