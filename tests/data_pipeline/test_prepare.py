@@ -237,6 +237,34 @@ class TestRefused:
         why = _rejected(tmp_path / "store")["Art/0.jpg"]
         assert why == ("Art", "placeholder", "one picture 10 times in one genre")
 
+    def test_keys_and_the_official_split_of_a_table(self, source, tmp_path):
+        lines = ["path,genre,part,isbn"]
+        for genre, covers in (("Poetry", 10), ("Art", 7)):
+            for number in range(covers):
+                part = "test" if number < 2 else "train"
+                isbn = {6: "9780306406157"}.get(number, "")  # the same book, listed twice
+                lines.append(f"{genre}/{number}.jpg,{genre},{part},{isbn}")
+        shutil.copy(source / "Poetry" / "0.jpg", source / "Art" / "copy.jpg")
+        lines.append("Art/copy.jpg,Art,train,")
+        (source / "covers.csv").write_text("\n".join(lines) + "\n")
+        table = source / "covers.csv"
+        summary = prepare_store(table, tmp_path / "store", split_column="part")
+        assert summary.official_split
+        assert summary.counts == {
+            "Art": {"train": 4, "val": 1, "test": 2},
+            "Poetry": {"train": 7, "val": 1, "test": 2},
+        }
+        assert summary.groups == 16
+        assert _rejected(tmp_path / "store") == {
+            "Art/copy.jpg": (
+                "Art",
+                "copy of a cover in the official test split",
+                "of Poetry/0.jpg",
+            )
+        }
+        for row in _covers(tmp_path / "store").to_pylist():
+            assert (row["split"] == "test") == (row["source"][-5] in "01")
+
     def test_rows_of_a_table(self, source, tmp_path):
         rows = [(f"{p.relative_to(source)}", p.parent.name) for p in source.rglob("*.jpg")]
         rows += [("gone.jpg", "Art"), ("", "Art"), ("Art/0.jpg", "")]
@@ -273,6 +301,21 @@ class TestErrors:
             tmp_path / "store",
         )
         assert [entry.name for entry in tmp_path.iterdir()] == ["source"]
+
+    def test_official_split_without_test_covers_of_a_genre(self, source, tmp_path):
+        lines = ["path,genre,part"]
+        for path in sorted(source.rglob("*.jpg")):
+            part = "test" if path.name == "0.jpg" and path.parent.name != "Art" else "train"
+            lines.append(f"{path.relative_to(source)},{path.parent.name},{part}")
+        (source / "covers.csv").write_text("\n".join(lines) + "\n")
+        self._fails(
+            SourceError,
+            "with an official split a genre needs a group of covers in `test`, and two outside "
+            "for `train` and `val`; Art has 0 of 7 groups in `test`; leave the genre",
+            source / "covers.csv",
+            tmp_path / "store",
+            split_column="part",
+        )
 
     def test_all_poor_genres_are_named(self, source, tmp_path):
         settings = PrepareSettings(min_covers=8)
