@@ -28,6 +28,7 @@ def test_inspect_json(covertune, store):
         *("path", "schema_version", "fingerprint", "source", "settings", "parts", "bytes"),
         *("covers", "counts", "width_px", "height_px", "found", "rejected", "ignored", "reasons"),
         *("pictures", "conflicting", "noise_ceiling", "groups", "official_split"),
+        *("several_genres", "group_sizes"),
     }
     assert report["counts"] == dict.fromkeys(("Amber", "Birch", "Coral"), COUNTS)
     assert report["width_px"] == {"min": 48, "median": 48.0, "max": 48}
