@@ -11,15 +11,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from data_pipeline._fitting import FITS, Fit
 from data_pipeline._ray import free_object_store_bytes
 from data_pipeline.decoded import (
     DecodedRefs,
     DecodedSplit,
     cover_nbytes,
+    decode_fits,
     decode_store,
     decoded_nbytes,
     in_flight_nbytes,
 )
+from data_pipeline.downloads import DownloadCounts, DownloadSettings
 from data_pipeline.errors import (
     CapacityError,
     DataError,
@@ -27,7 +30,7 @@ from data_pipeline.errors import (
     SourceError,
     StoreError,
 )
-from data_pipeline.images import load_square
+from data_pipeline.images import load_square, load_squares
 from data_pipeline.inspect import StoreReport, inspect_store, write_page
 from data_pipeline.prepare import PrepareSummary, prepare_store
 from data_pipeline.refs import CoverBatches, CoverRefs
@@ -39,6 +42,7 @@ if TYPE_CHECKING:
     from data_pipeline.streamed import StreamedBatches, StreamedRefs
 
 __all__ = [
+    "FITS",
     "SPLITS",
     "CapacityError",
     "CoverBatches",
@@ -48,7 +52,10 @@ __all__ = [
     "DecodedRefs",
     "DecodedSplit",
     "DeviceResident",
+    "DownloadCounts",
+    "DownloadSettings",
     "EpochBatches",
+    "Fit",
     "ImageRejected",
     "PrepareSettings",
     "PrepareSummary",
@@ -59,12 +66,14 @@ __all__ = [
     "StreamedBatches",
     "StreamedRefs",
     "cover_nbytes",
+    "decode_fits",
     "decode_store",
     "decoded_nbytes",
     "free_object_store_bytes",
     "in_flight_nbytes",
     "inspect_store",
     "load_square",
+    "load_squares",
     "prepare_store",
     "write_page",
 ]

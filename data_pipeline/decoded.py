@@ -1,5 +1,8 @@
 """Decodes a store once, into arrays that every process of a node shares without copying.
 
+A cover that is to be fitted into squares in several ways is still decoded once, and gives an array
+for each.
+
 Ray Data decodes in parallel; the driver puts the blocks in the store's order into one array a
 split, and that array into Ray's object store. The driver holds one more copy of a split while it is
 filled.
@@ -18,8 +21,9 @@ import pyarrow as pa
 import ray
 
 from data_pipeline import _ray
+from data_pipeline._fitting import Fit
 from data_pipeline.errors import CapacityError, ImageRejected, StoreError
-from data_pipeline.images import load_square
+from data_pipeline.images import load_squares
 from data_pipeline.store import CoverStore, genre_marks, read_row_groups
 
 if TYPE_CHECKING:
@@ -33,9 +37,11 @@ __all__ = [
     "chunk_slice",
     "cover_nbytes",
     "decode_cover",
+    "decode_fits",
     "decode_store",
     "decoded_nbytes",
     "in_flight_nbytes",
+    "split_key",
 ]
 
 _TASKS_PER_CPU = 4  # so that no CPU idles long while another ends its last task
@@ -101,12 +107,14 @@ class DecodedRefs:
         num_covers: N.
         image_px: Side of the squares.
         ref: The `DecodedSplit`.
+        fit: How covers became squares.
     """
 
     split: str
     num_covers: int
     image_px: int
     ref: Any
+    fit: Fit = "squash"
 
     def get(self) -> DecodedSplit:
         """The arrays; no copy on a node that has them, else fetched once per node."""
@@ -134,7 +142,7 @@ class DecodedRefs:
 def decoded_nbytes(
     store: CoverStore, image_px: int, splits: Sequence[str] = ("train", "val")
 ) -> int:
-    """Bytes that `decode_store` will take in Ray's object store."""
+    """Bytes that `decode_store` will take in Ray's object store, and `decode_fits` for each fit."""
     return sum(store.count(split) for split in splits) * cover_nbytes(store, image_px)
 
 
@@ -153,6 +161,7 @@ def decode_store(
     store: CoverStore,
     image_px: int,
     *,
+    fit: Fit = "squash",
     splits: Sequence[str] = ("train", "val"),
     progress: Callable[[int, int], None] | None = None,
 ) -> dict[str, DecodedRefs]:
@@ -161,6 +170,7 @@ def decode_store(
     Args:
         store: What to decode; each node of the cluster must reach its folder.
         image_px: Side of the squares.
+        fit: How covers become squares.
         splits: Which splits.
         progress: Called with (done, total) covers.
 
@@ -171,15 +181,41 @@ def decode_store(
         CapacityError: The arrays do not fit Ray's object store, or Ray has no CPU free.
         StoreError: The store is damaged or there is no such split.
     """
+    return decode_fits(store, image_px, (fit,), splits=splits, progress=progress)[fit]
+
+
+def decode_fits(
+    store: CoverStore,
+    image_px: int,
+    fits: Sequence[Fit],
+    *,
+    splits: Sequence[str] = ("train", "val"),
+    progress: Callable[[int, int], None] | None = None,
+) -> dict[Fit, dict[str, DecodedRefs]]:
+    """Decode splits of a store once, into arrays for each of several ways of fitting.
+
+    Args:
+        store: As for `decode_store`.
+        image_px: Side of the squares.
+        fits: The ways, each once; they take as much memory each.
+        splits: Which splits.
+        progress: Called with (done, total) covers.
+
+    Returns:
+        What `decode_store` returns, by fit.
+
+    Raises:
+        CapacityError, StoreError: As for `decode_store`.
+    """
     import ray.data
 
     _ray.ensure_ray()
     total = sum(store.count(split) for split in splits)
-    tasks = [task for split in splits for task in _tasks(store, split, image_px)]
-    _require_room(store, image_px, splits)
+    tasks = [task for split in splits for task in _tasks(store, split, image_px, len(fits))]
+    _require_room(store, image_px, splits, len(fits))
     _ray.require_free_cpu("decoding covers")
-    filling = {split: _Filling(store, split, image_px) for split in splits}
-    refs: dict[str, DecodedRefs] = {}
+    filling = {split: _Filling(store, split, image_px, fits) for split in splits}
+    refs: dict[Fit, dict[str, DecodedRefs]] = {fit: {} for fit in fits}
     done = 0
     if progress:
         progress(done, total)
@@ -191,6 +227,7 @@ def decode_store(
             fn_kwargs={
                 "store": store.path,
                 "image_px": image_px,
+                "fits": tuple(fits),
                 "genres": store.genres if store.is_multi else None,
             },
             batch_size=None,
@@ -201,33 +238,32 @@ def decode_store(
             split = str(block["split"][0])
             filling[split].put(block)
             if filling[split].is_full:
-                refs[split] = filling.pop(split).finish()
+                for ref in filling.pop(split).finish():
+                    refs[ref.fit][split] = ref
             done += len(block["split"])
             if progress:
                 progress(done, total)
     assert not filling, "every cover was decoded"
-    return {split: refs[split] for split in splits}
+    return {fit: {split: refs[fit][split] for split in splits} for fit in fits}
 
 
 class _Filling:
-    """The arrays of one split while its blocks arrive, in any order."""
+    """The arrays of one split, for each fit, while its blocks arrive in any order."""
 
-    def __init__(self, store: CoverStore, split: str, image_px: int) -> None:
+    def __init__(self, store: CoverStore, split: str, image_px: int, fits: Sequence[Fit]) -> None:
         num_covers = store.count(split)
         self.split = split
-        self.arrays = DecodedSplit(
-            # Pages that nothing was written to yet take no memory.
-            images_NHWC=np.empty((num_covers, image_px, image_px, 3), dtype=np.uint8),
-            labels_N=np.empty(num_covers, dtype=np.int64),
-            cover_ids_N=np.empty(num_covers, dtype=f"<U{_ID_LETTERS}"),
-            key=f"{store.fingerprint}/{split}/{image_px}px",
-            genres_NK=(
-                np.empty((num_covers, len(store.genres)), dtype=np.uint8)
-                if store.is_multi
-                else None
-            ),
-        )
+        self.image_px = image_px
         self.missing = num_covers
+        self.labels_N = np.empty(num_covers, dtype=np.int64)
+        self.cover_ids_N = np.empty(num_covers, dtype=f"<U{_ID_LETTERS}")
+        self.genres_NK = (
+            np.empty((num_covers, len(store.genres)), dtype=np.uint8) if store.is_multi else None
+        )
+        # Pages that nothing was written to yet take no memory.
+        shape = (num_covers, image_px, image_px, 3)
+        self.images_NHWC = {fit: np.empty(shape, dtype=np.uint8) for fit in fits}
+        self.keys = {fit: split_key(store, split, image_px, fit) for fit in fits}
 
     @property
     def is_full(self) -> bool:
@@ -236,16 +272,26 @@ class _Filling:
     def put(self, block: dict[str, np.ndarray]) -> None:
         first, num_covers = int(block["place"][0]), len(block["place"])
         here = slice(first, first + num_covers)
-        self.arrays.images_NHWC[here] = block["image"]
-        self.arrays.labels_N[here] = block["label"]
-        self.arrays.cover_ids_N[here] = block["cover_id"]
-        if self.arrays.genres_NK is not None:
-            self.arrays.genres_NK[here] = block["genres"]
+        for fit, images_NHWC in self.images_NHWC.items():
+            images_NHWC[here] = block[f"image_{fit}"]
+        self.labels_N[here] = block["label"]
+        self.cover_ids_N[here] = block["cover_id"]
+        if self.genres_NK is not None:
+            self.genres_NK[here] = block["genres"]
         self.missing -= num_covers
 
-    def finish(self) -> DecodedRefs:
-        num_covers, image_px = self.arrays.images_NHWC.shape[:2]
-        return DecodedRefs(self.split, num_covers, image_px, ray.put(self.arrays))
+    def finish(self) -> Iterator[DecodedRefs]:
+        """Hand over, letting go of each array once it lies in the object store."""
+        for fit in list(self.images_NHWC):
+            decoded = DecodedSplit(
+                images_NHWC=self.images_NHWC.pop(fit),
+                labels_N=self.labels_N,
+                cover_ids_N=self.cover_ids_N,
+                key=self.keys[fit],
+                genres_NK=self.genres_NK,
+            )
+            num_covers = len(decoded)
+            yield DecodedRefs(self.split, num_covers, self.image_px, ray.put(decoded), fit)
 
 
 _TASK_SCHEMA = pa.schema(
@@ -260,9 +306,9 @@ _TASK_SCHEMA = pa.schema(
 )
 
 
-def _tasks(store: CoverStore, split: str, image_px: int) -> Iterator[dict[str, Any]]:
+def _tasks(store: CoverStore, split: str, image_px: int, num_fits: int) -> Iterator[dict[str, Any]]:
     """Cut a split into tasks of whole row groups."""
-    block_rows = max(1, _BLOCK_BYTES // (image_px * image_px * 3))
+    block_rows = max(1, _BLOCK_BYTES // (image_px * image_px * 3 * num_fits))
     rows_per_task = max(1, store.count(split) // (_ray.num_cpus() * _TASKS_PER_CPU))
     place = 0
     for part in store.parts_of(split):
@@ -280,7 +326,7 @@ def _tasks(store: CoverStore, split: str, image_px: int) -> Iterator[dict[str, A
 
 
 def _decode_task(
-    task: pa.Table, *, store: Path, image_px: int, genres: list[str] | None
+    task: pa.Table, *, store: Path, image_px: int, fits: tuple[Fit, ...], genres: list[str] | None
 ) -> Iterator[dict[str, np.ndarray]]:
     """The work of one task; runs in a Ray worker."""
     (todo,) = task.to_pylist()
@@ -290,30 +336,40 @@ def _decode_task(
     place = todo["place"]
     for start in range(0, len(covers), todo["block_rows"]):
         rows = covers.slice(start, todo["block_rows"])
-        images = np.empty((len(rows), image_px, image_px, 3), dtype=np.uint8)
+        images_FNHWC = np.empty((len(fits), len(rows), image_px, image_px, 3), dtype=np.uint8)
         for row, data in enumerate(rows["image"]):
             where = store / todo["part"], rows["source"][row]
-            images[row] = decode_cover(data.as_py(), image_px, *where)
+            images_FNHWC[:, row] = decode_cover(data.as_py(), image_px, *where, fits)
         block = {
             "split": np.full(len(rows), todo["split"]),
             "place": np.arange(place + start, place + start + len(rows)),
-            "image": images,
             "label": rows["label"].to_numpy(),
             "cover_id": rows["cover_id"].to_numpy(),
         }
+        block |= {f"image_{fit}": images_FNHWC[at] for at, fit in enumerate(fits)}
         if genres:
             block["genres"] = genre_marks(rows, genres, store)
         yield block
 
 
-def decode_cover(data: bytes, image_px: int, part: Path, source: object) -> np.ndarray:
-    """`load_square` on a cover of a store.
+def split_key(store: CoverStore, split: str, image_px: int, fit: Fit) -> str:
+    """A `DecodedSplit.key` of a whole split."""
+    return f"{store.fingerprint}/{split}/{image_px}px/{fit}"
+
+
+def decode_cover(
+    data: bytes, image_px: int, part: Path, source: object, fits: Sequence[Fit] = ("squash",)
+) -> np.ndarray:
+    """`load_squares` on a cover of a store.
+
+    Returns:
+        (F, H, W, 3) uint8, in the order of `fits`.
 
     Raises:
         StoreError: It is no picture.
     """
     try:
-        return load_square(data, image_px)
+        return load_squares(data, image_px, fits, from_store=True)
     except ImageRejected as err:
         raise StoreError(
             f"the store {part.parent} is damaged: {source} in {part.name} is no picture ({err}); "
@@ -327,16 +383,17 @@ def chunk_slice(covers: int, chunk: tuple[int, int]) -> slice:
     return slice(covers * index // chunks, covers * (index + 1) // chunks)
 
 
-def _require_room(store: CoverStore, image_px: int, splits: Sequence[str]) -> None:
-    arrays = decoded_nbytes(store, image_px, splits)
+def _require_room(store: CoverStore, image_px: int, splits: Sequence[str], num_fits: int) -> None:
+    arrays = decoded_nbytes(store, image_px, splits) * num_fits
     needed = arrays + in_flight_nbytes(arrays, _ray.num_cpus())
+    size = f"{image_px} px" + (f" in {num_fits} fits" if num_fits > 1 else "")
     patience_s = _ROOM_WAIT_S if needed <= _ray.object_store_bytes() else 0.0
     deadline = time.monotonic() + patience_s
     while needed > (free := _ray.free_object_store_bytes()):
         if time.monotonic() >= deadline:
             raise CapacityError(
                 f"the decoded covers must fit Ray's object store: {' and '.join(splits)} at "
-                f"{image_px} px need {needed / 1e9:.2f} GB, {free / 1e9:.2f} GB are free on the "
+                f"{size} need {needed / 1e9:.2f} GB, {free / 1e9:.2f} GB are free on the "
                 "smallest node; choose a smaller image size or start Ray with a larger "
                 "object_store_memory"
             )

@@ -1,41 +1,70 @@
-"""One cover: decoding, bringing into the store's form, squashing to a model's square.
+"""One cover: decoding, bringing into the store's form, fitting into a model's square.
 
 `load_square` is the only way from an encoded cover to a model's pixels: decoding a store,
 predicting and evaluating all use it, so that every model is asked about pixels made as those it was
 trained on.
-Decoding is Pillow's and always complete: a file that breaks off is refused, never half shown.
+
+Decoding is Pillow's and always complete: a file that breaks off is refused, never half shown. What
+one file may cost is bounded before it is decoded: bytes, pixels, passes over them.
+
+Colour profiles are ignored. Whoever uses an exported model without this package would have to
+convert as well, and copies of a cover from which a shop dropped the profile would be other pictures
+than the original; nearly all covers are sRGB with or without saying so.
 """
 
 from __future__ import annotations
 
 import hashlib
 import io
+import stat
 import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
 
+# Image.open knows only those of its decoders that were imported.
+from PIL import AvifImagePlugin as _AvifImagePlugin  # noqa: F401
+from PIL import Image, ImageChops
+from PIL import TiffImagePlugin as _TiffImagePlugin  # noqa: F401
+from PIL import WebPImagePlugin as _WebPImagePlugin  # noqa: F401
+
+from data_pipeline._fitting import Fit, to_square
+from data_pipeline._jpeg import JpegLayout, read_layout, with_more_data, without_metadata
+from data_pipeline._kinds import require_decodable
+from data_pipeline.copies.signature import sign
 from data_pipeline.errors import ImageRejected
 
 __all__ = [
     "IMAGE_SUFFIXES",
+    "MAX_FILE_BYTES",
+    "MAX_PIXELS",
     "MAX_SIDE_PX",
     "MIN_SIDE_PX",
     "NormalisedImage",
     "load_square",
+    "load_squares",
     "normalise",
     "read_file",
 ]
 
 IMAGE_SUFFIXES = frozenset(
-    {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".avif"}
+    {
+        *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".apng", ".webp", ".bmp", ".gif"),
+        *(".tif", ".tiff", ".avif"),
+        *(".heic", ".heif"),  # cannot be decoded; to be refused rather than passed over
+    }
 )
 """File name endings, in lower case, under which covers are looked for."""
+
+MAX_FILE_BYTES = 128 * 2**20
+"""Larger files are not read: a scanned page as an uncompressed TIFF has 100 MB at 600 dpi."""
+
+MAX_PIXELS = 50_000_000
+"""Larger pictures are not decoded; one of these takes about a gigabyte for a moment."""
 
 MIN_SIDE_PX = 8
 """Shorter pictures are placeholders: some shops answer 1 x 1 where they have no cover."""
@@ -43,8 +72,9 @@ MIN_SIDE_PX = 8
 MAX_SIDE_PX = 65_500
 """The longest side a JPEG can have with libjpeg, which a cover must become."""
 
+_MAX_SCANNED_PIXELS = 16 * MAX_PIXELS  # by all scans of a JPEG together: some ten seconds
 _JPEG_QUALITY = 95
-_BOMB = "too many pixels"  # decoding it may be an attack
+_DIGESTED_BYTES = 16 * 2**20
 _ORIENTATION_TAG = 0x0112
 # EXIF 2.32, tag 0x0112: how to turn what is stored into what was seen.
 _UPRIGHT = {
@@ -56,15 +86,9 @@ _UPRIGHT = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-_SIGNATURES = (
-    b"\xff\xd8\xff",  # JPEG
-    b"\x89PNG\r\n\x1a\n",
-    b"GIF8",
-    b"RIFF",  # WebP
-    b"BM",
-    b"II*\x00",  # TIFF
-    b"MM\x00*",
-)
+# What the numbers of a picture are out of, smallest that holds them: 0 to 1 in floats, 8, 16 bits.
+_WHITES = {"F": (1.0, 255.0, 65_535.0), "I": (255.0, 65_535.0)}
+_NO_BLOCK = {"L": 128, "RGB": (128, 128, 128)}  # what libjpeg shows where it has no data
 
 
 @dataclass(frozen=True)
@@ -77,20 +101,24 @@ class NormalisedImage:
         height: Of `data`, in pixels.
         cover_id: Hex digest of the original's upright RGB pixels; equal for copies that differ only
             in encoding details that leave the pixels alone.
+        signature: See `copies.signature`; nearly equal for copies that were scaled, compressed,
+            cropped a little or robbed of their colours.
     """
 
     data: bytes
     width: int
     height: int
     cover_id: str
+    signature: bytes
 
 
-def load_square(data: bytes | Path, image_px: int) -> np.ndarray:
-    """Decode a cover and squash it to a square.
+def load_square(data: bytes | Path, image_px: int, fit: Fit = "squash") -> np.ndarray:
+    """Decode a cover and fit it into a square.
 
     Args:
         data: The encoded picture, or the file that holds it.
         image_px: Side of the square, H = W.
+        fit: What becomes of a cover that is no square, see `FITS`.
 
     Returns:
         (H, W, 3) uint8: upright, RGB, transparent parts on white.
@@ -98,19 +126,40 @@ def load_square(data: bytes | Path, image_px: int) -> np.ndarray:
     Raises:
         ImageRejected: The file is missing or no complete picture.
     """
+    square: np.ndarray = load_squares(data, image_px, (fit,))[0]
+    return square
+
+
+def load_squares(
+    data: bytes | Path, image_px: int, fits: Sequence[Fit], *, from_store: bool = False
+) -> np.ndarray:
+    """Decode a cover once and fit it into a square in several ways.
+
+    Args:
+        data: The encoded picture, or the file that holds it.
+        image_px: Side of the square, H = W.
+        fits: The ways.
+        from_store: `normalise` gave it, so that it need not be decoded twice to see that its last
+            blocks are there.
+
+    Returns:
+        (F, H, W, 3) uint8, in the order of `fits`, each as `load_square` gives it.
+
+    Raises:
+        ImageRejected: The file is missing or no complete picture.
+    """
     if isinstance(data, Path):
         data = read_file(data)
-    image, _ = _decode(data)
-    if image.size != (image_px, image_px):
-        image = image.resize((image_px, image_px), Image.Resampling.BICUBIC)
-    return np.array(image)
+    image, _ = _decode(data, whole=from_store)
+    return np.stack([to_square(image, image_px, fit) for fit in fits])
 
 
 def normalise(data: bytes, max_px: int) -> NormalisedImage:
     """Bring a cover into the store's form.
 
-    A JPEG that is RGB, upright and small enough keeps its bytes; anything else is encoded anew as a
-    JPEG of quality 95 without colour subsampling.
+    A JPEG that is RGB, upright and small enough keeps its coded pixels, and loses metadata and what
+    follows its end; anything else is encoded anew as a JPEG of quality 95 without colour
+    subsampling.
 
     Args:
         data: The encoded picture.
@@ -119,73 +168,117 @@ def normalise(data: bytes, max_px: int) -> NormalisedImage:
     Raises:
         ImageRejected: `data` is no complete picture, or cannot become a JPEG.
     """
-    image, as_stored = _decode(data)
+    image, as_jpeg = _decode(data)
     cover_id = _pixel_digest(image)
     shorter = min(image.size)
     try:
         if shorter > max_px:
             width, height = (max(1, round(side * max_px / shorter)) for side in image.size)
             image = image.resize((width, height), Image.Resampling.LANCZOS)
-            as_stored = False
-        if not as_stored:
+            as_jpeg = None
+        if as_jpeg is None:
             buffer = io.BytesIO()
             # Not `optimize`: it doubles the time, for bytes, and Pillow cannot do it to noise.
             image.save(buffer, "JPEG", quality=_JPEG_QUALITY, subsampling=0)
-            data = buffer.getvalue()
+            as_jpeg = buffer.getvalue()
     except (OSError, ValueError, MemoryError) as err:
         raise ImageRejected("cannot be encoded", _one_line(err)) from err
-    return NormalisedImage(data, image.width, image.height, cover_id)
+    return NormalisedImage(as_jpeg, image.width, image.height, cover_id, sign(image))
 
 
 def read_file(path: Path) -> bytes:
     """Read an image file whole.
 
     Raises:
-        ImageRejected: There is no such file, or it cannot be read.
+        ImageRejected: There is no such file, it cannot be read, it is none (a pipe or a device
+            would be waited for), or it is too large.
     """
     try:
-        return path.read_bytes()
+        found = path.stat()
+        if not stat.S_ISREG(found.st_mode):
+            what = "a folder" if stat.S_ISDIR(found.st_mode) else "a pipe, socket or device"
+            raise ImageRejected("not a file", f"{path} is {what}")
+        _require_readable_size(found.st_size)
+        with path.open("rb") as file:
+            return file.read(MAX_FILE_BYTES + 1)  # one that grows meanwhile is refused later
     except FileNotFoundError:
-        raise ImageRejected("file not found", str(path)) from None
-    except (OSError, ValueError) as err:  # ValueError: a NUL byte in the name
+        nowhere = " links to nothing" if path.is_symlink() else ""
+        raise ImageRejected("file not found", f"{path}{nowhere}") from None
+    except OSError as err:
+        raise ImageRejected("unreadable file", f"{path}: {err.strerror or err}") from err
+    except ValueError as err:  # a NUL byte in the name
         raise ImageRejected("unreadable file", str(err)) from err
 
 
-def _decode(data: bytes) -> tuple[Image.Image, bool]:
+def _require_readable_size(size: int) -> None:
+    if size > MAX_FILE_BYTES:
+        raise ImageRejected(
+            "file too large", f"{size / 2**20:,.0f} MB, at most {MAX_FILE_BYTES // 2**20}"
+        )
+
+
+def _decode(data: bytes, *, whole: bool = False) -> tuple[Image.Image, bytes | None]:
     """Decode completely.
 
+    Args:
+        data: The encoded picture.
+        whole: Whether it is known that no block of it is missing.
+
     Returns:
-        The upright RGB picture, and whether `data` already is just that as a JPEG.
+        The upright RGB picture; and a JPEG of just these pixels if `data` has one in it.
     """
-    if not data:
-        raise ImageRejected("empty file")
+    _require_readable_size(len(data))
+    decoder = require_decodable(data)
+    layout = read_layout(data) if decoder == "JPEG" else None
     try:
-        with _quiet_pillow(), Image.open(io.BytesIO(data)) as image:
-            _refuse_a_bomb(image)
-            if min(image.size) < MIN_SIDE_PX:
-                raise ImageRejected(
-                    f"smaller than {MIN_SIDE_PX} px", f"{image.width} x {image.height}"
-                )
-            if max(image.size) > MAX_SIDE_PX:
-                raise ImageRejected(
-                    f"longer than {MAX_SIDE_PX} px", f"{image.width} x {image.height}"
-                )
+        with _quiet_pillow(), Image.open(io.BytesIO(data), formats=[decoder]) as image:
+            _require_size(image, layout)
             image.load()
-            is_jpeg = image.format == "JPEG"
-            if is_jpeg and not _jpeg_is_whole(data):
-                raise ImageRejected("truncated image", "the JPEG has no end marker")
+            if layout and not whole:
+                _require_all_blocks(image, data, layout)
             orientation = _orientation(image)
+            as_stored = layout is not None and layout.any_decoder_reads_it
+            as_stored = as_stored and image.mode == "RGB" and orientation == 1
             rgb = _to_rgb(image)
-            as_stored = is_jpeg and image.mode == "RGB" and orientation == 1
     except ImageRejected:
         raise
     except Image.DecompressionBombError as err:
-        raise ImageRejected(_BOMB, _one_line(err)) from err
+        raise ImageRejected("too many pixels", _one_line(err)) from err
     except Exception as err:  # Pillow's plugins raise nearly anything over broken files
-        raise ImageRejected(_why_undecodable(data, err), _one_line(err)) from err
+        raise ImageRejected(_why_undecodable(err), _one_line(err)) from err
     if orientation != 1:
         rgb = rgb.transpose(_UPRIGHT[orientation])
-    return rgb, as_stored
+    return rgb, without_metadata(data, layout) if layout and as_stored else None
+
+
+def _require_size(image: Image.Image, layout: JpegLayout | None) -> None:
+    size, pixels = f"{image.width} x {image.height}", image.width * image.height
+    if min(image.size) < MIN_SIDE_PX:
+        raise ImageRejected(f"smaller than {MIN_SIDE_PX} px", size)
+    if max(image.size) > MAX_SIDE_PX:
+        raise ImageRejected(f"longer than {MAX_SIDE_PX} px", size)
+    if pixels > MAX_PIXELS:
+        raise ImageRejected("too many pixels", f"{size}, at most {MAX_PIXELS:,}")
+    if layout and layout.scans * pixels > _MAX_SCANNED_PIXELS:
+        raise ImageRejected("too many scans", f"{layout.scans} over {size}")
+
+
+def _require_all_blocks(image: Image.Image, data: bytes, layout: JpegLayout) -> None:
+    """Refuse a JPEG that breaks off and was given an end marker nevertheless.
+
+    libjpeg warns of it, which Pillow does not hear, and shows grey. Where blocks are coded one
+    after the other it is told by the last one, else by decoding a second time.
+    """
+    if not layout.says_where_it_stops:
+        return
+    if layout.one_scan and image.mode in _NO_BLOCK:
+        last = image.getpixel((image.width - 1, image.height - 1))
+        if last != _NO_BLOCK[image.mode]:
+            return
+    with Image.open(io.BytesIO(with_more_data(data, layout)), formats=["JPEG"]) as again:
+        again.load()
+        if ImageChops.difference(image, again).getbbox(alpha_only=False):
+            raise ImageRejected("truncated image", "the JPEG ends before its last pixel")
 
 
 @contextmanager
@@ -204,17 +297,12 @@ def _quiet_pillow() -> Iterator[None]:
         yield
 
 
-def _refuse_a_bomb(image: Image.Image) -> None:
-    """Pillow itself refuses twice as many pixels, and only warns of these."""
-    limit = Image.MAX_IMAGE_PIXELS
-    if limit is not None and image.width * image.height > limit:
-        raise ImageRejected(_BOMB, f"{image.width} x {image.height}")
-
-
 def _to_rgb(image: Image.Image) -> Image.Image:
     if image.mode.startswith("I;16"):  # Pillow clips 16-bit grey instead of scaling it
         grey = np.asarray(image).astype(np.uint16) >> 8
         return Image.fromarray(grey.astype(np.uint8)).convert("RGB")
+    if image.mode in _WHITES:
+        return _wide_grey_to_rgb(image)
     if image.has_transparency_data:
         with_alpha = image.convert("RGBA")
         white = Image.new("RGBA", image.size, "white")
@@ -222,34 +310,39 @@ def _to_rgb(image: Image.Image) -> Image.Image:
     return image.convert("RGB") if image.mode != "RGB" else image.copy()
 
 
+def _wide_grey_to_rgb(image: Image.Image) -> Image.Image:
+    """Grey of floats or of 32 bits, whose white nobody has written down."""
+    values = np.asarray(image)
+    least, most = float(values.min()), float(values.max())
+    white = next((white for white in _WHITES[image.mode] if most <= white), None)
+    if white is None or not least >= 0:  # also if they are no numbers
+        raise ImageRejected("unknown grey scale", f"from {least:g} to {most:g}")
+    grey = (values * (255.0 / white)).astype(np.uint8)
+    return Image.fromarray(grey).convert("RGB")
+
+
 def _orientation(image: Image.Image) -> int:
     """The EXIF orientation, 1 (upright) where there is none or it makes no sense."""
     try:
         value = image.getexif().get(_ORIENTATION_TAG, 1)
+        return value if value in _UPRIGHT else 1
     except Exception:  # a broken EXIF block says nothing about the pixels
         return 1
-    return value if value in _UPRIGHT else 1
 
 
-def _jpeg_is_whole(data: bytes) -> bool:
-    """Whether the last scan is followed by an end marker.
-
-    Pillow takes a JPEG whose missing rest was filled with zeros for whole. The last start of scan
-    is the picture's own, behind that of any embedded thumbnail.
-    """
-    return data.rfind(b"\xff\xd9") > data.rfind(b"\xff\xda")
-
-
-def _why_undecodable(data: bytes, err: Exception) -> str:
-    if not data.startswith(_SIGNATURES) and data[4:8] != b"ftyp":  # ftyp: AVIF
-        return "not an image" if isinstance(err, UnidentifiedImageError) else "damaged image"
-    cut_jpeg = data.startswith(b"\xff\xd8\xff") and not _jpeg_is_whole(data)
-    return "truncated image" if cut_jpeg or "truncated" in str(err).lower() else "damaged image"
+def _why_undecodable(err: Exception) -> str:
+    text = str(err).lower()
+    if "pngimageplugin.max_text" in text or "max_text_memory" in text:
+        return "too much metadata"
+    return "truncated image" if "truncated" in text else "damaged image"
 
 
 def _pixel_digest(image: Image.Image) -> str:
     digest = hashlib.blake2b(f"{image.width}x{image.height}:".encode(), digest_size=8)
-    digest.update(image.tobytes())
+    rows = max(1, _DIGESTED_BYTES // (3 * image.width))  # all at once would be one more copy
+    for top in range(0, image.height, rows):
+        strip = image.crop((0, top, image.width, min(top + rows, image.height)))
+        digest.update(strip.tobytes())
     return digest.hexdigest()
 
 

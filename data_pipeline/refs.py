@@ -11,6 +11,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Protocol
 
+from data_pipeline._fitting import Fit
+
 if TYPE_CHECKING:
     import torch
 
@@ -49,6 +51,10 @@ class CoverRefs(Protocol):
     @property
     def image_px(self) -> int:
         """Side of the squares."""
+
+    @property
+    def fit(self) -> Fit:
+        """How covers became squares."""
 
     def batches(
         self,

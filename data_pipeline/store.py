@@ -11,6 +11,7 @@ from typing import Self
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from pydantic import ValidationError
 
@@ -76,6 +77,12 @@ class CoverStore:
             StoreError: There is no such split.
         """
         return sum(part.rows for part in self.parts_of(split))
+
+    @property
+    def has_squares_alone(self) -> bool:
+        """Whether it makes no difference how covers are fitted into a square."""
+        sides = self.read_columns(["width", "height"])
+        return bool(pc.all(pc.equal(sides["width"], sides["height"])).as_py())
 
     def parts_of(self, split: str) -> list[PartInfo]:
         """The parts that hold a split.

@@ -25,8 +25,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from data_pipeline._fitting import Fit
 from data_pipeline.batches import batch_ends, made_ahead, seeded
-from data_pipeline.decoded import DecodedSplit, chunk_slice, decode_cover
+from data_pipeline.decoded import DecodedSplit, chunk_slice, decode_cover, split_key
 from data_pipeline.store import CoverStore, genre_marks, read_row_groups
 
 __all__ = ["StreamedBatches", "StreamedRefs"]
@@ -46,6 +47,7 @@ class StreamedRefs:
         image_px: Side of the squares.
         places: Which covers of the split, ascending; None: all.
         threads: How many decode at a time.
+        fit: How covers become squares.
     """
 
     store: CoverStore
@@ -53,6 +55,7 @@ class StreamedRefs:
     image_px: int
     places: np.ndarray | None = None
     threads: int = 1
+    fit: Fit = "squash"
 
     @property
     def num_covers(self) -> int:
@@ -92,7 +95,7 @@ class StreamedRefs:
         with ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="decoding") as decoders:
             while taken := list(islice(covers, _LOAD_COVERS)):
                 images_BHWC = np.empty((len(taken), self.image_px, self.image_px, 3), np.uint8)
-                _decode_into(images_BHWC, taken, decoders)
+                _decode_into(images_BHWC, taken, self.fit, decoders)
                 pieces.append((images_BHWC, *_told(taken)))
                 cover_ids += (cover.cover_id for cover in taken)
                 if progress:
@@ -102,7 +105,7 @@ class StreamedRefs:
             images_NHWC=images_NHWC,
             labels_N=labels_N,
             cover_ids_N=np.array(cover_ids),
-            key=f"{self.store.fingerprint}/{self.split}/{self.image_px}px/{name}",
+            key=f"{split_key(self.store, self.split, self.image_px, self.fit)}/{name}",
             genres_NK=genres[0] if genres else None,
         )
 
@@ -185,7 +188,7 @@ class StreamedBatches:
         assert len(taken) == size, "no batch is made after one that failed"
         px = self._refs.image_px
         images_BHWC = torch.empty((size, px, px, 3), dtype=torch.uint8, pin_memory=pin)
-        _decode_into(images_BHWC.numpy(), taken, decoders)
+        _decode_into(images_BHWC.numpy(), taken, self._refs.fit, decoders)
         told = (torch.from_numpy(array) for array in _told(taken))
         return images_BHWC, *(tensor.pin_memory() if pin else tensor for tensor in told)
 
@@ -272,12 +275,12 @@ def _read(group: _RowGroup, store: CoverStore) -> dict[int, _Encoded]:
 
 
 def _decode_into(
-    images_BHWC: np.ndarray, covers: list[_Encoded], decoders: ThreadPoolExecutor
+    images_BHWC: np.ndarray, covers: list[_Encoded], fit: Fit, decoders: ThreadPoolExecutor
 ) -> None:
     def decode(row: int) -> None:
         cover = covers[row]
         image_px = images_BHWC.shape[1]
-        images_BHWC[row] = decode_cover(cover.image, image_px, cover.part, cover.source)
+        (images_BHWC[row],) = decode_cover(cover.image, image_px, cover.part, cover.source, (fit,))
 
     for _ in decoders.map(decode, range(len(covers))):  # raises what a thread raised
         pass

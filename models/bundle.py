@@ -63,7 +63,14 @@ class Preprocessing(BaseModel):
 
     channels: Literal["RGB"] = "RGB"
     transparency: Literal["on white"] = "on white"
-    resize: Literal["squash"] = Field(default="squash", description="To a square, no cropping.")
+    resize: Literal["squash", "pad", "crop"] = Field(
+        default="squash",
+        description="To a square: squashed; whole in its own shape, centred between bars; or the "
+        "largest square in the middle alone.",
+    )
+    bars: Literal["mean of the two edges they touch"] | None = Field(
+        default=None, description="Colour of the bars; null unless covers are padded."
+    )
     size: tuple[int, int] = Field(description="Height and width.")
     resample: Literal["bicubic"] = Field(default="bicubic", description="Pillow's, antialiased.")
     rescale: float = Field(default=1 / 255, description="Factor on uint8 pixels.")
@@ -234,7 +241,13 @@ def _config(
         backbone=backbone.name,
         licence=licence_of(backbone, recipe),
         image_px=px,
-        preprocessing=Preprocessing(size=(px, px), mean=input_spec.mean, std=input_spec.std),
+        preprocessing=Preprocessing(
+            resize=recipe.fit,
+            bars="mean of the two edges they touch" if recipe.fit == "pad" else None,
+            size=(px, px),
+            mean=input_spec.mean,
+            std=input_spec.std,
+        ),
         genres=genres,
         id2label={str(index): genre for index, genre in enumerate(genres)},
         label2id={genre: index for index, genre in enumerate(genres)},

@@ -6,7 +6,7 @@ Shapes: N covers, H = W = `image_px`, K genres.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -56,11 +56,16 @@ class Classifier:
         """Height and width of the covers it takes."""
         return self.input_spec.image_px
 
+    @property
+    def fit(self) -> Literal["squash", "pad", "crop"]:
+        """How a cover that is no square becomes one."""
+        return self.recipe.fit
+
     def probabilities(self, images_NHWC: npt.NDArray[np.uint8]) -> npt.NDArray[np.float64]:
         """How likely each genre is for each cover.
 
         Args:
-            images_NHWC: RGB covers, squashed to (image_px, image_px).
+            images_NHWC: RGB covers, brought to (image_px, image_px) as `fit` says.
 
         Returns:
             (N, K); rows sum to 1.

@@ -26,8 +26,8 @@ hold for covers like those of the store named below.
 
 ## What it takes
 
-One cover as RGB, upright, squashed (not cropped) to {px} x {px} with Pillow's bicubic filter;
-pixels divided by 255, then per channel minus {mean}, divided by {std}; laid out as
+One cover as RGB, upright, {fit} {px} x {px} with Pillow's bicubic
+filter; pixels divided by 255, then per channel minus {mean}, divided by {std}; laid out as
 (batch, 3, {px}, {px}), float32.
 
 ## Use it with onnxruntime, numpy and Pillow
@@ -48,7 +48,8 @@ def genres_of(path):
     if cover.mode in ("RGBA", "LA", "PA") or "transparency" in cover.info:
         cover = cover.convert("RGBA")
         cover = Image.alpha_composite(Image.new("RGBA", cover.size, "white"), cover)
-    cover = cover.convert("RGB").resize(({px}, {px}), Image.Resampling.BICUBIC)
+    cover = cover.convert("RGB")
+{fit_code}
     pixels = np.asarray(cover, dtype=np.float32) / 255
     pixels = (pixels - np.float32({mean})) / np.float32({std})
     pixel_values = np.ascontiguousarray(pixels.transpose(2, 0, 1)[None])
@@ -66,7 +67,7 @@ from data_pipeline import load_square
 from pathlib import Path
 
 classifier = load_bundle(Path("."))
-cover = load_square(Path("cover.jpg"), classifier.image_px)
+cover = load_square(Path("cover.jpg"), classifier.image_px, classifier.fit)
 print(dict(zip(classifier.genres, classifier.probabilities(cover[None])[0])))
 ```
 
@@ -80,6 +81,31 @@ print(dict(zip(classifier.genres, classifier.probabilities(cover[None])[0])))
 {recipe}
 """
 
+
+_FITS = {
+    "squash": "squashed (not cropped) to",
+    "pad": "in its own shape between two bars of the mean colour of the edges they touch, together",
+    "crop": "its middle square, scaled to",
+}
+
+# What `data_pipeline.load_square` does, for those who have Pillow and numpy alone.
+_FIT_CODE = {
+    "squash": """\
+    cover = cover.resize(({px}, {px}), Image.Resampling.BICUBIC)""",
+    "pad": """\
+    width, height = (max(1, round(side * {px} / max(cover.size))) for side in cover.size)
+    cover = np.asarray(cover.resize((width, height), Image.Resampling.BICUBIC))
+    edges = cover[:, [0, -1]] if width < height else cover[[0, -1]]
+    square = np.full(({px}, {px}, 3), np.rint(edges.mean(axis=(0, 1))), dtype=np.uint8)
+    top, left = ({px} - height) // 2, ({px} - width) // 2
+    square[top : top + height, left : left + width] = cover
+    cover = square""",
+    "crop": """\
+    side = min(cover.size)
+    left, top = (cover.width - side) / 2, (cover.height - side) / 2
+    middle = (left, top, left + side, top + side)
+    cover = cover.resize(({px}, {px}), Image.Resampling.BICUBIC, middle)""",
+}
 
 _SEVERAL_GENRES = """\
 Some covers have several genres. top1 counts a first guess as right if it is a cover's primary
@@ -106,6 +132,8 @@ def write_card(
     return _CARD.format(
         backbone=backbone.name,
         px=input_spec.image_px,
+        fit=_FITS[recipe.fit],
+        fit_code=_FIT_CODE[recipe.fit].format(px=input_spec.image_px),
         K=len(genres),
         genres=", ".join(genres),
         metrics=_metrics_table(facts.get("metrics", {})),

@@ -20,6 +20,11 @@ class Recipe(BaseModel):
         description='Weights to start from: "default", "none" (from scratch) or a file.',
     )
     image_px: int = Field(ge=16, le=2048, description="Height and width of the covers.")
+    fit: Literal["squash", "pad", "crop"] = Field(
+        default="squash",
+        description="How a cover that is no square becomes one: its sides scaled each by itself, "
+        "in its own shape between bars, or its middle alone.",
+    )
     epochs: int = Field(ge=1, description="Passes over the training covers.")
     batch_size: int = Field(default=32, ge=2, description="Covers per optimiser step.")
     optimizer: Literal["adamw", "adam", "sgd"] = Field(

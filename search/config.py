@@ -7,7 +7,7 @@ written into the run folder. Fields name their unit.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -49,6 +49,12 @@ class SearchConfig(BaseModel):
         min_length=1,
         description="Square input sizes to choose from, in pixels; none: chosen from the "
         "backbones and the device.",
+    )
+    fits: tuple[Literal["squash", "pad", "crop"], ...] = Field(
+        ("squash",),
+        min_length=1,
+        description="How covers meet the square input, to choose from: `squash` both sides, `pad` "
+        "the whole cover with bars, `crop` its middle. Each further one takes memory of its own.",
     )
     trials: int | None = Field(
         None, ge=1, description="Number of trials; none: 16, or unlimited under a time budget."
@@ -103,6 +109,8 @@ class SearchConfig(BaseModel):
                 f"weights are given for {', '.join(stray)}, which the search does not use; "
                 f"backbones: {', '.join(self.backbones)}"
             )
+        if len(set(self.fits)) < len(self.fits):
+            raise ValueError(f"each fit is named once, got {', '.join(self.fits)}")
         if self.image_px is not None and min(self.image_px) < 32:
             raise ValueError(f"image_px is at least 32, got {min(self.image_px)}")
         if self.address is not None and self.address.startswith("http"):

@@ -61,7 +61,12 @@ def evaluate_model(
     probabilities_NK = np.concatenate(
         [
             classifier.probabilities(
-                np.stack([load_square(one, classifier.image_px) for one in covers[i : i + _BATCH]])
+                np.stack(
+                    [
+                        load_square(one, classifier.image_px, classifier.fit)
+                        for one in covers[i : i + _BATCH]
+                    ]
+                )
             )
             for i in range(0, len(covers), _BATCH)
         ]

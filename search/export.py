@@ -84,7 +84,7 @@ def export_trial(
     model = trial_model(run, trial)
     recipe = recipe_of(trial)
     covers, _ = store.read_images("val", limit=_CHECKED_COVERS)
-    images_NHWC = np.stack([load_square(cover, recipe.image_px) for cover in covers])
+    images_NHWC = np.stack([load_square(cover, recipe.image_px, recipe.fit) for cover in covers])
     write_bundle(
         out,
         model,

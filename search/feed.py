@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Protocol
@@ -10,12 +10,14 @@ from typing import Protocol
 import numpy as np
 import ray
 
-from data_pipeline import CoverRefs, CoverStore, DecodedRefs, StreamedRefs, decode_store
+from data_pipeline import CoverRefs, CoverStore, DecodedRefs, Fit, StreamedRefs, decode_fits
 from search.memory import ROOM_FOR_ALL, MemoryPlan
 
 __all__ = ["Feed", "RehearsalFeed", "WholeFeed"]
 
 Progress = Callable[[int, int], None]
+Fitted = dict[Fit, dict[str, CoverRefs]]
+"""Splits by fit, then by name."""
 _OF_TRIALS = ("train", "val")
 
 
@@ -37,10 +39,12 @@ class Feed(Protocol):
     def count(self, split: str) -> int:
         """Covers of `train`, `val` or `test`."""
 
-    def for_trials(self, image_px: int, progress: Progress | None = None) -> dict[str, CoverRefs]:
+    def for_trials(
+        self, image_px: int, fits: Sequence[Fit] = ("squash",), progress: Progress | None = None
+    ) -> Fitted:
         """The `train` and `val` splits."""
 
-    def for_the_end(self, image_px: int) -> CoverRefs:
+    def for_the_end(self, image_px: int, fits: Sequence[Fit] = ("squash",)) -> Fitted:
         """The `test` split; asked for once the last trial has ended."""
 
 
@@ -56,24 +60,36 @@ class WholeFeed:
         """Covers of a split."""
         return self.store.count(split)
 
-    def for_trials(self, image_px: int, progress: Progress | None = None) -> dict[str, CoverRefs]:
+    def for_trials(
+        self, image_px: int, fits: Sequence[Fit] = ("squash",), progress: Progress | None = None
+    ) -> Fitted:
         """The store's own splits."""
-        return self._splits(_OF_TRIALS, image_px, progress)
+        return self._splits(_OF_TRIALS, image_px, fits, progress)
 
-    def for_the_end(self, image_px: int) -> CoverRefs:
+    def for_the_end(self, image_px: int, fits: Sequence[Fit] = ("squash",)) -> Fitted:
         """The store's test split."""
-        return self._splits(("test",), image_px)["test"]
+        return self._splits(("test",), image_px, fits)
 
     def _splits(
-        self, splits: tuple[str, ...], image_px: int, progress: Progress | None = None
-    ) -> dict[str, CoverRefs]:
-        fed: dict[str, CoverRefs] = {
-            split: StreamedRefs(self.store, split, image_px, threads=self.decoding_threads)
-            for split in splits
+        self,
+        splits: tuple[str, ...],
+        image_px: int,
+        fits: Sequence[Fit],
+        progress: Progress | None = None,
+    ) -> Fitted:
+        threads = self.decoding_threads
+        fed: Fitted = {
+            fit: {
+                split: StreamedRefs(self.store, split, image_px, threads=threads, fit=fit)
+                for split in splits
+            }
+            for fit in fits
         }
         resident = [split for split in splits if not self.plan.streams(image_px, split)]
         if resident:
-            fed |= decode_store(self.store, image_px, splits=resident, progress=progress)
+            decoded = decode_fits(self.store, image_px, fits, splits=resident, progress=progress)
+            for fit in fits:
+                fed[fit] |= decoded[fit]
         return fed
 
 
@@ -83,7 +99,7 @@ class RehearsalFeed:
 
     Its `test` covers come from there too: a rehearsal must not look at what the real search is
     measured on. The order of a store is that of a hash, so the first covers of a genre are as
-    good as any. Only the sample is decoded.
+    good as any. Only the sample is decoded, for each fit anew.
     """
 
     store: CoverStore
@@ -98,21 +114,28 @@ class RehearsalFeed:
             for by_split in self.store.manifest.counts.values()
         )
 
-    def for_trials(self, image_px: int, progress: Progress | None = None) -> dict[str, CoverRefs]:
+    def for_trials(
+        self, image_px: int, fits: Sequence[Fit] = ("squash",), progress: Progress | None = None
+    ) -> Fitted:
         """The sample's training and validation covers."""
-        return {split: self._sample(split, image_px, progress) for split in _OF_TRIALS}
+        return {
+            fit: {split: self._sample(split, image_px, fit, progress) for split in _OF_TRIALS}
+            for fit in fits
+        }
 
-    def for_the_end(self, image_px: int) -> CoverRefs:
+    def for_the_end(self, image_px: int, fits: Sequence[Fit] = ("squash",)) -> Fitted:
         """The sample's test covers."""
-        return self._sample("test", image_px)
+        return {fit: {"test": self._sample("test", image_px, fit)} for fit in fits}
 
-    def _sample(self, split: str, image_px: int, progress: Progress | None = None) -> CoverRefs:
+    def _sample(
+        self, split: str, image_px: int, fit: Fit, progress: Progress | None = None
+    ) -> CoverRefs:
         threads = self.decoding_threads
-        chosen = StreamedRefs(self.store, "train", image_px, self._chosen(split), threads)
+        chosen = StreamedRefs(self.store, "train", image_px, self._chosen(split), threads, fit)
         if self.plan.streams(image_px, split):
             return chosen
         decoded = chosen.load(f"rehearsal/{split}", progress)
-        return DecodedRefs(split, len(decoded), image_px, ray.put(decoded))
+        return DecodedRefs(split, len(decoded), image_px, ray.put(decoded), fit)
 
     def _chosen(self, split: str) -> np.ndarray:
         """Places in the store's training split, ascending."""

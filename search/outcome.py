@@ -17,8 +17,8 @@ from optuna.trial import FrozenTrial
 from pydantic import BaseModel, Field
 from torch import nn
 
-from data_pipeline import CoverRefs
-from models import Measurement, get_backbone, measure_model
+from data_pipeline import CoverRefs, Fit
+from models import Measurement, Recipe, get_backbone, measure_model
 from search.cluster import Slots
 from search.config import SearchConfig
 from search.constants import ANY_TOP1
@@ -87,16 +87,16 @@ def conclude(
         untuned = None
     probe = max(probes, key=lambda probe: probe.top1, default=None)
 
-    sizes = {recipe_of(trial).image_px for trial in (best, untuned) if trial is not None}
-    sizes |= {probe.image_px} if probe is not None else set()
-    test = {px: feed.for_the_end(px) for px in sorted(sizes)}
+    recipes = [recipe_of(trial) for trial in (best, untuned) if trial is not None]
+    test = _test_covers(feed, [*recipes, *([probe] if probe is not None else [])])
     resources = {"num_cpus": slots.cpus_per_trial, "num_gpus": slots.gpus_per_trial}
     measure_trial = ray.remote(**resources)(_measure_trial)
     measure_probe = ray.remote(**resources)(_measure_probe)
     genres = len(feed.store.genres)
 
     def of_trial(trial: FrozenTrial) -> ray.ObjectRef:
-        refs = test[recipe_of(trial).image_px]
+        recipe = recipe_of(trial)
+        refs = test[recipe.image_px, recipe.fit]
         return measure_trial.remote(run, trial, refs, slots.cpus_per_trial)
 
     pending = {"best": of_trial(best)}
@@ -105,7 +105,7 @@ def conclude(
     if probe is not None:
         weights = config.weights_of(probe.backbone)
         pending["probe"] = measure_probe.remote(
-            probe, weights, test[probe.image_px], genres, slots.cpus_per_trial
+            probe, weights, test[probe.image_px, probe.fit], genres, slots.cpus_per_trial
         )
     doing = "measuring on the test split"
     remedy = f"`covertune resume {os.path.relpath(run.path)}` tries again"
@@ -144,6 +144,18 @@ def conclude(
     )
     run.outcome_file.write_text(outcome.model_dump_json(indent=2) + "\n")
     return outcome
+
+
+def _test_covers(feed: Feed, models: Sequence[Recipe | Probe]) -> dict[tuple[int, Fit], CoverRefs]:
+    """The test split as each of the models takes it, decoded once per size."""
+    fits_by_px: dict[int, set[Fit]] = {}
+    for model in models:
+        fits_by_px.setdefault(model.image_px, set()).add(model.fit)
+    return {
+        (px, fit): splits["test"]
+        for px, fits in sorted(fits_by_px.items())
+        for fit, splits in feed.for_the_end(px, sorted(fits)).items()
+    }
 
 
 def _whole_search_s(feed: Feed, trials: list[FrozenTrial], slots: Slots) -> float:

@@ -101,6 +101,7 @@ def _answers(space: SearchSpace, facts: BackboneFacts, recipe: dict[str, Any]) -
     answers = {
         "backbone": facts.name,
         f"{facts.name}.image_px": max(facts.image_px),
+        "fit": facts.fit,
         **_SHARED,
         **recipe,
     }

@@ -56,7 +56,7 @@ def _answer(classifier: Classifier, paths: Sequence[Path]) -> list[CoverAnswer]:
     errors: dict[int, str] = {}
     for index, path in enumerate(paths):
         try:
-            pixels[index] = load_square(path, classifier.image_px)
+            pixels[index] = load_square(path, classifier.image_px, classifier.fit)
         except ImageRejected as rejected:
             errors[index] = str(rejected)
         except OSError as error:

@@ -139,7 +139,13 @@ def resume_search(
         with ray_session(config), log_to_file(run.log_file):
             image_px = {name: tuple(sizes) for name, sizes in facts["image_px"].items()}
             stage = set_stage(
-                config, run, budget, observer, image_px=image_px, finished=finished_count(study)
+                config,
+                run,
+                budget,
+                observer,
+                image_px=image_px,
+                fits=tuple(facts.get("fits", ("squash",))),
+                finished=finished_count(study),
             )
             run.write_facts(config, facts | stage.facts())
             return _drive(stage, study, budget, observer, resumed=resumed)
@@ -226,7 +232,7 @@ def _run_trials(
     run, slots = stage.run, stage.slots
     inputs = TrialInputs(
         splits=stage.splits,
-        heads={(probe.backbone, probe.image_px): probe.head for probe in stage.probes},
+        heads={(p.backbone, p.image_px, p.fit): p.head for p in stage.probes},
         num_genres=len(stage.store.genres),
         checkpoints=run.checkpoints,
         cpus_per_trial=slots.cpus_per_trial,

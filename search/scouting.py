@@ -1,4 +1,4 @@
-"""Frozen-feature probes: one per backbone and image size, before the first trial.
+"""Frozen-feature probes: one per backbone, image size and fit, before the first trial.
 
 A probe is a logistic regression on the features of the untouched backbone. It costs one forward
 pass over the covers, gives trials a head to start from, and is the number fine-tuning has to beat.
@@ -18,7 +18,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import nn
 
-from data_pipeline import CoverRefs
+from data_pipeline import CoverRefs, Fit
 from models import HeadWeights, ProbeResult, extract_features, fit_probe, get_backbone
 from models.heads import load_head
 from search.cluster import Slots
@@ -44,11 +44,13 @@ class Probe:
     seconds: float
     any_top1: float | None = None
     """None unless covers may have several genres."""
+    fit: Fit = "squash"
 
 
-def probe_file(run: RunFolder, backbone: str, image_px: int) -> Path:
+def probe_file(run: RunFolder, backbone: str, image_px: int, fit: Fit = "squash") -> Path:
     """Where one probe of a run is kept."""
-    return run.probes / f"{backbone.replace('/', '--')}-{image_px}.safetensors"
+    input_kind = f"{image_px}" if fit == "squash" else f"{image_px}-{fit}"
+    return run.probes / f"{backbone.replace('/', '--')}-{input_kind}.safetensors"
 
 
 def scout(
@@ -67,16 +69,17 @@ def scout(
         backbone: A pretrained backbone.
         weights: `default` or a file.
         image_px: Input size.
-        splits: The `train` and `val` splits at that size.
+        splits: The `train` and `val` splits at that size, of one fit.
         num_genres: K.
         slots: What a worker may hold.
 
     Raises:
         SearchError: A worker failed.
     """
-    file = probe_file(run, backbone, image_px)
+    fit = splits["train"].fit
+    file = probe_file(run, backbone, image_px, fit)
     if file.exists():
-        return _read(file, backbone, image_px)
+        return _read(file, backbone, image_px, fit)
     started = time.perf_counter()
     resources = {"num_cpus": slots.cpus_per_trial, "num_gpus": slots.gpus_per_trial}
     features = ray.remote(**resources)(_features)
@@ -87,12 +90,12 @@ def scout(
         ]
         for split, refs in splits.items()
     }
-    fit = ray.remote(**resources)(_fit)
-    fitted = fit.remote(futures["train"], futures["val"], num_genres, slots.cpus_per_trial)
+    fit_head = ray.remote(**resources)(_fit_head)
+    fitted = fit_head.remote(futures["train"], futures["val"], num_genres, slots.cpus_per_trial)
     result: ProbeResult
     (result,) = results_of(
         [fitted],
-        f"probing backbone {backbone!r} at {image_px} px",
+        f"probing backbone {backbone!r} at {image_px} px, {fit}",
         remedy=f"try a smaller --image-px, or leave {backbone!r} out of --backbones",
     )
     probe = Probe(
@@ -103,6 +106,7 @@ def scout(
         top3=result.val_top3,
         seconds=time.perf_counter() - started,
         any_top1=result.val_any_top1,
+        fit=fit,
     )
     _write(file, probe)
     return probe
@@ -138,7 +142,7 @@ def _features(
     return tuple(tensor.numpy() for tensor in extracted)
 
 
-def _fit(
+def _fit_head(
     train: list[ray.ObjectRef], val: list[ray.ObjectRef], num_genres: int, cpus: int
 ) -> ProbeResult:
     """Runs in a worker: the logistic regression."""
@@ -180,8 +184,8 @@ def _write(file: Path, probe: Probe) -> None:
     temporary.replace(file)
 
 
-def _read(file: Path, backbone: str, image_px: int) -> Probe:
+def _read(file: Path, backbone: str, image_px: int, fit: Fit) -> Probe:
     with safe_open(file, framework="pt") as opened:
         facts = json.loads(opened.metadata()["facts"])
         head = HeadWeights(opened.get_tensor("weight"), opened.get_tensor("bias"))
-    return Probe(backbone, image_px, head, **facts)
+    return Probe(backbone, image_px, head, **facts, fit=fit)

@@ -12,6 +12,7 @@ from typing import Any
 
 import optuna
 
+from data_pipeline import Fit
 from models import UNTUNED, Recipe
 from search.config import SearchConfig
 from search.study import ROLE_UNTUNED
@@ -29,6 +30,8 @@ class BackboneFacts:
     pretrained: bool
     image_px: tuple[int, ...]
     """Input sizes a trial may choose."""
+    fit: Fit = "squash"
+    """The fit to try first: that of the best probe."""
 
 
 @dataclass(frozen=True)
@@ -37,8 +40,10 @@ class SearchSpace:
 
     config: SearchConfig
     backbones: tuple[BackboneFacts, ...]
-    probed: frozenset[tuple[str, int]]
-    """(backbone, image_px) pairs for which a probe can initialise the head."""
+    probed: frozenset[tuple[str, int, Fit]]
+    """(backbone, image_px, fit) for which a probe can initialise the head."""
+    fits: tuple[Fit, ...] = ("squash",)
+    """How covers may meet the square."""
 
     def facts(self, name: str) -> BackboneFacts:
         """The facts of one backbone."""
@@ -52,6 +57,7 @@ class SearchSpace:
                 "backbone": facts.name,
                 "weights": self.config.weights_of(facts.name),
                 "image_px": max(facts.image_px),
+                "fit": "squash" if "squash" in self.fits else self.fits[0],
                 "epochs": min(UNTUNED.epochs, self.config.epochs),
                 "seed": self.config.seed,
             }
@@ -66,16 +72,18 @@ class SearchSpace:
             return self.untuned()
         facts = self.facts(_choice(trial, "backbone", tuple(b.name for b in self.backbones)))
         image_px = _choice(trial, f"{facts.name}.image_px", facts.image_px)
+        fit = _choice(trial, "fit", self.fits)
         recipe: dict[str, Any] = {
             "backbone": facts.name,
             "weights": self.config.weights_of(facts.name),
             "image_px": image_px,
+            "fit": fit,
             "epochs": self.config.epochs,
             "seed": self.config.seed + trial.number,
             "optimizer": "adamw",
             "schedule": "cosine",
         }
-        recipe |= self._transfer(trial, facts, image_px)
+        recipe |= self._transfer(trial, facts, (facts.name, image_px, fit) in self.probed)
         recipe |= {
             "batch_size": trial.suggest_categorical("batch_size", [16, 32, 64]),
             "weight_decay": trial.suggest_float("weight_decay", 1e-6, 0.3, log=True),
@@ -91,7 +99,9 @@ class SearchSpace:
             recipe["ema_decay"] = trial.suggest_float("ema_decay", 0.9, 0.999, log=False)
         return Recipe(**recipe)
 
-    def _transfer(self, trial: optuna.Trial, facts: BackboneFacts, image_px: int) -> dict[str, Any]:
+    def _transfer(
+        self, trial: optuna.Trial, facts: BackboneFacts, is_probed: bool
+    ) -> dict[str, Any]:
         """What is taken over from the pretrained backbone, and how fast it may change."""
         if not facts.pretrained:
             rate = trial.suggest_float("scratch.lr", 1e-4, 1e-2, log=True)
@@ -102,7 +112,7 @@ class SearchSpace:
                 "batch_norm": "train",
             }
         answers: dict[str, Any] = {"head_init": "random"}
-        if (facts.name, image_px) in self.probed:
+        if is_probed:
             answers["head_init"] = trial.suggest_categorical("head_init", ["random", "probe"])
         answers["lr_head"] = trial.suggest_float("lr_head", 1e-5, 1e-2, log=True)
         answers["lr_backbone"] = trial.suggest_float("lr_backbone", 1e-5, 3e-3, log=True)

@@ -1,7 +1,7 @@
 """Everything that has to stand ready before the first trial.
 
 machine -> what fits into memory -> preflight -> covers decoded once per size, or streamed
-        -> a frozen probe per backbone and size
+        -> a frozen probe per backbone, size and fit
 """
 
 from __future__ import annotations
@@ -9,7 +9,14 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
-from data_pipeline import SPLITS, CoverRefs, CoverStore, cover_nbytes, free_object_store_bytes
+from data_pipeline import (
+    SPLITS,
+    CoverRefs,
+    CoverStore,
+    Fit,
+    cover_nbytes,
+    free_object_store_bytes,
+)
 from search.budget import Budget
 from search.cluster import Slots, slots_of
 from search.config import SearchConfig
@@ -34,8 +41,8 @@ class Stage:
     feed: Feed
     run: RunFolder
     slots: Slots
-    splits: dict[int, dict[str, CoverRefs]]
-    """Splits by image_px, then by split name."""
+    splits: dict[tuple[int, Fit], dict[str, CoverRefs]]
+    """Splits by (image_px, fit), then by split name."""
     probes: tuple[Probe, ...]
     space: SearchSpace
 
@@ -47,7 +54,11 @@ class Stage:
     def facts(self) -> dict[str, Any]:
         """What run.json keeps, so that a resumed search stands on the same stage."""
         sizes = {facts.name: list(facts.image_px) for facts in self.space.backbones}
-        return {"store_fingerprint": self.store.fingerprint, "image_px": sizes}
+        return {
+            "store_fingerprint": self.store.fingerprint,
+            "image_px": sizes,
+            "fits": list(self.space.fits),
+        }
 
 
 def set_stage(
@@ -57,6 +68,7 @@ def set_stage(
     observer: SearchObserver,
     *,
     image_px: dict[str, tuple[int, ...]] | None = None,
+    fits: tuple[Fit, ...] | None = None,
     finished: int = 0,
 ) -> Stage:
     """Check the machine, decode the covers, fit the probes.
@@ -67,6 +79,7 @@ def set_stage(
         budget: Learns how long the shortest trial takes.
         observer: Hears what happens.
         image_px: Input sizes by backbone, of a run that is taken up; None: chosen here.
+        fits: Fits of a run that is taken up; None: chosen here.
         finished: Trials of the run that have ended already.
 
     Raises:
@@ -81,49 +94,77 @@ def set_stage(
     if image_px is None:
         image_px = choose_image_px(config, on_gpu=slots.gpus_per_trial > 0)
     sizes = sorted({px for chosen in image_px.values() for px in chosen})
-    feed = _feed(config, store, slots, sizes)
+    if fits is None:
+        fits = _fits_that_differ(config, store, observer)
+    feed = _feed(config, store, slots, sizes, len(fits))
     report = run_preflight(config, feed, run, slots, image_px, finished)
     observer.preflight(report)
     for warning in report.warnings:
         observer.warn(warning)
     budget.shortest_epoch_s = min(report.epoch_s.values())
 
-    splits = {}
+    splits: dict[tuple[int, Fit], dict[str, CoverRefs]] = {}
     for px in sizes:
         if feed.plan.resident(px):
             observer.stage(f"decoding covers at {px} px")
-        splits[px] = feed.for_trials(px, observer.progress)
+        for fit, fitted in feed.for_trials(px, fits, observer.progress).items():
+            splits[px, fit] = fitted
 
-    def probe(check: BackboneCheck) -> Probe:
-        observer.stage(f"probing {check.backbone} at {check.image_px} px")
-        fitted = scout(
+    def probe(check: BackboneCheck, fit: Fit) -> Probe:
+        observer.stage(f"probing {check.backbone} at {check.image_px} px, {fit}")
+        found = scout(
             run,
             check.backbone,
             config.weights_of(check.backbone),
             check.image_px,
-            splits[check.image_px],
+            splits[check.image_px, fit],
             len(store.genres),
             slots,
         )
-        observer.probed(fitted)
-        return fitted
+        observer.probed(found)
+        return found
 
-    probes = tuple(probe(check) for check in report.checks if check.pretrained)
+    probes = tuple(probe(check, fit) for check in report.checks if check.pretrained for fit in fits)
     stages = {check.backbone: (check.stages, check.pretrained) for check in report.checks}
     space = SearchSpace(
         config,
-        tuple(BackboneFacts(name, *facts, image_px[name]) for name, facts in stages.items()),
-        frozenset((probe.backbone, probe.image_px) for probe in probes),
+        tuple(
+            BackboneFacts(name, *facts, image_px[name], _best_fit(name, probes, fits))
+            for name, facts in stages.items()
+        ),
+        frozenset((probe.backbone, probe.image_px, probe.fit) for probe in probes),
+        fits,
     )
     return Stage(config, feed, run, slots, splits, probes, space)
 
 
-def _feed(config: SearchConfig, store: CoverStore, slots: Slots, sizes: list[int]) -> Feed:
+def _fits_that_differ(
+    config: SearchConfig, store: CoverStore, observer: SearchObserver
+) -> tuple[Fit, ...]:
+    """The fits to choose from; only one of them where every cover is a square."""
+    if config.fits == ("squash",) or not store.has_squares_alone:
+        return config.fits
+    observer.warn(
+        f"fit {', '.join(config.fits)} has no effect: all covers of the store are squares"
+    )
+    return ("squash",)
+
+
+def _best_fit(backbone: str, probes: tuple[Probe, ...], fits: tuple[Fit, ...]) -> Fit:
+    """The fit of a backbone's best probe at its largest size; the first where there is none."""
+    of_it = [probe for probe in probes if probe.backbone == backbone]
+    best = max(of_it, key=lambda probe: (probe.image_px, probe.top1), default=None)
+    return fits[0] if best is None else best.fit
+
+
+def _feed(
+    config: SearchConfig, store: CoverStore, slots: Slots, sizes: list[int], num_fits: int
+) -> Feed:
     """The covers of the search, as many of them in memory as fit."""
     feed = RehearsalFeed(store) if config.rehearse else WholeFeed(store)
     plan = plan_memory(
         {
-            (px, split): feed.count(split) * cover_nbytes(store, px)
+            (px, split): feed.count(split) * cover_nbytes(store, px) * num_fits
             for px in sizes
             for split in SPLITS
         },

@@ -22,7 +22,7 @@ import ray
 import torch
 from ray import tune
 
-from data_pipeline import CoverRefs
+from data_pipeline import CoverRefs, Fit
 from models import EpochReport, FineTuner, HeadWeights, Recipe, TrainingFailure, release
 from models.checkpoint import read_state, write_state
 from search.constants import (
@@ -47,10 +47,10 @@ _RESULT = "result"  # of the checkpoint's epoch, inside the checkpoint
 class TrialInputs:
     """What all trials of a search share; large parts are references into the object store."""
 
-    splits: dict[int, dict[str, CoverRefs]]
-    """Splits by image_px, then by split name."""
-    heads: dict[tuple[str, int], HeadWeights]
-    """Probe heads by (backbone, image_px)."""
+    splits: dict[tuple[int, Fit], dict[str, CoverRefs]]
+    """Splits by (image_px, fit), then by split name."""
+    heads: dict[tuple[str, int, Fit], HeadWeights]
+    """Probe heads by (backbone, image_px, fit)."""
     num_genres: int
     checkpoints: Path
     cpus_per_trial: int
@@ -92,7 +92,7 @@ class CoverTrial(tune.Trainable):  # type: ignore[misc]  # Ray is untyped
 
     def _build(self) -> FineTuner:
         recipe, inputs = self._recipe, self._inputs
-        splits = inputs.splits[recipe.image_px]
+        splits = inputs.splits[recipe.image_px, recipe.fit]
         self._train = splits["train"].batches(
             recipe.batch_size, self._device, shuffle=True, seed=recipe.seed
         )
@@ -100,7 +100,7 @@ class CoverTrial(tune.Trainable):  # type: ignore[misc]  # Ray is untyped
         resumes = self._checkpoint.exists()
         head = None
         if recipe.head_init == "probe":
-            head = inputs.heads[recipe.backbone, recipe.image_px]
+            head = inputs.heads[recipe.backbone, recipe.image_px, recipe.fit]
         tuner = FineTuner(
             recipe,
             inputs.num_genres,

@@ -18,7 +18,7 @@ from rich.text import Text
 
 from models import Recipe
 from search.cli._console import console, show_duration
-from search.cli._tables import STATE_STYLES, plain_table, recipe_summary
+from search.cli._tables import STATE_STYLES, input_size, plain_table, recipe_summary
 from search.constants import ANY_TOP1, EPOCH, METRIC
 from search.observer import SearchObserver, SearchPlan
 from search.preflight import PreflightReport
@@ -125,7 +125,7 @@ class LiveView(SearchObserver):
         """The number to beat."""
         self._close_phase()
         console.print(
-            f"[green]ok[/] frozen probe of {probe.backbone} at {probe.image_px} px: "
+            f"[green]ok[/] frozen probe of {probe.backbone} at {input_size(probe)}: "
             f"top-1 {probe.top1:.3f} on validation",
             highlight=False,
         )

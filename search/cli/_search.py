@@ -78,6 +78,12 @@ def search(
     image_px: Annotated[
         str | None, typer.Option(help="Square input sizes to choose from, e.g. 128,224.")
     ] = None,
+    fit: Annotated[
+        str | None,
+        typer.Option(
+            help="How covers meet the square, to choose from: squash, pad, crop. Default: squash."
+        ),
+    ] = None,
     trials: Annotated[
         int | None,
         typer.Option(help="Number of trials. Default: 16, or as many as the time allows."),
@@ -146,6 +152,7 @@ def search(
         backbones=_comma_separated(backbones),
         weights=_weights(weights or []),
         image_px=_sizes(image_px),
+        fits=_comma_separated(fit),
         trials=trials,
         epochs=epochs,
         time_budget_s=duration_s(time_budget),

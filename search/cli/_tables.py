@@ -17,12 +17,14 @@ if TYPE_CHECKING:
     from models import Backbone, Recipe
     from search.evaluate import Evaluation
     from search.outcome import Outcome, Score
+    from search.scouting import Probe
     from search.study import TrialRow
 
 __all__ = [
     "STATE_STYLES",
     "backbones_table",
     "evaluation_table",
+    "input_size",
     "outcome_table",
     "plain_table",
     "prepare_table",
@@ -59,9 +61,14 @@ def plain_table(*headers: str, left: int = 1, wide: str | None = None) -> Table:
     return table
 
 
+def input_size(of: Recipe | Probe) -> str:
+    """Size and fit of what a model takes; squashing goes without saying."""
+    return f"{of.image_px} px" + ("" if of.fit == "squash" else f" ({of.fit})")
+
+
 def recipe_summary(recipe: Recipe) -> str:
     """The settings that tell recipes apart, in a few words."""
-    parts = [recipe.backbone, f"{recipe.image_px} px", f"{recipe.head_init} head"]
+    parts = [recipe.backbone, input_size(recipe), f"{recipe.head_init} head"]
     if recipe.frozen_stages:
         parts.append(f"{recipe.frozen_stages} stages frozen")
     parts.append(f"lr {recipe.lr_head:.0e}/{recipe.lr_backbone:.0e}")
@@ -159,10 +166,37 @@ def prepare_table(summary: PrepareSummary) -> Table:
     _reason_rows(table, summary.reasons)
     table.caption = (
         f"{summary.found:,} files found, {summary.kept:,} covers kept, "
-        f"{summary.rejected:,} refused; fingerprint {summary.fingerprint[:12]}"
+        f"{summary.rejected:,} refused; fingerprint {summary.fingerprint[:12]}\n"
+        f"{_labels_in_words(summary)}"
     )
+    if summary.downloads is not None:
+        counts = summary.downloads
+        table.caption += (
+            f"\n{counts.downloaded:,} downloaded, {counts.cached:,} had been before, "
+            f"{counts.failed:,} failed; kept in {counts.folder}"
+        )
     table.caption_justify = "left"
     return table
+
+
+def _labels_in_words(summary: PrepareSummary) -> str:
+    """What the labels are worth, and what was done about those that contradict each other."""
+    words = f"{summary.pictures:,} distinct pictures found, {summary.conflicting:,} of them"
+    words += f" in several genres; {summary.groups:,} groups"
+    if summary.official_split:
+        words += "; test split as listed"
+    if not summary.conflicting:
+        return words
+    done = {
+        "drop": "those were refused",
+        "first": "each kept in the genre that came first",
+        "keep": "each kept in every genre",
+        "multi": "each kept once with all its genres",
+    }[summary.conflicts]
+    return (
+        f"{words}\nso no top-1 above {summary.noise_ceiling:.3f} was possible; {done}, "
+        f"which makes it {summary.kept_ceiling:.3f}"
+    )
 
 
 def store_table(report: StoreReport) -> Table:

@@ -205,7 +205,7 @@ class TestErrors:
         shutil.copy(source / "Poetry" / "0.jpg", source / "Poetry" / "copy.jpg")
         self._fails(
             SourceError,
-            r"a genre needs at least 3 covers of its own, so that each of train, val, test gets "
+            r"a genre needs at least 3 groups of covers, so that each of train, val, test gets "
             r"one; Travel has 2 \(refused: 1 not an image\); add covers or leave the genre out",
             source,
             tmp_path / "store",
@@ -234,9 +234,9 @@ class TestErrors:
 
     def test_full_disk_in_a_worker(self, source, tmp_path, monkeypatch):
         # Runs the real task in a real worker, on a spool that is no folder any more.
-        def without_spool(sources, spool, max_px, progress):
+        def without_spool(sources, spool, *args, **kwargs):
             spool.rmdir()
-            return _normalising.normalise_sources(sources, spool, max_px, progress)
+            return _normalising.normalise_sources(sources, spool, *args, **kwargs)
 
         monkeypatch.setattr("data_pipeline.prepare.normalise_sources", without_spool)
         self._fails(

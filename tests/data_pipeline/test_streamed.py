@@ -146,9 +146,9 @@ class TestBounds:
     def test_of_batches_ahead(self, train, monkeypatch):
         decoded = []
 
-        def counted(data, image_px, part, source):
+        def counted(data, image_px, part, source, fits):
             decoded.append(source)
-            return decode_cover(data, image_px, part, source)
+            return decode_cover(data, image_px, part, source, fits)
 
         decode_cover = streamed.decode_cover
         monkeypatch.setattr(streamed, "decode_cover", counted)

@@ -12,6 +12,7 @@ import safetensors.torch
 import torch
 from PIL import Image
 
+from data_pipeline import load_square
 from models import BundleError, Recipe, get_backbone, load_bundle, write_bundle
 from models.heads import head_of
 
@@ -113,6 +114,32 @@ def test_the_cards_code_runs_without_torch(written, tmp_path, kind):
     )
     told = dict(eval(answer.stdout))
     wanted = load_bundle(folder).probabilities(decoded[None])[0]
+    assert [told[genre] for genre in GENRES] == pytest.approx(wanted.tolist(), abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("fit", "size"),
+    [("squash", (40, 70)), ("pad", (40, 70)), ("pad", (70, 41)), ("crop", (40, 70))],
+)
+def test_the_card_fits_covers_as_we_do(tmp_path, fit, size):
+    """With Pillow and numpy alone."""
+    out = tmp_path / "bundle"
+    recipe = RECIPE.model_copy(update={"fit": fit})
+    write_bundle(out, model(), recipe, get_backbone("small_cnn"), GENRES, {}, checked_covers())
+    how = json.loads((out / "config.json").read_text())["preprocessing"]
+    assert (how["resize"], how["bars"] is None) == (fit, fit != "pad")
+    noise = np.random.default_rng(3).integers(0, 256, (*size[::-1], 3), dtype=np.uint8)
+    Image.fromarray(noise).save(out / "cover.jpg", "PNG")
+    card = (out / "README.md").read_text(encoding="utf-8")
+    code = re.search(r"```python\n(.*?)```", card, flags=re.DOTALL)[1]
+    answer = subprocess.run(
+        [sys.executable, "-c", code], cwd=out, capture_output=True, text=True, check=True
+    )
+    told = dict(eval(answer.stdout))
+    classifier = load_bundle(out)
+    assert classifier.fit == fit
+    square = load_square(out / "cover.jpg", classifier.image_px, classifier.fit)
+    wanted = classifier.probabilities(square[None])[0]
     assert [told[genre] for genre in GENRES] == pytest.approx(wanted.tolist(), abs=1e-4)
 
 

@@ -46,6 +46,11 @@ def test_unknown_settings_are_named_with_the_known_ones(tmp_path):
         ({"epochs": 2, "grace_epochs": 3}, "grace_epochs must not exceed epochs, got 3 > 2"),
         ({"backbones": ("a", "a")}, "each backbone is named once, got a twice"),
         ({"weights": {"b": "none"}}, "weights are given for b, which the search does not use"),
+        ({"fits": ("pad", "pad")}, "each fit is named once, got pad, pad"),
+        (
+            {"fits": ("stretch",)},
+            "fits.0: input should be 'squash', 'pad' or 'crop', got 'stretch'",
+        ),
         ({"image_px": (16,)}, "image_px is at least 32, got 16"),
         ({"address": "elsewhere"}, "address is `auto` or HOST:PORT, got 'elsewhere'"),
         ({"address": "http://head:8265"}, "as a Ray job is not built yet"),

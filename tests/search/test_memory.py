@@ -97,7 +97,7 @@ class TestFeeds:
     def test_a_split_that_streams_has_the_same_covers(self, store):
         opened = CoverStore.open(store)
         feed = WholeFeed(opened, MemoryPlan(frozenset({(32, "train")})), decoding_threads=2)
-        train, val = feed.for_trials(32).values()
+        train, val = feed.for_trials(32)["squash"].values()
         assert isinstance(train, StreamedRefs)
         assert train.threads == 2
         assert not isinstance(val, StreamedRefs)
@@ -105,15 +105,17 @@ class TestFeeds:
 
     def test_nothing_is_decoded_where_all_streams(self, store):
         feed = WholeFeed(CoverStore.open(store), NOTHING_AT_32_PX)
-        assert all(isinstance(refs, StreamedRefs) for refs in feed.for_trials(32).values())
-        assert isinstance(feed.for_the_end(32), StreamedRefs)
+        assert all(
+            isinstance(refs, StreamedRefs) for refs in feed.for_trials(32)["squash"].values()
+        )
+        assert isinstance(feed.for_the_end(32)["squash"]["test"], StreamedRefs)
 
     def test_a_rehearsal_streams_its_sample(self, store):
         opened = CoverStore.open(store)
         per_genre = (("train", 6), ("val", 3), ("test", 2))
         streams = MemoryPlan(frozenset({(32, "train")}))
-        streamed = RehearsalFeed(opened, per_genre, streams).for_trials(32)["train"]
-        resident = RehearsalFeed(opened, per_genre).for_trials(32)["train"]
+        streamed = RehearsalFeed(opened, per_genre, streams).for_trials(32)["squash"]["train"]
+        resident = RehearsalFeed(opened, per_genre).for_trials(32)["squash"]["train"]
         assert isinstance(streamed, StreamedRefs)
         assert streamed.num_covers == 18
         assert streamed.load("x").cover_ids_N.tolist() == resident.get().cover_ids_N.tolist()

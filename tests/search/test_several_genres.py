@@ -137,10 +137,10 @@ def test_evaluate_on_single_genres_has_no_such_key(ended, store, capsys):
 
 def test_a_rehearsal_keeps_the_marks(multi):
     opened = CoverStore.open(multi)
-    whole = WholeFeed(opened).for_trials(32)["train"].get()
+    whole = WholeFeed(opened).for_trials(32)["squash"]["train"].get()
     marks_of = dict(zip(whole.cover_ids_N, whole.genres_NK.tolist(), strict=True))
     feed = RehearsalFeed(opened, (("train", 6), ("val", 3), ("test", 2)))
-    for refs in (*feed.for_trials(32).values(), feed.for_the_end(32)):
+    for refs in (*feed.for_trials(32)["squash"].values(), feed.for_the_end(32)["squash"]["test"]):
         sample = refs.get()
         assert sample.genres_NK.tolist() == [marks_of[cover] for cover in sample.cover_ids_N]
 
@@ -148,7 +148,7 @@ def test_a_rehearsal_keeps_the_marks(multi):
 def test_a_probe_of_the_store(multi, tmp_path):
     """Its pieces are gathered from several workers."""
     run = RunFolder.create(SearchConfig(runs_dir=tmp_path, name="a"))
-    splits = WholeFeed(CoverStore.open(multi)).for_trials(32)
+    splits = WholeFeed(CoverStore.open(multi)).for_trials(32)["squash"]
     slots = slots_of(SearchConfig())
     probe, again = (
         scout(run, "efficientnet_lite0", "default", 32, splits, 3, slots) for _ in range(2)

@@ -12,7 +12,7 @@ LITE = BackboneFacts("efficientnet_lite0", stages=9, pretrained=True, image_px=(
 CNN = BackboneFacts("small_cnn", stages=4, pretrained=False, image_px=(64, 128))
 
 
-def space(*backbones, probed=(("efficientnet_lite0", 128),), **settings):
+def space(*backbones, probed=(("efficientnet_lite0", 128, "squash"),), **settings):
     config = SearchConfig(backbones=tuple(b.name for b in backbones), **settings)
     return SearchSpace(config, backbones, frozenset(probed))
 
@@ -67,6 +67,38 @@ def test_a_recipe_carries_weights_epochs_and_its_own_seed():
     assert {recipe.weights for recipe in recipes} == {"none"}
 
 
+def test_the_fit_is_asked_for_only_if_there_is_a_choice():
+    config = SearchConfig(backbones=(LITE.name,), fits=("pad", "squash"))
+    probed = frozenset({(LITE.name, 128, "pad")})
+    chosen = SearchSpace(config, (LITE,), probed, config.fits)
+    fits = set()
+    for trial, recipe in draw(chosen):
+        assert trial.params["fit"] == recipe.fit
+        assert ("head_init" in trial.params) == (recipe.fit == "pad"), "squashed covers: no probe"
+        fits.add(recipe.fit)
+    assert fits == {"pad", "squash"}
+    assert chosen.untuned().fit == "squash", "what one does without thinking"
+    for fits in (("squash",), ("crop",)):
+        only = SearchSpace(config, (LITE,), frozenset(), fits)
+        for trial, recipe in draw(only, 3):
+            assert "fit" not in trial.params
+            assert (recipe.fit,) == fits
+        assert (only.untuned().fit,) == fits
+
+
+def test_known_recipes_take_the_fit_of_the_best_probe():
+    config = SearchConfig(backbones=(LITE.name,), fits=("squash", "pad"))
+    facts = BackboneFacts(LITE.name, 9, True, (128,), "pad")
+    chosen = SearchSpace(config, (facts,), frozenset(), config.fits)
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
+    portfolio = Portfolio(chosen)
+    found = []
+    for _ in range(4):
+        portfolio.enqueue_next(study)
+        found.append(chosen.suggest(study.ask()).fit)
+    assert found == ["squash", "pad", "pad", "pad"]
+
+
 def test_the_yardstick_is_two_epochs_of_adam():
     untuned = space(LITE, CNN).untuned()
     assert (untuned.epochs, untuned.optimizer, untuned.lr_head) == (2, "adam", 1e-3)
@@ -98,6 +130,7 @@ def test_every_answer_of_the_portfolio_is_one_the_space_asks_for(backbones):
         wanted = study._storage.get_trial_system_attrs(trial._trial_id)["fixed_params"]
         asked = trial.params | {"backbone": recipe.backbone}
         asked[f"{recipe.backbone}.image_px"] = recipe.image_px
+        asked["fit"] = recipe.fit
         assert {name: asked.get(name, "never asked") for name in wanted} == wanted
     assert roles[0] == ROLE_UNTUNED
     assert len(roles) == 1 + sum(3 if b.pretrained else 1 for b in backbones)

@@ -1,0 +1,108 @@
+"""How covers should meet the square: what a frozen probe makes of squashed, padded, cropped ones.
+
+    python benchmarks/fits.py [--store STORE] [--px 96 128] [--backbone efficientnet_lite0]
+
+Features of all covers of a store are extracted once per size and fit; then a logistic regression
+is fitted and measured on each of five folds, the same for every fit. Printed are the mean top-1 and
+its difference from squashing, with the standard error of that difference over the folds. Without
+--store, generated covers, which are tall (2 to 3), of ten genres.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import ray
+import torch
+
+from data_pipeline import (
+    FITS,
+    SPLITS,
+    CoverStore,
+    EpochBatches,
+    PrepareSettings,
+    decode_fits,
+    prepare_store,
+)
+from data_pipeline.sample import draw_sample
+from models import extract_features, fit_probe, get_backbone
+
+FOLDS = 5
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--store", type=Path)
+    parser.add_argument("--px", type=int, nargs="+", default=[96, 128])
+    parser.add_argument("--backbone", default="efficientnet_lite0")
+    parser.add_argument("--covers-per-genre", type=int, default=80)
+    parser.add_argument("--genres", type=int, default=10)
+    given = parser.parse_args()
+    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="error")
+    with tempfile.TemporaryDirectory() as folder:
+        path = given.store
+        if path is None:
+            path = Path(folder) / "store"
+            covers = Path(folder) / "covers"
+            draw_sample(covers, covers_per_genre=given.covers_per_genre, genres=given.genres)
+            prepare_store(covers, path, settings=PrepareSettings(max_px=256))
+        store = CoverStore.open(path)
+        sides = store.read_columns(["width", "height"]).to_pydict()
+        shapes = [h / w for w, h in zip(sides["width"], sides["height"], strict=True)]
+        print(
+            f"{store.manifest.kept} covers of {len(store.genres)} genres, height to width "
+            f"{statistics.median(shapes):.2f} ({min(shapes):.2f} to {max(shapes):.2f})"
+        )
+        for px in given.px:
+            measure(store, px, given.backbone)
+    ray.shutdown()
+
+
+def measure(store, px, backbone):
+    started = time.perf_counter()
+    decoded = decode_fits(store, px, FITS, splits=SPLITS)
+    print(f"\n{backbone} at {px} px; decoding into {len(FITS)} fits: ", end="")
+    print(f"{time.perf_counter() - started:.1f} s")
+    print(f"{'fit':<10}{'top-1':>8}{'top-3':>8}{'from squash':>16}")
+    squash = None
+    for fit in FITS:
+        scores = probe_scores(store, decoded[fit], px, backbone)
+        top1 = [one for one, _ in scores]
+        squash = squash or top1
+        gains = [mine - theirs for mine, theirs in zip(top1, squash, strict=True)]
+        error = statistics.stdev(gains) / FOLDS**0.5
+        top3 = statistics.mean(three for _, three in scores)
+        gain = f"{statistics.mean(gains):+.3f} ± {error:.3f}" if fit != FITS[0] else ""
+        print(f"{fit:<10}{statistics.mean(top1):>8.3f}{top3:>8.3f}{gain:>16}", flush=True)
+
+
+def probe_scores(store, splits, px, backbone):
+    """(top-1, top-3) on each fold; which covers are in one depends on nothing but the store."""
+    found = get_backbone(backbone)
+    model = found.build(2, image_px=px, weights="default")
+    device = torch.device("cpu")
+    features, labels = [], []
+    for refs in splits.values():
+        batches = EpochBatches(refs.get(), 64, device, shuffle=False)
+        features_ND, labels_N, *_ = extract_features(
+            model, batches.epoch(0), device, input_spec=found.input.at(px)
+        )
+        features.append(features_ND)
+        labels.append(labels_N)
+    X, y = torch.cat(features), torch.cat(labels)
+    fold_of = np.random.default_rng(0).permutation(len(y)) % FOLDS
+    scores = []
+    for fold in range(FOLDS):
+        held_out = torch.from_numpy(fold_of == fold)
+        result = fit_probe(X[~held_out], y[~held_out], X[held_out], y[held_out], len(store.genres))
+        scores.append((result.val_top1, result.val_top3))
+    return scores
+
+
+if __name__ == "__main__":
+    main()
