@@ -22,6 +22,7 @@ from data_pipeline.decoded import (
     decoded_nbytes,
     in_flight_nbytes,
 )
+from data_pipeline.downloads import DownloadCounts, DownloadSettings
 from data_pipeline.errors import (
     CapacityError,
     DataError,
@@ -51,6 +52,8 @@ __all__ = [
     "DecodedRefs",
     "DecodedSplit",
     "DeviceResident",
+    "DownloadCounts",
+    "DownloadSettings",
     "EpochBatches",
     "Fit",
     "ImageRejected",

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import json
+import os
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from data_pipeline._normalising import Outcome
 from data_pipeline._whole_folder import whole_folder
 from data_pipeline.errors import StoreError
 from data_pipeline.schema import (
@@ -25,12 +28,10 @@ from data_pipeline.schema import (
     SPLITS,
     PartInfo,
     PrepareSettings,
-    Split,
     StoreManifest,
 )
 
 __all__ = [
-    "Cover",
     "Rejected",
     "fingerprint",
     "new_store_folder",
@@ -42,20 +43,8 @@ __all__ = [
 
 _PART_ROWS = 2048
 _PART_BYTES = 64 * 2**20
+_WRITERS = 4  # parts in memory at a time, twice each
 _ROW_GROUP_ROWS = 128  # the least a decoding task does: some 50 ms of work
-
-
-@dataclass(frozen=True)
-class Cover:
-    """A cover that goes into the store; the fields are the store's columns."""
-
-    genre: str
-    genres: tuple[str, ...]
-    label: int
-    split: Split
-    group: str
-    source: str
-    outcome: Outcome
 
 
 @dataclass(frozen=True)
@@ -90,35 +79,30 @@ def new_store_folder(out: Path) -> Iterator[Path]:
         ) from err
 
 
-def order_in_store(covers: Iterable[Cover]) -> list[Cover]:
+def order_in_store(covers: pa.Table) -> pa.Table:
     """Split by split; within one by the digest of the pixels, which mixes genres evenly."""
-    return sorted(covers, key=lambda c: (SPLITS.index(c.split), c.outcome.cover_id))
+    by_split = pc.index_in(covers["split"], value_set=pa.array(SPLITS))
+    return covers.take(
+        pc.sort_indices(
+            pa.table({"split": by_split, **{name: covers[name] for name in ("cover_id", "genre")}}),
+            sort_keys=[("split", "ascending"), ("cover_id", "ascending"), ("genre", "ascending")],
+        )
+    ).combine_chunks()
 
 
-def write_parts(folder: Path, covers: Sequence[Cover], spool: Path) -> list[PartInfo]:
-    """Write the covers, already in the store's order, as Parquet parts."""
-    parts = []
-    for number, of_part in enumerate(_cut_into_parts(covers)):
-        path = folder / f"part-{number:05d}.parquet"
-        # Encoded images do not get smaller by compression.
-        pq.write_table(
-            _part_table(of_part, spool),
-            path,
-            row_group_size=_ROW_GROUP_ROWS,
-            compression="none",
-            use_dictionary=["genre", "split"],
-            write_statistics=False,
-        )
-        parts.append(
-            PartInfo(
-                name=path.name,
-                split=of_part[0].split,
-                rows=len(of_part),
-                group_rows=_ROW_GROUP_ROWS,
-                bytes=path.stat().st_size,
-            )
-        )
-    return parts
+def write_parts(folder: Path, covers: pa.Table, spool: Path) -> list[PartInfo]:
+    """Write the covers as Parquet parts, a few at a time.
+
+    Args:
+        folder: The store's.
+        covers: `COVER_SCHEMA` but `image`, in the store's order; and `spool`, `offset` and
+            `length`, where the encoded images lie.
+        spool: Folder of the encoded images.
+    """
+    # Memory is copied and files are written, both of which leave the other threads alone.
+    with ThreadPoolExecutor(min(_WRITERS, os.cpu_count() or 1)) as writers:
+        parts = enumerate(_cut_into_parts(covers))
+        return list(writers.map(partial(_write_part, folder, spool), parts))
 
 
 def write_rejected(folder: Path, rejected: Sequence[Rejected]) -> None:
@@ -132,53 +116,66 @@ def write_manifest(folder: Path, manifest: StoreManifest) -> None:
     (folder / MANIFEST_NAME).write_text(manifest.model_dump_json(indent=2) + "\n", "utf-8")
 
 
-def fingerprint(covers: Iterable[Cover], settings: PrepareSettings) -> str:
+def fingerprint(covers: pa.Table, settings: PrepareSettings) -> str:
     """SHA-256 over what a search sees of a store: which covers, their genres, splits and size.
 
     Neither the order of the covers nor where they came from matters. Seed and shares matter by the
     splits that came of them.
     """
-    rows = sorted((c.outcome.cover_id, c.genre, c.genres, c.split) for c in covers)
+    columns = (covers[name].to_pylist() for name in ("cover_id", "genre", "genres", "split"))
+    rows = sorted(zip(*columns, strict=True))
     content = [SCHEMA_VERSION, settings.max_px, rows]
     return sha256(json.dumps(content, ensure_ascii=True).encode()).hexdigest()
 
 
-def _cut_into_parts(covers: Sequence[Cover]) -> Iterator[Sequence[Cover]]:
+def _write_part(folder: Path, spool: Path, numbered: tuple[int, pa.Table]) -> PartInfo:
+    number, covers = numbered
+    path = folder / f"part-{number:05d}.parquet"
+    # Encoded images do not get smaller by compression.
+    pq.write_table(
+        _part_table(covers, spool),
+        path,
+        row_group_size=_ROW_GROUP_ROWS,
+        compression="none",
+        use_dictionary=["genre", "split"],
+        write_statistics=False,
+    )
+    return PartInfo(
+        name=path.name,
+        split=covers["split"][0].as_py(),
+        rows=len(covers),
+        group_rows=_ROW_GROUP_ROWS,
+        bytes=path.stat().st_size,
+    )
+
+
+def _cut_into_parts(covers: pa.Table) -> Iterator[pa.Table]:
+    splits, lengths = covers["split"].to_pylist(), covers["length"].to_pylist()
     start = size = 0
-    for end, cover in enumerate(covers):
-        full = end - start >= _PART_ROWS or size + cover.outcome.length > _PART_BYTES
-        if end > start and (full or cover.split != covers[start].split):
-            yield covers[start:end]
+    for end, (split, length) in enumerate(zip(splits, lengths, strict=True)):
+        full = end - start >= _PART_ROWS or size + length > _PART_BYTES
+        if end > start and (full or split != splits[start]):
+            yield covers.slice(start, end - start)
             start, size = end, 0
-        size += cover.outcome.length
-    yield covers[start:]
+        size += length
+    yield covers.slice(start)
 
 
-def _part_table(covers: Sequence[Cover], spool: Path) -> pa.Table:
-    outcomes = [cover.outcome for cover in covers]
-    columns = {
-        "cover_id": [outcome.cover_id for outcome in outcomes],
-        "genre": [cover.genre for cover in covers],
-        "genres": [cover.genres for cover in covers],
-        "label": [cover.label for cover in covers],
-        "split": [cover.split for cover in covers],
-        "group": [cover.group for cover in covers],
-        "image": _read_spool(outcomes, spool),
-        "width": [outcome.width for outcome in outcomes],
-        "height": [outcome.height for outcome in outcomes],
-        "source": [cover.source for cover in covers],
-    }
-    return pa.table(columns, schema=COVER_SCHEMA)
+def _part_table(covers: pa.Table, spool: Path) -> pa.Table:
+    images = pa.array(_read_spool(covers, spool), pa.binary())
+    columns = {name: covers[name] for name in COVER_SCHEMA.names if name != "image"}
+    return pa.table({**columns, "image": images}).select(COVER_SCHEMA.names).cast(COVER_SCHEMA)
 
 
-def _read_spool(outcomes: Sequence[Outcome], spool: Path) -> list[bytes]:
+def _read_spool(covers: pa.Table, spool: Path) -> list[bytes]:
+    offsets, lengths = covers["offset"].to_pylist(), covers["length"].to_pylist()
     places_by_file: dict[str, list[int]] = defaultdict(list)
-    for place, outcome in enumerate(outcomes):
-        places_by_file[outcome.spool].append(place)
-    images = [b""] * len(outcomes)
+    for place, name in enumerate(covers["spool"].to_pylist()):
+        places_by_file[name].append(place)
+    images = [b""] * len(covers)
     for name, places in places_by_file.items():
         with (spool / name).open("rb") as file:
-            for place in sorted(places, key=lambda p: outcomes[p].offset):
-                file.seek(outcomes[place].offset)
-                images[place] = file.read(outcomes[place].length)
+            for place in sorted(places, key=offsets.__getitem__):
+                file.seek(offsets[place])
+                images[place] = file.read(lengths[place])
     return images

@@ -34,7 +34,8 @@ from PIL import WebPImagePlugin as _WebPImagePlugin  # noqa: F401
 
 from data_pipeline._fitting import Fit, to_square
 from data_pipeline._jpeg import JpegLayout, read_layout, with_more_data, without_metadata
-from data_pipeline._kinds import has_image_signature, require_decodable
+from data_pipeline._kinds import require_decodable
+from data_pipeline.copies.signature import sign
 from data_pipeline.errors import ImageRejected
 
 __all__ = [
@@ -44,7 +45,6 @@ __all__ = [
     "MAX_SIDE_PX",
     "MIN_SIDE_PX",
     "NormalisedImage",
-    "has_image_signature",
     "load_square",
     "load_squares",
     "normalise",
@@ -101,12 +101,15 @@ class NormalisedImage:
         height: Of `data`, in pixels.
         cover_id: Hex digest of the original's upright RGB pixels; equal for copies that differ only
             in encoding details that leave the pixels alone.
+        signature: See `copies.signature`; nearly equal for copies that were scaled, compressed,
+            cropped a little or robbed of their colours.
     """
 
     data: bytes
     width: int
     height: int
     cover_id: str
+    signature: bytes
 
 
 def load_square(data: bytes | Path, image_px: int, fit: Fit = "squash") -> np.ndarray:
@@ -180,7 +183,7 @@ def normalise(data: bytes, max_px: int) -> NormalisedImage:
             as_jpeg = buffer.getvalue()
     except (OSError, ValueError, MemoryError) as err:
         raise ImageRejected("cannot be encoded", _one_line(err)) from err
-    return NormalisedImage(as_jpeg, image.width, image.height, cover_id)
+    return NormalisedImage(as_jpeg, image.width, image.height, cover_id, sign(image))
 
 
 def read_file(path: Path) -> bytes:

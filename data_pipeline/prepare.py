@@ -1,8 +1,9 @@
 """Turns a pile of covers into a cover store.
 
-Two passes. In the first, Ray Data reads, checks and normalises every file (`_normalising`). The
-driver then decides on names, labels and sizes alone: copies are kept once, a picture that lies in
-several genres is refused, splits are drawn. The second pass writes the parts (`_writing`).
+What lies at web addresses is downloaded first (`downloads`). Two passes follow. In the first, Ray
+Data reads, checks and normalises every file (`_normalising`). The driver then decides which become
+covers and what belongs together (`_sifting`), for which pairs of look-alikes are read once more
+(`_comparing`), and draws the splits. The second pass writes the parts (`_writing`).
 """
 
 from __future__ import annotations
@@ -11,23 +12,30 @@ import shutil
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any
 
+import numpy as np
+import pyarrow as pa
 from pydantic import BaseModel, ConfigDict, Field
 
-from data_pipeline import _ray, _writing
-from data_pipeline._normalising import Outcome, normalise_sources
-from data_pipeline._writing import Cover, Rejected
+from data_pipeline import _filesystems, _ray, _writing
+from data_pipeline._comparing import PLACE, compare_in_spool
+from data_pipeline._normalising import Outcomes, normalise_sources
+from data_pipeline._sifting import Sifted, sift
+from data_pipeline._writing import Rejected
+from data_pipeline.downloads import DownloadCounts, DownloadSettings, download_all
 from data_pipeline.errors import SourceError
-from data_pipeline.schema import SCHEMA_VERSION, SPLITS, PrepareSettings, Split, StoreManifest
+from data_pipeline.schema import (
+    SCHEMA_VERSION,
+    SPLITS,
+    Conflicts,
+    PrepareSettings,
+    Split,
+    StoreManifest,
+)
 from data_pipeline.sources import Source, find_sources
 from data_pipeline.splits import assign_splits
 
 __all__ = ["PrepareSummary", "prepare_store"]
-
-_COPY = "copy of another cover"
-_SEVERAL_GENRES = "same picture in several genres"
-_NO_GENRE = "no genre"
 
 
 class PrepareSummary(BaseModel):
@@ -47,19 +55,32 @@ class PrepareSummary(BaseModel):
     noise_ceiling: float = Field(
         description="Best top-1 any predictor could reach on the labels as found."
     )
+    conflicts: Conflicts = Field(description="What was done with pictures in several genres.")
+    kept_ceiling: float = Field(description="The same on the labels as they were kept.")
     groups: int = Field(description="Groups of covers kept; a group never crosses splits.")
     official_split: bool = Field(description="Whether the listing itself named the test covers.")
     counts: dict[str, dict[Split, int]] = Field(description="Covers per genre and split.")
+    downloads: DownloadCounts | None = Field(
+        default=None, description="What became of web addresses; nothing if there were none."
+    )
+
+
+_SAME_IN_MANIFEST = PrepareSummary.model_fields.keys() & StoreManifest.model_fields.keys()
 
 
 def prepare_store(
-    source: Path,
+    source: str | Path,
     out: Path,
     *,
     settings: PrepareSettings | None = None,
     image_column: str | None = None,
     genre_column: str | None = None,
+    split_column: str | None = None,
+    key_columns: Sequence[str] = (),
+    encoding: str | None = None,
+    downloads: DownloadSettings | None = None,
     progress: Callable[[int, int], None] | None = None,
+    download_progress: Callable[[int, int], None] | None = None,
 ) -> PrepareSummary:
     """Make a cover store.
 
@@ -67,12 +88,17 @@ def prepare_store(
     on however many CPUs it is made. A file that is no usable picture never stops it.
 
     Args:
-        source: A folder per genre or a table, see `sources.find_sources`.
+        source: A folder per genre, a table or a listing, see `sources.find_sources`.
         out: The store's folder; must not exist yet.
         settings: How; the defaults if not given.
         image_column: The table's column with image paths; found by its name if not given.
         genre_column: The table's column with genres; found by its name if not given.
+        split_column: The table's column with the official split.
+        key_columns: Columns whose equal values tell that covers belong together.
+        encoding: Of a text table.
+        downloads: How web addresses are downloaded; the defaults if not given.
         progress: Called with (done, total) files.
+        download_progress: Called with (done, total) web addresses before that, if there are any.
 
     Raises:
         SourceError: There are no covers of two genres, or a genre has too few.
@@ -81,34 +107,60 @@ def prepare_store(
         DataError: Ray cannot be started.
     """
     settings = settings or PrepareSettings()
-    source, out = Path(source), Path(out)
+    out = Path(out)
     with _writing.new_store_folder(out) as folder:
-        found = find_sources(source, image_column=image_column, genre_column=genre_column)
+        found = find_sources(
+            source,
+            image_column=image_column,
+            genre_column=genre_column,
+            split_column=split_column,
+            key_columns=key_columns,
+            encoding=encoding,
+        )
         _ray.ensure_ray()
+        counts = _download(found.sources, out, downloads or DownloadSettings(), download_progress)
         spool = folder / "spool"
         spool.mkdir()
         outcomes = normalise_sources(
-            found.sources, spool.absolute(), settings.max_px, progress=progress
+            found.sources,
+            spool.absolute(),
+            settings.max_px,
+            progress=progress,
+            downloads=counts.folder if counts else None,
         )
-        kept, rejected = _sift(found.sources, outcomes)
-        _require_enough(found.sources, kept, rejected, settings.min_covers)
-        covers = _writing.order_in_store(_with_splits(kept, settings))
+        sifted = sift(
+            found.sources,
+            outcomes,
+            settings,
+            lambda pairs, shown_by: compare_in_spool(
+                pairs, outcomes.table.select(PLACE).take(shown_by), spool.absolute()
+            ),
+        )
+        rejected = [
+            Rejected(found.sources[row].source, found.sources[row].genre, *why)
+            for row, why in sorted(sifted.refused.items())
+        ]
+        _require_enough(found.sources, sifted, rejected, settings.min_covers)
+        covers = _writing.order_in_store(_covers(found.sources, outcomes, sifted, settings))
         parts = _writing.write_parts(folder, covers, spool)
         _writing.write_rejected(folder, rejected)
         manifest = StoreManifest(
             schema_version=SCHEMA_VERSION,
             fingerprint=_writing.fingerprint(covers, settings),
-            source=str(source),
-            genres=sorted({cover.genre for cover in covers}),
+            source=_filesystems.shown(str(source)),
+            genres=sifted.genres,
             counts=_count(covers),
             found=len(found.sources),
             kept=len(covers),
             rejected=len(rejected),
             ignored=found.ignored,
             reasons=_most_first(row.reason for row in rejected),
-            **_noise(found.sources, outcomes),
-            groups=len({cover.group for cover in covers}),
-            official_split=False,
+            pictures=sifted.found.pictures,
+            conflicting=sifted.found.conflicting,
+            noise_ceiling=sifted.found.ceiling,
+            kept_ceiling=sifted.kept_ceiling,
+            groups=len(set(sifted.groups)),
+            official_split=sifted.official_split,
             settings=settings,
             parts=parts,
         )
@@ -116,99 +168,98 @@ def prepare_store(
         shutil.rmtree(spool)
     return PrepareSummary(
         path=out,
-        **{name: getattr(manifest, name) for name in PrepareSummary.model_fields if name != "path"},
+        conflicts=settings.conflicts,
+        downloads=counts,
+        **{name: getattr(manifest, name) for name in _SAME_IN_MANIFEST},
     )
 
 
-_Kept = list[tuple[Source, Outcome]]
-
-
-def _sift(sources: Sequence[Source], outcomes: Sequence[Outcome]) -> tuple[_Kept, list[Rejected]]:
-    """Keep each picture once, and none that lies in several genres."""
-    first_of: dict[str, Source] = {}
-    genres_of: dict[str, set[str]] = defaultdict(set)
-    for source, outcome in zip(sources, outcomes, strict=True):
-        if not outcome.reason and source.genre:
-            first_of.setdefault(outcome.cover_id, source)
-            genres_of[outcome.cover_id].add(source.genre)
-    kept: _Kept = []
-    rejected: list[Rejected] = []
-    for source, outcome in zip(sources, outcomes, strict=True):
-        reason, detail = outcome.reason, outcome.detail
-        if not reason and not source.genre:
-            reason, detail = _NO_GENRE, "the table's row names no genre"
-        elif not reason and len(genres_of[outcome.cover_id]) > 1:
-            reason, detail = _SEVERAL_GENRES, ", ".join(sorted(genres_of[outcome.cover_id]))
-        elif not reason and first_of[outcome.cover_id] is not source:
-            reason, detail = _COPY, f"of {first_of[outcome.cover_id].source}"
-        if reason:
-            rejected.append(Rejected(source.source, source.genre, reason, detail))
-        else:
-            kept.append((source, outcome))
-    return kept, rejected
-
-
-def _noise(sources: Sequence[Source], outcomes: Sequence[Outcome]) -> dict[str, Any]:
-    """How far the labels as found contradict each other."""
-    genres_of: dict[str, set[str]] = defaultdict(set)
-    for source, outcome in zip(sources, outcomes, strict=True):
-        if not outcome.reason and source.genre:
-            genres_of[outcome.cover_id].add(source.genre)
-    labels = sum(map(len, genres_of.values()))
-    return {
-        "pictures": len(genres_of),
-        "conflicting": sum(len(genres) > 1 for genres in genres_of.values()),
-        "noise_ceiling": len(genres_of) / labels,
-    }
+def _download(
+    sources: Sequence[Source],
+    out: Path,
+    settings: DownloadSettings,
+    progress: Callable[[int, int], None] | None,
+) -> DownloadCounts | None:
+    """Bring what lies at web addresses; nothing is made or said if there is nothing."""
+    urls = [entry.path for entry in sources if _filesystems.is_web_address(entry.path)]
+    if not urls:
+        return None
+    folder = settings.folder or out.absolute().parent / ".covertune-downloads"
+    return download_all(urls, folder, settings, progress)
 
 
 def _require_enough(
-    sources: Sequence[Source], kept: _Kept, rejected: Sequence[Rejected], min_covers: int
+    sources: Sequence[Source], sifted: Sifted, rejected: Sequence[Rejected], min_covers: int
 ) -> None:
-    left = Counter(source.genre for source, _ in kept)
-    poor = []
+    """Make sure that each genre has a group for each split."""
+    groups: dict[str, set[str]] = defaultdict(set)
+    in_test: dict[str, set[str]] = defaultdict(set)
+    for label, group, tests in zip(sifted.labels, sifted.groups, sifted.in_test, strict=True):
+        groups[sifted.genres[label]].add(group)
+        if tests:
+            in_test[sifted.genres[label]].add(group)
+    reasons: dict[str, list[str]] = defaultdict(list)
+    for row in rejected:
+        reasons[row.genre].append(row.reason)
+    poor, untested = [], []
     for genre in sorted({source.genre for source in sources} - {""}):
-        if left[genre] < min_covers:
-            reasons = _most_first(row.reason for row in rejected if row.genre == genre)
-            refused = "; ".join(f"{number} {reason}" for reason, number in reasons.items())
-            poor.append(
-                f"{genre} has {left[genre]}" + (f" (refused: {refused})" if refused else "")
+        if len(groups[genre]) < min_covers:
+            refused = _most_first(reasons[genre]).items()
+            why = "; ".join(f"{number} {reason}" for reason, number in refused)
+            poor.append(f"{genre} has {len(groups[genre])}" + (f" (refused: {why})" if why else ""))
+        elif sifted.official_split and not 0 < len(in_test[genre]) <= len(groups[genre]) - 2:
+            untested.append(
+                f"{genre} has {len(in_test[genre])} of {len(groups[genre])} groups in `test`"
             )
     if poor:
         raise SourceError(
-            f"a genre needs at least {min_covers} covers of its own, so that each of "
+            f"a genre needs at least {min_covers} groups of covers, so that each of "
             f"{', '.join(SPLITS)} gets one; {', '.join(poor)}; add covers or leave the genre out"
         )
+    if untested:
+        raise SourceError(
+            "with an official split a genre needs a group of covers in `test`, and two outside for "
+            f"`train` and `val`; {', '.join(untested)}; leave the genre or the split column out"
+        )
 
 
-def _with_splits(kept: _Kept, settings: PrepareSettings) -> list[Cover]:
-    genres = sorted({source.genre for source, _ in kept})
-    label_of = {genre: label for label, genre in enumerate(genres)}
-    groups = [outcome.cover_id for _, outcome in kept]
-    splits = assign_splits(
-        [source.genre for source, _ in kept],
-        groups,
-        val_share=settings.val_share,
-        test_share=settings.test_share,
+def _covers(
+    sources: Sequence[Source], outcomes: Outcomes, sifted: Sifted, settings: PrepareSettings
+) -> pa.Table:
+    """The covers as `_writing.write_parts` wants them, in the order of the sources."""
+    of_outcome = outcomes.table.select(["cover_id", "width", "height", *PLACE])
+    columns = {name: of_outcome[name].take(sifted.sources) for name in of_outcome.column_names}
+    columns["genre"] = pa.array([sifted.genres[label] for label in sifted.labels], pa.string())
+    columns["genres"] = pa.array(sifted.all_genres, pa.list_(pa.string()))
+    columns["label"] = pa.array(sifted.labels)
+    columns["split"] = pa.array(_splits(sifted, settings), pa.string())
+    columns["group"] = pa.array(sifted.groups, pa.string())
+    columns["source"] = pa.array([sources[row].source for row in sifted.sources.tolist()])
+    return pa.table(columns)
+
+
+def _splits(sifted: Sifted, settings: PrepareSettings) -> list[Split]:
+    """Draw the splits; the covers of an official test split stay in it."""
+    shares: dict[Split, float] = {"train": 1.0 - settings.val_share, "val": settings.val_share}
+    if not sifted.official_split:
+        shares["train"] -= settings.test_share
+        shares["test"] = settings.test_share
+    splits: list[Split] = ["test"] * len(sifted.groups)
+    drawn = np.flatnonzero(~sifted.in_test).tolist()
+    choices = assign_splits(
+        [sifted.all_genres[at] for at in drawn],
+        [sifted.groups[at] for at in drawn],
+        shares=shares,
         seed=settings.seed,
     )
-    return [
-        Cover(
-            source.genre,
-            (source.genre,),
-            label_of[source.genre],
-            split,
-            group,
-            source.source,
-            outcome,
-        )
-        for (source, outcome), group, split in zip(kept, groups, splits, strict=True)
-    ]
+    for at, split in zip(drawn, choices, strict=True):
+        splits[at] = split
+    return splits
 
 
-def _count(covers: Sequence[Cover]) -> dict[str, dict[Split, int]]:
-    numbers = Counter((cover.genre, cover.split) for cover in covers)
-    genres = sorted({cover.genre for cover in covers})
+def _count(covers: pa.Table) -> dict[str, dict[Split, int]]:
+    numbers = Counter(zip(covers["genre"].to_pylist(), covers["split"].to_pylist(), strict=True))
+    genres = sorted({genre for genre, _ in numbers})
     return {genre: {split: numbers[genre, split] for split in SPLITS} for genre in genres}
 
 

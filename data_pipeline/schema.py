@@ -89,7 +89,7 @@ class PrepareSettings(_Frozen):
     min_covers: int = Field(
         default=3,
         ge=3,
-        description="Fewest covers a genre may have; each split needs one of each genre.",
+        description="Fewest groups of covers a genre may have; each split needs one of each genre.",
     )
     conflicts: Conflicts = Field(
         default="drop",
@@ -145,6 +145,9 @@ class StoreManifest(_Frozen):
     conflicting: int = Field(ge=0, description="Of these, pictures that lay in several genres.")
     noise_ceiling: float = Field(
         ge=0.0, le=1.0, description="Best top-1 any predictor could reach on the labels as found."
+    )
+    kept_ceiling: float = Field(
+        ge=0.0, le=1.0, description="The same on the labels as they were kept."
     )
     groups: int = Field(ge=0, description="Groups of covers kept; a group never crosses splits.")
     official_split: bool = Field(description="Whether the listing itself named the test covers.")

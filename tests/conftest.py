@@ -1,7 +1,18 @@
-"""What holds for all tests."""
+"""What holds for all tests, and the one Ray they share: each start of one costs seconds."""
 
+import pytest
 from hypothesis import settings
 
 # The machine may be slow, and a first call may import torch: time is no property of the code here.
 settings.register_profile("covertune", deadline=None)
 settings.load_profile("covertune")
+
+
+@pytest.fixture(scope="session")
+def local_ray():
+    """Two CPUs, no dashboard, quiet."""
+    import ray
+
+    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="error")
+    yield
+    ray.shutdown()

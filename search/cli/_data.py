@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -49,53 +49,131 @@ def sample(
 @app.command()
 def prepare(
     source: Annotated[
-        Path, typer.Argument(help="Folder with a sub-folder per genre, or a CSV or Parquet table.")
+        str,
+        typer.Argument(
+            help="Folder with a sub-folder per genre, table, or listing of BookCover30; a path or "
+            "an address file://, s3://, gs://, hdfs://."
+        ),
     ],
     out: Annotated[Path, typer.Argument(help="Store to make.")],
     image_column: Annotated[
         str | None,
-        typer.Option(help="Column of the image paths in a table. Default: found by name."),
+        typer.Option(help="Column of the image paths or URLs in a table. Default: found by name."),
     ] = None,
     genre_column: Annotated[
         str | None, typer.Option(help="Column of the genres in a table. Default: found by name.")
     ] = None,
+    split_column: Annotated[
+        str | None,
+        typer.Option(help="Column of an official train and test split in a table. Default: none."),
+    ] = None,
+    key_column: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Column whose equal values keep covers on one side of the split; can be given "
+            "several times. Default: isbn, isbn13, isbn10, asin where they are there."
+        ),
+    ] = None,
+    encoding: Annotated[
+        str | None, typer.Option(help="Encoding of a table that is not UTF-8, such as latin-1.")
+    ] = None,
+    downloads: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder that keeps downloads, for later runs too. Default: .covertune-downloads "
+            "beside OUT."
+        ),
+    ] = None,
+    retry_failed: Annotated[
+        bool,
+        typer.Option("--retry-failed", help="Ask again for URLs that answered HTTP 404 and such."),
+    ] = False,
+    per_host: Annotated[
+        int, typer.Option(min=1, help="Most downloads from one host at the same time.")
+    ] = 16,
     max_px: Annotated[
         int, typer.Option(min=32, help="Covers are shrunk until their shorter side is this.")
     ] = 256,
     val_share: Annotated[float, typer.Option(help="Share of the validation split.")] = 0.15,
     test_share: Annotated[float, typer.Option(help="Share of the test split.")] = 0.15,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the split.")] = 0,
+    conflicts: Annotated[
+        Literal["drop", "first", "keep", "multi"],
+        typer.Option(
+            help="A picture in several genres: `drop` refuses it, `first` keeps it in the genre "
+            "whose copy comes first, `keep` in each of them, `multi` once with all its genres."
+        ),
+    ] = "drop",
+    near_copies: Annotated[
+        bool,
+        typer.Option(
+            help="Whether pictures that differ by scaling, compression, colour or a small crop "
+            "count as one, or only those of equal pixels."
+        ),
+    ] = True,
 ) -> None:
     """Turn covers into a store: decoded once, copies merged, split without leaks.
 
     A file that cannot be used is refused with a reason and never stops the work.
 
+    Downloads are kept: after an interruption the same command goes on from them.
+
     Examples:
+      A folder per genre, also deep in an unzipped archive (Kaggle's Book Covers):
+
       covertune data prepare covers/ my-store
 
+      BookCover30 or 32, images beside it or downloaded, official split:
+
+      covertune data prepare book-dataset/Task1 my-store
+
+      A table (.csv, .tsv, .parquet, .jsonl) of paths or URLs and genres:
+
       covertune data prepare covers.csv my-store --genre-column category
+
+      covertune data prepare books.jsonl my-store --image-column cover_url
+
+      On S3, Google Cloud Storage or HDFS, also for paths in a table:
+
+      covertune data prepare s3://bucket/covers my-store
+
+      Covers that lie in several genres, kept with all of them:
+
+      covertune data prepare covers/ my-store --conflicts multi
     """
     from pydantic import ValidationError
 
-    from data_pipeline import PrepareSettings, prepare_store
-    from search.cli._progress import progress_bar
+    from data_pipeline import DownloadSettings, PrepareSettings, prepare_store
+    from search.cli._progress import progress_bars
     from search.cli._tables import prepare_table
 
     try:
         settings = PrepareSettings(
-            max_px=max_px, val_share=val_share, test_share=test_share, seed=seed
+            max_px=max_px,
+            val_share=val_share,
+            test_share=test_share,
+            seed=seed,
+            conflicts=conflicts,
+            near_copies=near_copies,
         )
     except ValidationError as error:
         problems = "; ".join(problem["msg"] for problem in error.errors())
         raise typer.BadParameter(problems) from error
-    with progress_bar("preparing covers") as progress:
+    with progress_bars("downloading covers", "preparing covers") as (downloading, preparing):
         summary = prepare_store(
             source,
             out,
             settings=settings,
             image_column=image_column,
             genre_column=genre_column,
-            progress=progress,
+            split_column=split_column,
+            key_columns=key_column or (),
+            encoding=encoding,
+            downloads=DownloadSettings(
+                folder=downloads, retry_failed=retry_failed, per_host=per_host
+            ),
+            progress=preparing,
+            download_progress=downloading,
         )
     console.print(prepare_table(summary))
     console.out(f"next:  covertune search {out}", highlight=False)

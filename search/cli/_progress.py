@@ -1,4 +1,4 @@
-"""A progress bar for one phase."""
+"""Progress bars for the phases of a command."""
 
 from __future__ import annotations
 
@@ -10,18 +10,34 @@ from rich.progress import (
     MofNCompleteColumn,
     Progress,
     SpinnerColumn,
+    TaskID,
     TextColumn,
     TimeRemainingColumn,
 )
 
 from search.cli._console import console
 
-__all__ = ["progress_bar"]
+__all__ = ["progress_bar", "progress_bars"]
+
+
+Move = Callable[[int, int], None]
+"""Moves a bar: (done, total)."""
 
 
 @contextmanager
-def progress_bar(label: str) -> Iterator[Callable[[int, int], None]]:
+def progress_bar(label: str) -> Iterator[Move]:
     """Show a bar while the phase runs; yields the function that moves it: (done, total)."""
+    with progress_bars(label) as (move,):
+        yield move
+
+
+@contextmanager
+def progress_bars(*labels: str) -> Iterator[list[Move]]:
+    """Show a bar for each phase, all but the last from when it is first moved.
+
+    Yields:
+        The functions that move them: (done, total).
+    """
     with Progress(
         SpinnerColumn(),
         TextColumn("{task.description}"),
@@ -31,9 +47,12 @@ def progress_bar(label: str) -> Iterator[Callable[[int, int], None]]:
         console=console,
         transient=True,
     ) as progress:
-        task = progress.add_task(label, total=None)
+        last = labels[-1]
+        tasks = [progress.add_task(label, total=None, visible=label == last) for label in labels]
 
-        def move(done: int, total: int) -> None:
-            progress.update(task, completed=done, total=total)
+        def mover(task: TaskID) -> Move:
+            return lambda done, total: progress.update(
+                task, completed=done, total=total, visible=True
+            )
 
-        yield move
+        yield [mover(task) for task in tasks]

@@ -166,10 +166,37 @@ def prepare_table(summary: PrepareSummary) -> Table:
     _reason_rows(table, summary.reasons)
     table.caption = (
         f"{summary.found:,} files found, {summary.kept:,} covers kept, "
-        f"{summary.rejected:,} refused; fingerprint {summary.fingerprint[:12]}"
+        f"{summary.rejected:,} refused; fingerprint {summary.fingerprint[:12]}\n"
+        f"{_labels_in_words(summary)}"
     )
+    if summary.downloads is not None:
+        counts = summary.downloads
+        table.caption += (
+            f"\n{counts.downloaded:,} downloaded, {counts.cached:,} had been before, "
+            f"{counts.failed:,} failed; kept in {counts.folder}"
+        )
     table.caption_justify = "left"
     return table
+
+
+def _labels_in_words(summary: PrepareSummary) -> str:
+    """What the labels are worth, and what was done about those that contradict each other."""
+    words = f"{summary.pictures:,} distinct pictures found, {summary.conflicting:,} of them"
+    words += f" in several genres; {summary.groups:,} groups"
+    if summary.official_split:
+        words += "; test split as listed"
+    if not summary.conflicting:
+        return words
+    done = {
+        "drop": "those were refused",
+        "first": "each kept in the genre that came first",
+        "keep": "each kept in every genre",
+        "multi": "each kept once with all its genres",
+    }[summary.conflicts]
+    return (
+        f"{words}\nso no top-1 above {summary.noise_ceiling:.3f} was possible; {done}, "
+        f"which makes it {summary.kept_ceiling:.3f}"
+    )
 
 
 def store_table(report: StoreReport) -> Table:

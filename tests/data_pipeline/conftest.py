@@ -1,12 +1,11 @@
-"""Covers made on the spot, and one local Ray a module."""
+"""Covers made on the spot, and a store of them."""
 
 import io
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
-import ray
 from PIL import Image
 
 from data_pipeline import CoverStore, PrepareSettings, prepare_store
@@ -45,22 +44,10 @@ def make_folder() -> MakeFolder:
     return _folder
 
 
-@pytest.fixture(scope="module")
-def local_ray() -> Iterator[None]:
-    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
-    yield
-    ray.shutdown()
-
-
 @pytest.fixture(scope="session")
-def store(tmp_path_factory: pytest.TempPathFactory) -> CoverStore:
+def store(tmp_path_factory: pytest.TempPathFactory, local_ray: None) -> CoverStore:
     """400 covers of three genres; several row groups in the part of `train`."""
-    assert not ray.is_initialized()
     root = tmp_path_factory.mktemp("covers")
     source = _folder(root / "source", {"Cooking": 200, "Poetry": 160, "Travel": 40})
-    try:
-        prepare_store(source, root / "store", settings=PrepareSettings(seed=1))
-        assert ray.is_initialized()  # started by itself
-    finally:
-        ray.shutdown()
+    prepare_store(source, root / "store", settings=PrepareSettings(seed=1))
     return CoverStore.open(root / "store")

@@ -13,6 +13,7 @@ from data_pipeline import (
     EpochBatches,
     PrepareSettings,
     StoreError,
+    StreamedRefs,
     decode_store,
     decoded_nbytes,
     prepare_store,
@@ -77,6 +78,17 @@ def test_batches_carry_them(multi):
     order = batches.order(3)
     genres_NK = torch.cat([genres_BK for _, _, genres_BK in batches.epoch(3)])
     assert np.array_equal(genres_NK.numpy(), decoded.genres_NK[order])
+
+
+def test_streamed_batches_carry_them_too(multi):
+    decoded = decode_store(multi, 16, splits=("train",))["train"].get()
+    refs = StreamedRefs(multi, "train", 16)
+    batches = refs.batches(16, torch.device("cpu"), shuffle=True)
+    order = batches.order(3)
+    genres_NK = torch.cat([genres_BK for _, _, genres_BK in batches.epoch(3)])
+    assert genres_NK.dtype == torch.uint8
+    assert np.array_equal(genres_NK.numpy(), decoded.genres_NK[order])
+    assert np.array_equal(refs.load("here").genres_NK, decoded.genres_NK)
 
 
 def test_a_genre_the_manifest_does_not_name(multi, tmp_path):

@@ -158,16 +158,12 @@ class TestBounds:
         assert len(decoded) == 20 * (1 + streamed._AHEAD)
         batches.close()
 
+    @pytest.mark.usefixtures("local_ray")
     def test_of_memory(self, tmp_path, make_folder, monkeypatch):
         """An epoch over 12 MB of pixels, with a window of 0.1 MB, takes a few batches of them."""
         monkeypatch.setattr(streamed, "_WINDOW_BYTES", 100_000)
         source = make_folder(tmp_path / "source", {"Art": 300, "Poetry": 300})
-        import ray
-
-        try:
-            prepare_store(source, tmp_path / "store", settings=PrepareSettings())
-        finally:
-            ray.shutdown()
+        prepare_store(source, tmp_path / "store", settings=PrepareSettings())
         refs = StreamedRefs(CoverStore.open(tmp_path / "store"), "train", 100)
         batches = refs.batches(10, CPU, shuffle=True)
         for _ in batches.epoch(0):

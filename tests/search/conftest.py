@@ -1,21 +1,12 @@
-"""Small real parts: covers drawn by the test, a prepared store, one local Ray."""
+"""Small real parts: covers drawn by the test, a prepared store."""
 
 import numpy as np
 import pytest
-import ray
 from PIL import Image
 
 from data_pipeline import PrepareSettings, prepare_store
 
 GENRES = {"Alarm": (200, 40, 40), "Balm": (40, 200, 40), "Calm": (40, 40, 200)}
-
-
-@pytest.fixture(scope="session")
-def local_ray():
-    """One Ray for all tests of the package: two CPUs, no dashboard, quiet."""
-    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="error")
-    yield
-    ray.shutdown()
 
 
 @pytest.fixture(scope="session")

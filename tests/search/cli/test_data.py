@@ -1,6 +1,9 @@
 import json
 import re
 import shutil
+import threading
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
 import pyarrow.parquet as pq
 import pytest
@@ -24,6 +27,8 @@ def test_inspect_json(covertune, store):
     assert set(report) == {
         *("path", "schema_version", "fingerprint", "source", "settings", "parts", "bytes"),
         *("covers", "counts", "width_px", "height_px", "found", "rejected", "ignored", "reasons"),
+        *("pictures", "conflicting", "noise_ceiling", "groups", "group_sizes"),
+        *("official_split", "several_genres"),
     }
     assert report["counts"] == dict.fromkeys(("Amber", "Birch", "Coral"), COUNTS)
     assert report["width_px"] == {"min": 48, "median": 48.0, "max": 48}
@@ -93,6 +98,58 @@ def test_genre_with_two_covers(refused, covers, tmp_path, local_ray):
     assert "Birch" in message
     assert "at least 3" in message
     assert "2" in message
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "options", "message"),
+    [
+        ("covers.csv", "path,genre\n", (), "needs rows"),
+        ("covers.csv", "path,genre\n1.jpg,A\n", (), "at least 2 genres"),
+        ("covers.csv", "path,kind\n1.jpg,A\n", (), "name it with --genre-column"),
+        ("covers.csv", "path,genre\n1.jpg,A\n", ("--image-column", "x"), "no column 'x'"),
+        ("covers.csv", "path,genre\n1.jpg,A\n", ("--key-column", "x"), "no column 'x'"),
+        ("covers.csv", "path,genre\n1.jpg,Caf\xe9\n", (), "--encoding latin-1"),
+        ("covers.csv", "path,genre\n1.jpg,A\n", ("--encoding", "x"), "unknown encoding 'x'"),
+        ("covers.xlsx", "path", (), "must be a .csv, .tsv, .parquet"),
+        ("covers.jsonl", "path\n", (), "must be a JSON object, line 1"),
+    ],
+)
+def test_bad_tables(refused, tmp_path, name, content, options, message):
+    (tmp_path / name).write_bytes(content.encode("latin-1"))
+    assert message in refused("data", "prepare", tmp_path / name, tmp_path / "store", *options)
+
+
+def test_addresses_and_what_it_says_of_downloads(
+    covertune, covers, tmp_path, local_ray, monkeypatch
+):
+    class Quiet(SimpleHTTPRequestHandler):
+        def log_message(self, *args):
+            pass
+
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=covers)) as server:
+        threading.Thread(target=server.serve_forever, args=(0.05,)).start()
+        base = f"http://127.0.0.1:{server.server_port}"
+        names = [f"{genre}/{n:03}.jpg" for genre in ("Amber", "Coral") for n in range(5)]
+        rows = [f"{base}/{name}\t{name[:5]}\n" for name in [*names, "Amber/999.jpg"]]
+        (tmp_path / "covers.tsv").write_text("cover\tkind\n" + "".join(rows), encoding="utf-16")
+        columns = ("--image-column", "cover", "--genre-column", "kind", "--encoding", "utf-16")
+        ended = covertune(
+            *("data", "prepare", tmp_path / "covers.tsv", tmp_path / "store", *columns),
+            *("--downloads", tmp_path / "kept", "--per-host", 2),
+        )
+        server.shutdown()
+    assert (ended.code, ended.err) == (0, "")
+    said = " ".join(ended.out.split())
+    assert "10 downloaded, 0 had been before, 1 failed; kept in" in said
+    assert re.search(r"refused: HTTP 404\s+1", ended.out)
+    assert (tmp_path / "kept").is_dir()
+
+
+def test_an_address_of_a_file_system(covertune, covers, tmp_path, local_ray):
+    ended = covertune("data", "prepare", covers.as_uri(), tmp_path / "store")
+    assert (ended.code, ended.err) == (0, "")
+    assert "60 covers kept, 0 refused" in " ".join(ended.out.split())
 
 
 def test_store_exists(refused, covers, tmp_path):

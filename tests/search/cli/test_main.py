@@ -97,6 +97,7 @@ def test_help_needs_neither_torch_nor_ray():
         ["dashboard", "run", "--port", "70000"],
         ["data", "prepare", "covers", "store", "--val-share", "0.6", "--test-share", "0.5"],
         ["data", "prepare", "covers", "store", "--max-px", "1"],
+        ["data", "prepare", "covers", "store", "--per-host", "0"],
     ],
     ids=" ".join,
 )

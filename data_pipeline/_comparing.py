@@ -1,0 +1,92 @@
+"""Looks at pairs of covers that may be copies: Ray Data reads them from the spool and compares.
+
+Few covers have look-alikes, so few are decoded again; and again none reaches the driver.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from PIL import Image
+
+from data_pipeline import _ray
+from data_pipeline.copies.candidates import Candidates
+from data_pipeline.copies.compare import open_for_comparison, same_picture
+from data_pipeline.copies.signature import CUTS
+
+__all__ = ["PLACE", "compare_in_spool"]
+
+_LARGEST_BLOCK = 256  # pairs a task; some two seconds of work
+_BLOCKS_PER_CPU = 4  # so that no CPU idles long while another ends its last block
+PLACE = ("spool", "offset", "length")
+"""Columns that tell where in the spool a cover lies."""
+
+
+def compare_in_spool(pairs: Candidates, places: pa.Table, spool: Path) -> np.ndarray:
+    """Compare pairs of covers.
+
+    Args:
+        pairs: Which; their numbers are rows of `places`.
+        places: Where each cover lies: columns `spool`, `offset` and `length`.
+        spool: Folder of the encoded images, reachable from every node.
+
+    Returns:
+        (P,) bool: whether the two are copies of each other.
+
+    Raises:
+        DataError: Ray has no free CPU.
+        OSError: The spool cannot be read.
+    """
+    import ray.data
+
+    _ray.require_free_cpu("comparing covers")
+    same = np.zeros(len(pairs), dtype=bool)
+    with _ray.quiet_ray_data(), _ray.causes_raised("comparing covers"):
+        compared = ray.data.from_arrow(_blocks_of(pairs, places, _ray.num_cpus())).map_batches(
+            _compare_block,
+            fn_kwargs={"spool": spool},
+            batch_size=None,
+            batch_format="pyarrow",
+            num_cpus=1,
+        )
+        for block in compared.iter_batches(batch_size=None, batch_format="numpy"):
+            same[block["pair"]] = block["same"]
+    return same
+
+
+def _blocks_of(pairs: Candidates, places: pa.Table, cpus: int) -> list[pa.Table]:
+    order = np.lexsort((pairs.inner_P, pairs.outer_P))  # a cover is decoded once for its pairs
+    rows = max(1, min(_LARGEST_BLOCK, len(pairs) // (cpus * _BLOCKS_PER_CPU)))
+    blocks = []
+    for start in range(0, len(pairs), rows):
+        here = order[start : start + rows]
+        columns = {"pair": pa.array(here), "cut": pa.array(pairs.cut_P[here])}
+        for side, covers in (("inner", pairs.inner_P[here]), ("outer", pairs.outer_P[here])):
+            for name in PLACE:
+                columns[f"{side}_{name}"] = pc.take(places[name], covers).combine_chunks()
+        blocks.append(pa.table(columns))
+    return blocks
+
+
+def _compare_block(block: pa.Table, *, spool: Path) -> dict[str, np.ndarray]:
+    """The work of one task; runs in a Ray worker."""
+
+    @lru_cache(maxsize=64)
+    def cover(name: str, offset: int, length: int) -> Image.Image:
+        with (spool / name).open("rb") as file:
+            file.seek(offset)
+            return open_for_comparison(file.read(length))
+
+    same = [
+        same_picture(
+            cover(*(row[f"inner_{name}"] for name in PLACE)),
+            cover(*(row[f"outer_{name}"] for name in PLACE)),
+            CUTS[row["cut"]],
+        )
+        for row in block.to_pylist()
+    ]
+    return {"pair": block["pair"].to_numpy(), "same": np.array(same, dtype=bool)}

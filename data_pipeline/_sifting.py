@@ -1,0 +1,224 @@
+"""Between the two passes: which of the normalised files become covers, and which belong together.
+
+In this order: files without genre are refused, blank pictures, copies are found, placeholders are
+refused, conflicting labels settled, what belongs together grouped, and what would leak into the
+listing's own test split refused. Everything here works on columns, never on pictures.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from data_pipeline._normalising import Outcomes
+from data_pipeline.copies import conflicts, placeholders
+from data_pipeline.copies.candidates import Candidates
+from data_pipeline.copies.conflicts import Kept, Labels, Refused, Rows, count_labels
+from data_pipeline.copies.groups import tie
+from data_pipeline.copies.near import find_near_copies
+from data_pipeline.copies.signature import waves
+from data_pipeline.errors import SourceError
+from data_pipeline.schema import PrepareSettings
+from data_pipeline.sources import Source
+
+__all__ = ["Sifted", "sift"]
+
+_NO_GENRE = ("no genre", "the table's row names no genre")
+_BLANK = ("nearly blank", "nothing can be seen on it")
+_PLACEHOLDER = "placeholder"
+_TIED_TO_TEST = "belongs to a cover in the official test split"
+
+Compare = Callable[[Candidates, np.ndarray], np.ndarray]
+"""Looks at pairs of distinct pictures closely; the second argument gives the source of each."""
+
+
+@dataclass(frozen=True)
+class Sifted:
+    """What becomes of N covers that are kept, and of all others.
+
+    Attributes:
+        sources: Index of the source of each cover kept, ascending.
+        genres: The K genre names of covers kept, sorted.
+        labels: Primary genre of each, as an index into `genres`.
+        all_genres: All genres of each, names sorted.
+        groups: Name of the group of each.
+        in_test: Whether each is in the listing's own test split.
+        official_split: Whether the listing has one.
+        refused: For each other source the reason, and what is particular to it.
+        found: The labels as they were found, placeholders left out.
+        kept_ceiling: `Labels.ceiling` of the labels as they are kept.
+    """
+
+    sources: np.ndarray
+    genres: list[str]
+    labels: np.ndarray
+    all_genres: list[list[str]]
+    groups: list[str]
+    in_test: np.ndarray
+    official_split: bool
+    refused: Refused
+    found: Labels
+    kept_ceiling: float
+
+
+def sift(
+    sources: Sequence[Source], outcomes: Outcomes, settings: PrepareSettings, compare: Compare
+) -> Sifted:
+    """Choose the covers.
+
+    Args:
+        sources: As found, in natural order.
+        outcomes: What became of them.
+        settings: How.
+        compare: Looks at pairs closely; asked only where `settings.near_copies`.
+
+    Raises:
+        SourceError: Some rows only have an official split.
+    """
+    official = _has_official_split(sources)
+    refused = _refuse_unusable(sources, outcomes)
+    usable = np.array([row for row in range(len(sources)) if row not in refused], dtype=np.int64)
+    ids = np.array(outcomes.table["cover_id"].to_pylist(), dtype=str)[usable]
+    # From here on pictures are numbered in the order of their ids, whatever that of the sources.
+    distinct, first_row, pixels_R = np.unique(ids, return_index=True, return_inverse=True)
+    shown_by = usable[first_row]
+    rank = _rank(outcomes, shown_by)
+    centre, links = np.arange(len(distinct)), np.empty((0, 2), dtype=np.int64)
+    if settings.near_copies and len(distinct) > 1:
+        near = find_near_copies(
+            waves(outcomes.signatures_ND[shown_by]), rank, lambda pairs: compare(pairs, shown_by)
+        )
+        centre, links = near.centre_N, near.links_L2
+
+    genres = sorted({sources[row].genre for row in usable.tolist()})
+    number_of = {genre: number for number, genre in enumerate(genres)}
+    genre_R = np.array([number_of[sources[row].genre] for row in usable.tolist()], dtype=np.int64)
+    keys = [sources[row].keys for row in usable.tolist()]
+    standing = placeholders.stand_for_many(centre[pixels_R], genre_R, keys)
+    no_cover = np.isin(centre[pixels_R], list(standing))
+    for at in np.flatnonzero(no_cover).tolist():
+        refused[int(usable[at])] = _PLACEHOLDER, standing[int(centre[pixels_R[at]])]
+    left = np.flatnonzero(~no_cover)
+    usable, pixels_R, genre_R = usable[left], pixels_R[left], genre_R[left]
+
+    rows = Rows(
+        genres=genres,
+        genre_R=genre_R,
+        picture_R=centre[pixels_R],
+        pixels_R=pixels_R,
+        rank_R=rank[pixels_R],
+        in_test_R=np.array([sources[row].split == "test" for row in usable.tolist()], dtype=bool),
+        names=[sources[row].source for row in usable.tolist()],
+        cover_ids=distinct[pixels_R].tolist(),
+    )
+    kept, conflicting = conflicts.resolve(rows, settings.conflicts, settings.seed)
+    refused |= {int(usable[row]): why for row, why in conflicting.items()}
+    groups = _group(rows, kept, [keys[row] for row in left.tolist()], links)
+    kept, tied = _keep_test_apart(rows, kept, groups)
+    refused |= {int(usable[row]): why for row, why in tied.items()}
+    return _sifted(rows, kept, groups, usable, official, refused)
+
+
+def _has_official_split(sources: Sequence[Source]) -> bool:
+    without = [source.source for source in sources if source.split is None]
+    if without and len(without) < len(sources):
+        raise SourceError(
+            f"either all rows name an official split or none does, {len(without)} of "
+            f"{len(sources)} name none, such as {without[0]}; fill the column or leave it out"
+        )
+    return not without
+
+
+def _refuse_unusable(sources: Sequence[Source], outcomes: Outcomes) -> Refused:
+    blank = placeholders.blank(outcomes.signatures_ND)
+    refused: Refused = {}
+    reasons = zip(
+        outcomes.table["reason"].to_pylist(), outcomes.table["detail"].to_pylist(), strict=True
+    )
+    for row, (source, (reason, detail)) in enumerate(zip(sources, reasons, strict=True)):
+        if reason:
+            refused[row] = reason, detail
+        elif not source.genre:
+            refused[row] = _NO_GENRE
+        elif blank[row]:
+            refused[row] = _BLANK
+    return refused
+
+
+def _rank(outcomes: Outcomes, shown_by: np.ndarray) -> np.ndarray:
+    """Rank distinct pictures: the largest first, then the one encoded with most bytes."""
+    width, height, length = (
+        outcomes.table[name].to_numpy()[shown_by] for name in ("width", "height", "length")
+    )
+    rank = np.empty(len(shown_by), dtype=np.int64)
+    rank[np.lexsort((-length, -width * height))] = np.arange(len(shown_by))
+    return rank
+
+
+def _group(
+    rows: Rows, kept: Kept, keys: Sequence[tuple[str, ...]], links_L2: np.ndarray
+) -> list[str]:
+    """Name the group of each cover kept: by the least cover id in it."""
+    shown = np.unique(rows.pixels_R[kept.rows])
+    between_kept = links_L2[np.isin(links_L2, shown).all(axis=1)]
+    pictures = int(max(rows.pixels_R.max(initial=0), links_L2.max(initial=0))) + 1
+    centre_of = np.arange(pictures)
+    centre_of[rows.pixels_R] = rows.picture_R
+    group_of = tie(
+        pictures, zip(rows.picture_R.tolist(), keys, strict=True), centre_of[between_kept]
+    )
+    of_kept = group_of[rows.picture_R[kept.rows]].tolist()
+    least: dict[int, str] = {}
+    for row, group in zip(kept.rows.tolist(), of_kept, strict=True):
+        least[group] = min(least.get(group, rows.cover_ids[row]), rows.cover_ids[row])
+    return [least[group] for group in of_kept]
+
+
+def _keep_test_apart(rows: Rows, kept: Kept, groups: list[str]) -> tuple[Kept, Refused]:
+    """Refuse what shares a group with a cover of the official test split and is not in it."""
+    in_test = rows.in_test_R[kept.rows]
+    first_in_test: dict[str, int] = {}
+    for at in np.flatnonzero(in_test).tolist():
+        first_in_test.setdefault(groups[at], int(kept.rows[at]))
+    leaks = [at for at in np.flatnonzero(~in_test).tolist() if groups[at] in first_in_test]
+    refused: Refused = {
+        int(kept.rows[at]): (_TIED_TO_TEST, f"to {rows.names[first_in_test[groups[at]]]}")
+        for at in leaks
+    }
+    stay = np.delete(np.arange(len(kept.rows)), leaks)
+    groups[:] = [groups[at] for at in stay.tolist()]
+    return Kept(kept.rows[stay], kept.genre_N[stay], kept.genres_of), refused
+
+
+def _sifted(
+    rows: Rows,
+    kept: Kept,
+    groups: list[str],
+    usable: np.ndarray,
+    official: bool,
+    refused: Refused,
+) -> Sifted:
+    all_genres = list(_all_genres(kept))
+    names = sorted({rows.genres[genre] for genre in kept.genre_N.tolist()})
+    label_of = {name: label for label, name in enumerate(names)}
+    pictures = np.repeat(rows.picture_R[kept.rows], [len(of_row) for of_row in all_genres])
+    flat = np.array([genre for of_row in all_genres for genre in of_row], dtype=np.int64)
+    return Sifted(
+        sources=usable[kept.rows],
+        genres=names,
+        labels=np.array([label_of[rows.genres[g]] for g in kept.genre_N.tolist()], dtype=np.int64),
+        all_genres=[[rows.genres[genre] for genre in of_row] for of_row in all_genres],
+        groups=groups,
+        in_test=rows.in_test_R[kept.rows],
+        official_split=official,
+        refused=refused,
+        found=count_labels(rows.picture_R, rows.genre_R),
+        kept_ceiling=count_labels(pictures, flat).ceiling,
+    )
+
+
+def _all_genres(kept: Kept) -> Iterator[tuple[int, ...]]:
+    for row, genre in zip(kept.rows.tolist(), kept.genre_N.tolist(), strict=True):
+        yield kept.genres_of.get(row, (genre,))

@@ -1,0 +1,128 @@
+"""What a picture is recognised by: the signs and sizes of its slow waves.
+
+The signature is made where a cover is normalised, so that no picture has to be decoded for it
+again. A picture is reduced to a small square of luminance, and of that the slow waves of a discrete
+cosine transform are kept, as in pHash (Zauner 2010, "Implementation and benchmarking of perceptual
+image hash functions"). Scaling, compression and a loss of colour hardly move them.
+
+A crop does move them. So each signature holds the waves of several cuts: the whole picture first,
+then what would be left of it if its margins were cut off in the usual ways. Where one picture is a
+crop of another, its whole looks like one of the other's cuts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import product
+
+import numpy as np
+from PIL import Image
+
+__all__ = ["CUTS", "SIGNATURE_BYTES", "WAVES", "Cut", "sign", "spreads", "waves"]
+
+Span = tuple[float, float]
+Cut = tuple[Span, Span]
+"""What is left of a picture: from and to, across and down, each as a share of its side."""
+
+_THUMB_PX = 64
+_SLOWEST = 8  # waves across and down, the constant one included
+WAVES = _SLOWEST * _SLOWEST - 1
+"""Waves of a cut; the constant one, which is brightness, is left out."""
+
+_WHOLE, _FIRST, _LAST = (0.0, 1.0), (0.05, 1.0), (0.0, 0.95)
+_INNER, _LITTLE = (0.05, 0.95), (0.025, 0.975)
+_SPANS: Sequence[Span] = (_WHOLE, _FIRST, _LAST, _INNER, _LITTLE)
+CUTS: Sequence[Cut] = (
+    (_WHOLE, _WHOLE),
+    (_INNER, _INNER),
+    (_LITTLE, _LITTLE),
+    (_FIRST, _WHOLE),
+    (_LAST, _WHOLE),
+    (_WHOLE, _FIRST),
+    (_WHOLE, _LAST),
+    (_INNER, _WHOLE),
+    (_WHOLE, _INNER),
+)
+"""The cuts of a signature, the whole picture first. Crops in between are close to one of them."""
+
+SIGNATURE_BYTES = 1 + len(CUTS) * WAVES
+"""A byte for the spread, then for each cut a signed byte a wave."""
+
+_FAINT = 16
+_FULL_SCALE = 254.0  # a wave that holds half of a cut's strength fills its byte
+
+
+def sign(image: Image.Image) -> bytes:
+    """The signature of a picture.
+
+    Args:
+        image: RGB, upright, of any size; small ones are signed faster.
+
+    Returns:
+        SIGNATURE_BYTES bytes, for `spreads` and `waves`.
+    """
+    thumb = _reduce(image.convert("L"))
+    grey = np.asarray(thumb, dtype=np.float32)
+    by_spans = (_BASIS @ grey @ _BASIS.T).reshape(len(_SPANS), _SLOWEST, len(_SPANS), _SLOWEST)
+    squares = by_spans[_DOWN, :, _ACROSS, :].reshape(len(CUTS), -1)
+    strengths = squares[:, 1:] * _WEIGHT
+    strengths /= np.maximum(1e-6, np.linalg.norm(strengths, axis=1, keepdims=True))
+    levels: bytes = np.rint(strengths * _FULL_SCALE).clip(-127, 127).astype(np.int8).tobytes()
+    spread = _spread(thumb)
+    if spread <= _FAINT:  # in colour there may be more to see
+        spread = max(map(_spread, _reduce(image).split()))
+    return bytes([spread]) + levels
+
+
+def spreads(signatures_ND: np.ndarray) -> np.ndarray:
+    """How far any spot of each picture is from the picture's commonest colour.
+
+    Args:
+        signatures_ND: uint8, D = SIGNATURE_BYTES.
+
+    Returns:
+        (N,) uint8 levels of luminance, or where those are few, of the colour that differs most; a
+        spot is 1/64 of each side.
+    """
+    return signatures_ND[:, 0]
+
+
+def waves(signatures_ND: np.ndarray) -> np.ndarray:
+    """The waves of each picture's cuts.
+
+    Args:
+        signatures_ND: uint8, D = SIGNATURE_BYTES.
+
+    Returns:
+        (N, cuts, WAVES) int8, a view.
+    """
+    return signatures_ND[:, 1:].view(np.int8).reshape(-1, len(CUTS), WAVES)
+
+
+def _reduce(image: Image.Image) -> Image.Image:
+    return image.resize((_THUMB_PX, _THUMB_PX), Image.Resampling.BICUBIC, reducing_gap=2.0)
+
+
+def _spread(channel: Image.Image) -> int:
+    """The largest distance of any pixel from the median."""
+    counts = np.cumsum(channel.histogram())
+    lowest, median, highest = np.searchsorted(counts, (0.5, counts[-1] / 2, counts[-1]))
+    return int(max(highest - median, median - lowest))
+
+
+def _basis() -> np.ndarray:
+    """(spans * _SLOWEST, _THUMB_PX): cosines over each span, integrated over each pixel."""
+    edges = np.arange(_THUMB_PX + 1) / _THUMB_PX
+    rows = []
+    for (begin, end), wave in product(_SPANS, range(_SLOWEST)):
+        along = ((edges - begin) / (end - begin)).clip(0.0, 1.0)
+        integral = along if wave == 0 else np.sin(np.pi * wave * along) / (np.pi * wave)
+        rows.append(np.diff(integral))
+    return np.array(rows, dtype=np.float32)
+
+
+_BASIS = _basis()
+# Pictures are stronger in slower waves, about as one over the frequency; this evens it out.
+_WEIGHT = np.hypot(*np.indices((_SLOWEST, _SLOWEST))).ravel()[1:].astype(np.float32)
+_ACROSS = [_SPANS.index(across) for across, _ in CUTS]
+_DOWN = [_SPANS.index(down) for _, down in CUTS]

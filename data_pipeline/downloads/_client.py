@@ -1,0 +1,247 @@
+"""Downloads one picture at a time, from several threads: tries, time-outs, limits, manners.
+
+urllib3 does the retrying (exponential back-off with jitter, Retry-After), the redirects and the
+limit on connections to a host. What it leaves open is the body: its size, its total time, a
+connection that is cut in the middle of it.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from typing import Any
+from urllib.request import getproxies, proxy_bypass
+
+import urllib3
+from urllib3 import BaseHTTPResponse, PoolManager, ProxyManager, Retry, Timeout
+from urllib3.exceptions import (
+    ConnectTimeoutError,
+    HTTPError,
+    LocationValueError,
+    MaxRetryError,
+    NameResolutionError,
+    NewConnectionError,
+    ProtocolError,
+    ReadTimeoutError,
+    ResponseError,
+    SSLError,
+)
+
+from data_pipeline._kinds import has_image_signature
+from data_pipeline.downloads._folder import Failure
+from data_pipeline.downloads._settings import DownloadSettings
+
+__all__ = ["Client", "DownloadFailed"]
+
+_AGAIN = frozenset({408, 425, 429, 500, 502, 503, 504})
+_FINAL = frozenset({400, 404, 405, 406, 410, 414, 451})
+_MOST_REDIRECTS = 8
+_MOST_HOSTS = 4096  # connections of hosts beyond that would not be counted
+_CHUNK_BYTES = 2**16
+_DEAD_AFTER = 8  # addresses that could not be reached in a row
+_DEAD_FOR_S = 60.0
+_OFFLINE = frozenset({"host not found", "no connection", "connecting timed out"})
+
+
+class DownloadFailed(Exception):  # noqa: N818 - named for what happened
+    """An address gave no picture."""
+
+    def __init__(self, reason: str, detail: str = "", *, final: bool = False) -> None:
+        super().__init__(reason)
+        self.failure = Failure(reason, detail, final)
+
+
+class _Retry(Retry):
+    """Waits as long as a server asks, but no longer than `max_wait_s`."""
+
+    max_wait_s = 60.0
+
+    def get_retry_after(self, response: BaseHTTPResponse) -> float | None:
+        try:
+            asked = super().get_retry_after(response)
+        except HTTPError:  # neither seconds nor a date
+            return None
+        return None if asked is None else min(asked, self.max_wait_s)
+
+    def new(self, **changes: Any) -> _Retry:
+        copy = super().new(**changes)
+        copy.max_wait_s = self.max_wait_s
+        return copy
+
+
+class Client:
+    """Downloads pictures; safe to use from several threads.
+
+    Args:
+        settings: Time-outs, tries and limits.
+        per_host: Most connections of this client to one host.
+    """
+
+    def __init__(self, settings: DownloadSettings, per_host: int) -> None:
+        logging.getLogger("urllib3").setLevel(logging.ERROR)  # each try that fails is a warning
+        self._settings = settings
+        self._retries = _Retry(
+            total=settings.tries - 1 + _MOST_REDIRECTS,
+            connect=settings.tries - 1,
+            read=settings.tries - 1,
+            status=settings.tries - 1,
+            other=0,
+            redirect=_MOST_REDIRECTS,
+            allowed_methods={"GET"},
+            status_forcelist=_AGAIN,
+            backoff_factor=0.5,
+            backoff_jitter=0.5,
+            backoff_max=settings.max_wait_s,
+            raise_on_status=False,
+        )
+        self._retries.max_wait_s = settings.max_wait_s
+        pools: dict[str, Any] = {
+            "num_pools": _MOST_HOSTS,
+            "maxsize": per_host,
+            "block": True,
+            "retries": self._retries,
+            "timeout": Timeout(connect=settings.connect_timeout_s, read=settings.read_timeout_s),
+            "headers": {"User-Agent": "covertune", "Accept": "image/*,*/*;q=0.5"},
+        }
+        self._direct = PoolManager(**pools)
+        self._by_proxy = {
+            scheme: ProxyManager(proxy, **pools)
+            for scheme, proxy in getproxies().items()
+            if scheme in ("http", "https")
+        }
+        self._hosts = _Hosts()
+
+    def download(self, url: str) -> bytes:
+        """Download one picture.
+
+        Raises:
+            DownloadFailed: It could not be had, or is no picture.
+        """
+        host, pools = self._route(url)
+        self._hosts.require_alive(host)
+        try:
+            data = self._download(url, pools)
+        except DownloadFailed as err:
+            self._hosts.note(host, reached=err.failure.reason not in _OFFLINE)
+            raise
+        except HTTPError as err:
+            failed = _explain(err)
+            self._hosts.note(host, reached=failed.failure.reason not in _OFFLINE)
+            raise failed from err
+        self._hosts.note(host, reached=True)
+        return data
+
+    def _route(self, url: str) -> tuple[str, PoolManager]:
+        try:
+            parsed = urllib3.util.parse_url(url)
+        except LocationValueError as err:
+            raise _explain(err) from err
+        host, scheme = parsed.host or "", parsed.scheme or ""
+        if scheme in self._by_proxy and not proxy_bypass(host):
+            return host, self._by_proxy[scheme]
+        return host, self._direct
+
+    def _download(self, url: str, pools: PoolManager) -> bytes:
+        retries: Retry = self._retries
+        while True:
+            response = pools.request("GET", url, preload_content=False, retries=retries)
+            retries = response.retries or retries
+            whole = False
+            try:
+                if response.status != 200:
+                    raise DownloadFailed(
+                        f"HTTP {response.status}",
+                        response.reason or "",
+                        final=response.status in _FINAL,
+                    )
+                data = self._read(response)
+                whole = True
+            except (ProtocolError, ReadTimeoutError) as err:  # cut, or stalled, in the middle
+                broken = err
+            finally:
+                if not whole:  # what is left of it must not be taken for the next answer
+                    response.close()
+                response.release_conn()  # else the pool counts the connection as taken for ever
+            if whole:
+                return _require_picture(data, response)
+            retries = retries.increment("GET", url, error=broken)
+            retries.sleep()
+
+    def _read(self, response: BaseHTTPResponse) -> bytes:
+        settings = self._settings
+        deadline = time.monotonic() + settings.total_timeout_s
+        too_large = DownloadFailed("too large", f"over {settings.max_bytes} bytes", final=True)
+        length = response.headers.get("Content-Length", "")
+        if length.isdigit() and int(length) > settings.max_bytes:
+            raise too_large
+        chunks, size = [], 0
+        # read1 returns what has come; read would wait for a whole chunk whatever the time
+        while chunk := response.read1(_CHUNK_BYTES):
+            chunks.append(chunk)
+            size += len(chunk)
+            if size > settings.max_bytes:
+                raise too_large
+            if time.monotonic() > deadline:
+                raise DownloadFailed(
+                    "download timed out", f"not whole after {settings.total_timeout_s:g} s"
+                )
+        return b"".join(chunks)
+
+
+class _Hosts:
+    """Which hosts do not answer at all: asking each of their addresses would take for ever."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._misses: dict[str, int] = {}
+        self._dead_until: dict[str, float] = {}
+
+    def require_alive(self, host: str) -> None:
+        with self._lock:
+            if time.monotonic() < self._dead_until.get(host, 0.0):
+                raise DownloadFailed("host unreachable", f"{host} was given up for a while")
+
+    def note(self, host: str, *, reached: bool) -> None:
+        with self._lock:
+            self._misses[host] = 0 if reached else self._misses.get(host, 0) + 1
+            if self._misses[host] >= _DEAD_AFTER:
+                self._dead_until[host] = time.monotonic() + _DEAD_FOR_S
+
+
+def _require_picture(data: bytes, response: BaseHTTPResponse) -> bytes:
+    """Believe what the content is, not what the server calls it."""
+    if has_image_signature(data):
+        return data
+    if not data:
+        raise DownloadFailed("empty answer")
+    start = data[:1024].lstrip(b"\xef\xbb\xbf \t\r\n").lower()
+    named = response.headers.get("Content-Type", "no type")
+    if start.startswith(b"<") and (b"<html" in start or start.startswith(b"<!doctype html")):
+        raise DownloadFailed("a web page instead of an image", named, final=True)
+    raise DownloadFailed("not an image", f"sent as {named}", final=True)
+
+
+def _explain(err: HTTPError) -> DownloadFailed:
+    """What went wrong, in the words of a rejected row."""
+    cause: BaseException = err
+    if isinstance(err, MaxRetryError) and err.reason is not None:
+        cause = err.reason
+    detail = " ".join(str(cause).split()).partition(": ")[2]  # before it, an object's address
+    if isinstance(cause, ReadTimeoutError):
+        return DownloadFailed("download timed out", "the server fell silent")
+    if isinstance(cause, NameResolutionError):
+        return DownloadFailed("host not found", detail)
+    if isinstance(cause, NewConnectionError):  # to urllib3 also a kind of the next
+        return DownloadFailed("no connection", detail)
+    if isinstance(cause, ConnectTimeoutError):
+        return DownloadFailed("connecting timed out", detail)
+    if isinstance(cause, SSLError):
+        return DownloadFailed("no secure connection", detail)
+    if isinstance(cause, ResponseError) and "redirect" in str(cause):
+        return DownloadFailed("too many redirects", f"over {_MOST_REDIRECTS}")
+    if isinstance(cause, LocationValueError):
+        return DownloadFailed("bad web address", " ".join(str(cause).split()), final=True)
+    if isinstance(cause, ProtocolError):
+        return DownloadFailed("connection broke off", " ".join(str(cause).split()))
+    return DownloadFailed("download failed", " ".join(str(cause).split()))

@@ -1,0 +1,139 @@
+"""Covers that lie in a folder per genre, at any depth below the folder given.
+
+An unzipped archive has folders around the genre folders: `archive/book-covers/Poetry/1.jpg`. Those
+that hold nothing but one other folder are gone down through. Folders without images do not count.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from data_pipeline import _filesystems
+from data_pipeline.errors import SourceError
+from data_pipeline.sources._folder_keys import read_folder_keys
+from data_pipeline.sources._source import (
+    FoundSources,
+    OfficialSplit,
+    Source,
+    in_order,
+    is_image,
+)
+from data_pipeline.sources._table_files import is_table
+
+__all__ = ["from_folder"]
+
+_SPLIT_FOLDERS: dict[str, OfficialSplit] = {
+    "train": "train",
+    "val": "train",
+    "valid": "train",
+    "validation": "train",
+    "test": "test",
+}
+
+
+def from_folder(
+    root: str, files: Sequence[str], given_keys: Sequence[str] = (), encoding: str | None = None
+) -> FoundSources:
+    """List the covers of a folder.
+
+    Args:
+        root: Location of the folder.
+        files: All files below it, relative to it.
+        given_keys: Key columns the user named, for tables among the files.
+        encoding: Of such tables.
+
+    Raises:
+        SourceError: What the genres are cannot be told, or a table cannot be read.
+        OSError: A table cannot be read.
+    """
+    images = [file for file in files if is_image(file)]
+    start = _require_genre_folders(root, images, files)
+    by_split = _are_splits(root, images, start)
+    tables = [file for file in files if is_table(file)]
+    tables = [file for file in tables if file[start:].count("/") <= 1 + by_split]
+    keys = read_folder_keys(root, tables, images, given_keys, encoding)
+    sources = []
+    for file in images:
+        first, second, *_ = file[start:].split("/")
+        sources.append(
+            Source(
+                path=_filesystems.join(root, file),
+                source=file,
+                genre=second if by_split else first,
+                keys=keys.of_file.get(file, ()),
+                split=_SPLIT_FOLDERS[first.lower()] if by_split else None,
+            )
+        )
+    genres = {source.genre for source in sources}
+    for row in keys.missing:
+        # A genre that has no folder was left out on purpose; its rows are refused without one.
+        genre = row.genre if row.genre in genres else ""
+        path = _filesystems.join(root, row.path)
+        sources.append(Source(path, row.path, genre, row.keys))
+    return FoundSources(in_order(sources), ignored=len(files) - len(images) - keys.tables)
+
+
+def _require_genre_folders(root: str, images: Sequence[str], files: Sequence[str]) -> int:
+    """Find how many characters of each path lie before the genre's folder.
+
+    Raises:
+        SourceError: There are no genre folders, one, or images beside them.
+    """
+    shown = _filesystems.shown(root)
+    start = 0
+    while images:
+        tops = {image[start:].partition("/")[0] for image in images if "/" in image[start:]}
+        direct = [image for image in images if "/" not in image[start:]]
+        if direct or len(tops) != 1:
+            break
+        start += len(next(iter(tops))) + 1
+    if not images or (direct and not start and not tops):
+        raise SourceError(
+            f"a store needs at least 2 genres, {shown} has no genre with images; "
+            f"put the images into one folder per genre{_or_the_table(root, files)}"
+        )
+    if direct and start and len(tops) <= 1:
+        genre = direct[0][:start].rstrip("/").rpartition("/")[2]
+        raise SourceError(
+            f"a store needs at least 2 genres, {shown} has one, {genre}; "
+            f"give the folder that holds the genre folders{_or_the_table(root, files)}"
+        )
+    if direct:
+        folder = _filesystems.shown(_filesystems.join(root, direct[0][:start]).rstrip("/"))
+        raise SourceError(
+            f"an image must lie in the folder of its genre, {folder} has {len(direct)} "
+            f"{'image' if len(direct) == 1 else 'images'} (such as {direct[0][start:]}) beside "
+            f"{_some(tops)}; move them into a genre's folder, or away"
+        )
+    return start
+
+
+def _are_splits(root: str, images: Sequence[str], start: int) -> bool:
+    """Whether what looks like genre folders are train and test folders with genres in them.
+
+    Raises:
+        SourceError: They are, but without genre folders.
+    """
+    tops = {image[start:].partition("/")[0] for image in images}
+    if not all(top.lower() in _SPLIT_FOLDERS for top in tops):
+        return False
+    if any(image[start:].count("/") < 2 for image in images):
+        raise SourceError(
+            f"folders named {_some(tops)} are sides of a split, not genres, and in "
+            f"{_filesystems.shown(root)} they have images of no genre; "
+            "put a folder per genre into each, or rename them"
+        )
+    return True
+
+
+def _or_the_table(root: str, files: Sequence[str]) -> str:
+    """What more can be done where tables lie about."""
+    tables = sorted(filter(is_table, files), key=lambda file: (file.count("/"), file))
+    if not tables:
+        return ""
+    return f", or give the table {_filesystems.shown(_filesystems.join(root, tables[0]))}"
+
+
+def _some(names: set[str]) -> str:
+    listed = sorted(names)
+    return ", ".join(listed[:3]) + (", …" if len(listed) > 3 else "")
