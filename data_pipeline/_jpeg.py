@@ -13,7 +13,8 @@ from data_pipeline.errors import ImageRejected
 
 __all__ = ["JpegLayout", "read_layout", "with_more_data", "without_metadata"]
 
-_MARKER = re.compile(rb"\xff+([^\x00\xff\xd0-\xd7])")
+# Begins with one byte alone, which is looked for many times faster than a repeated one.
+_MARKER = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")
 _START, _END, _SCAN, _COMMENT, _TEM = 0xD8, 0xD9, 0xDA, 0xFE, 0x01
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}  # but tables and a reserved one
 _BASELINE = frozenset({0xC0, 0xC1})
@@ -78,7 +79,7 @@ def read_layout(data: bytes) -> JpegLayout:
         found = _MARKER.search(data, position)
         if found is None:
             raise ImageRejected("truncated image", "the JPEG has no end marker")
-        marker, position = found[1][0], found.end()
+        marker, position = found[0][1], found.end()
         if marker == _END:
             return JpegLayout(frame, scans, position, tuple(metadata))
         if marker in (_START, _TEM):

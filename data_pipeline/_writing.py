@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 
@@ -40,6 +43,7 @@ __all__ = [
 
 _PART_ROWS = 2048
 _PART_BYTES = 64 * 2**20
+_WRITERS = 4  # parts in memory at a time, twice each
 _ROW_GROUP_ROWS = 128  # the least a decoding task does: some 50 ms of work
 
 
@@ -87,7 +91,7 @@ def order_in_store(covers: pa.Table) -> pa.Table:
 
 
 def write_parts(folder: Path, covers: pa.Table, spool: Path) -> list[PartInfo]:
-    """Write the covers as Parquet parts, one at a time.
+    """Write the covers as Parquet parts, a few at a time.
 
     Args:
         folder: The store's.
@@ -95,28 +99,10 @@ def write_parts(folder: Path, covers: pa.Table, spool: Path) -> list[PartInfo]:
             `length`, where the encoded images lie.
         spool: Folder of the encoded images.
     """
-    parts = []
-    for number, of_part in enumerate(_cut_into_parts(covers)):
-        path = folder / f"part-{number:05d}.parquet"
-        # Encoded images do not get smaller by compression.
-        pq.write_table(
-            _part_table(of_part, spool),
-            path,
-            row_group_size=_ROW_GROUP_ROWS,
-            compression="none",
-            use_dictionary=["genre", "split"],
-            write_statistics=False,
-        )
-        parts.append(
-            PartInfo(
-                name=path.name,
-                split=of_part["split"][0].as_py(),
-                rows=len(of_part),
-                group_rows=_ROW_GROUP_ROWS,
-                bytes=path.stat().st_size,
-            )
-        )
-    return parts
+    # Memory is copied and files are written, both of which leave the other threads alone.
+    with ThreadPoolExecutor(min(_WRITERS, os.cpu_count() or 1)) as writers:
+        parts = enumerate(_cut_into_parts(covers))
+        return list(writers.map(partial(_write_part, folder, spool), parts))
 
 
 def write_rejected(folder: Path, rejected: Sequence[Rejected]) -> None:
@@ -140,6 +126,27 @@ def fingerprint(covers: pa.Table, settings: PrepareSettings) -> str:
     rows = sorted(zip(*columns, strict=True))
     content = [SCHEMA_VERSION, settings.max_px, rows]
     return sha256(json.dumps(content, ensure_ascii=True).encode()).hexdigest()
+
+
+def _write_part(folder: Path, spool: Path, numbered: tuple[int, pa.Table]) -> PartInfo:
+    number, covers = numbered
+    path = folder / f"part-{number:05d}.parquet"
+    # Encoded images do not get smaller by compression.
+    pq.write_table(
+        _part_table(covers, spool),
+        path,
+        row_group_size=_ROW_GROUP_ROWS,
+        compression="none",
+        use_dictionary=["genre", "split"],
+        write_statistics=False,
+    )
+    return PartInfo(
+        name=path.name,
+        split=covers["split"][0].as_py(),
+        rows=len(covers),
+        group_rows=_ROW_GROUP_ROWS,
+        bytes=path.stat().st_size,
+    )
 
 
 def _cut_into_parts(covers: pa.Table) -> Iterator[pa.Table]:

@@ -149,9 +149,8 @@ class RehearsalFeed:
     @cached_property
     def _train_labels(self) -> np.ndarray:
         covers = self.store.read_columns(["split", "label"])
-        labels: np.ndarray = covers["label"].to_numpy()
-        in_train: np.ndarray = covers["split"].to_numpy(zero_copy_only=False) == "train"
-        return np.asarray(labels[in_train])
+        labels_N: np.ndarray = covers["label"].to_numpy()[covers["split"].to_numpy() == "train"]
+        return labels_N
 
     def _places(self, split: str, covers: int) -> range:
         """Which of a genre's training covers go into a split, by their rank."""

@@ -6,6 +6,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import ray
+from PIL import Image
 
 from data_pipeline import (
     CapacityError,
@@ -175,6 +176,95 @@ class TestRefused:
             "Poetry/copy.jpg": ("Poetry", *why),
         }
 
+    def test_near_copies_are_kept_once(self, source, tmp_path):
+        with Image.open(source / "Poetry" / "3.jpg") as image:
+            image.resize((96, 128), Image.Resampling.LANCZOS).save(source / "Poetry" / "big.jpg")
+            image.save(source / "Art" / "other.jpg", quality=30)
+        (source / "Poetry" / "4.jpg").rename(source / "Travel" / "4.jpg")
+        with Image.open(source / "Travel" / "4.jpg") as image:
+            image.convert("L").save(source / "Travel" / "grey.png")
+        summary = prepare_store(source, tmp_path / "store")
+        assert summary.reasons == {
+            "same picture in several genres": 3,
+            "near copy of another cover": 1,
+        }
+        assert (summary.pictures, summary.conflicting, summary.kept) == (20, 1, 19)
+        assert summary.noise_ceiling == pytest.approx(20 / 21)
+        assert _rejected(tmp_path / "store")["Travel/grey.png"] == (
+            "Travel",
+            "near copy of another cover",
+            "of Travel/4.jpg",
+        )
+        exact = PrepareSettings(near_copies=False)
+        assert prepare_store(source, tmp_path / "exact", settings=exact).kept == 23
+
+    @pytest.mark.parametrize(
+        ("conflicts", "kept", "groups", "ceiling"),
+        [("drop", 19, 19, 1), ("first", 20, 20, 1), ("keep", 21, 20, 20 / 21)],
+    )
+    def test_conflicts(self, source, tmp_path, conflicts, kept, groups, ceiling):
+        shutil.copy(source / "Poetry" / "3.jpg", source / "Art" / "other.jpg")
+        settings = PrepareSettings(conflicts=conflicts)
+        summary = prepare_store(source, tmp_path / "store", settings=settings)
+        assert (summary.kept, summary.groups) == (kept, groups)
+        assert summary.kept_ceiling == pytest.approx(ceiling)
+        covers = _covers(tmp_path / "store").to_pylist()
+        assert all(row["genres"] == [row["genre"]] for row in covers)
+        of_genre = [row["genre"] for row in covers if row["source"].endswith(("y/3.jpg", "r.jpg"))]
+        wanted = {"drop": [], "first": ["Art"], "keep": ["Art", "Poetry"]}
+        assert sorted(of_genre) == wanted[conflicts]
+
+    def test_one_cover_of_several_genres(self, source, tmp_path):
+        for number in range(3, 7):
+            shutil.copy(source / "Poetry" / f"{number}.jpg", source / "Art" / f"p{number}.jpg")
+        settings = PrepareSettings(conflicts="multi")
+        prepare_store(source, tmp_path / "store", settings=settings)
+        rows = _covers(tmp_path / "store").to_pylist()
+        several = [row for row in rows if len(row["genres"]) > 1]
+        assert len(rows) == 20
+        assert [row["genres"] for row in several] == [["Art", "Poetry"]] * 4
+        assert all(row["genre"] in row["genres"] for row in rows)
+        manifest = CoverStore.open(tmp_path / "store").manifest
+        assert manifest.settings.conflicts == "multi"
+        assert manifest.kept_ceiling == manifest.noise_ceiling == pytest.approx(20 / 24)
+
+    def test_placeholders(self, source, tmp_path):
+        Image.new("RGB", (60, 90), "white").save(source / "Art" / "white.png")
+        for number in range(10):
+            shutil.copy(source / "Art" / "0.jpg", source / "Poetry" / f"none{number}.jpg")
+        summary = prepare_store(source, tmp_path / "store")
+        assert summary.reasons == {"placeholder": 11, "nearly blank": 1}
+        why = _rejected(tmp_path / "store")["Art/0.jpg"]
+        assert why == ("Art", "placeholder", "one picture 10 times in one genre")
+
+    def test_keys_and_the_official_split_of_a_table(self, source, tmp_path):
+        lines = ["path,genre,part,isbn"]
+        for genre, covers in (("Poetry", 10), ("Art", 7)):
+            for number in range(covers):
+                part = "test" if number < 2 else "train"
+                isbn = {6: "9780306406157"}.get(number, "")  # the same book, listed twice
+                lines.append(f"{genre}/{number}.jpg,{genre},{part},{isbn}")
+        shutil.copy(source / "Poetry" / "0.jpg", source / "Art" / "copy.jpg")
+        lines.append("Art/copy.jpg,Art,train,")
+        (source / "covers.csv").write_text("\n".join(lines) + "\n")
+        table = source / "covers.csv"
+        summary = prepare_store(table, tmp_path / "store", split_column="part")
+        assert summary.official_split
+        assert summary.counts == {
+            "Art": {"train": 4, "val": 1, "test": 2},
+            "Poetry": {"train": 7, "val": 1, "test": 2},
+        }
+        assert summary.groups == 16
+        assert _rejected(tmp_path / "store") == {
+            "Art/copy.jpg": (
+                "Art",
+                "copy of a cover in the official test split",
+                "of Poetry/0.jpg",
+            )
+        }
+        for row in _covers(tmp_path / "store").to_pylist():
+            assert (row["split"] == "test") == (row["source"][-5] in "01")
+
     def test_rows_of_a_table(self, source, tmp_path):
         rows = [(f"{p.relative_to(source)}", p.parent.name) for p in source.rglob("*.jpg")]
         rows += [("gone.jpg", "Art"), ("", "Art"), ("Art/0.jpg", "")]
@@ -211,6 +301,21 @@ class TestErrors:
             tmp_path / "store",
         )
         assert [entry.name for entry in tmp_path.iterdir()] == ["source"]
+
+    def test_official_split_without_test_covers_of_a_genre(self, source, tmp_path):
+        lines = ["path,genre,part"]
+        for path in sorted(source.rglob("*.jpg")):
+            part = "test" if path.name == "0.jpg" and path.parent.name != "Art" else "train"
+            lines.append(f"{path.relative_to(source)},{path.parent.name},{part}")
+        (source / "covers.csv").write_text("\n".join(lines) + "\n")
+        self._fails(
+            SourceError,
+            "with an official split a genre needs a group of covers in `test`, and two outside "
+            "for `train` and `val`; Art has 0 of 7 groups in `test`; leave the genre",
+            source / "covers.csv",
+            tmp_path / "store",
+            split_column="part",
+        )
 
     def test_all_poor_genres_are_named(self, source, tmp_path):
         settings = PrepareSettings(min_covers=8)

@@ -100,7 +100,7 @@ def test_the_same_pixels_as_decoded(store, train):
     loaded = train.load("here")
     assert np.array_equal(loaded.images_NHWC, decoded.get().images_NHWC)
     assert loaded.cover_ids_N.tolist() == decoded.get().cover_ids_N.tolist()
-    assert loaded.key == f"{store.fingerprint}/train/{PX}px/here"
+    assert loaded.key == f"{store.fingerprint}/train/{PX}px/squash/here"
 
 
 def test_chunks_share_out_the_split(train):

@@ -27,7 +27,8 @@ def test_inspect_json(covertune, store):
     assert set(report) == {
         *("path", "schema_version", "fingerprint", "source", "settings", "parts", "bytes"),
         *("covers", "counts", "width_px", "height_px", "found", "rejected", "ignored", "reasons"),
-        *("pictures", "conflicting", "noise_ceiling", "groups", "official_split"),
+        *("pictures", "conflicting", "noise_ceiling", "groups", "group_sizes"),
+        *("official_split", "several_genres"),
     }
     assert report["counts"] == dict.fromkeys(("Amber", "Birch", "Coral"), COUNTS)
     assert report["width_px"] == {"min": 48, "median": 48.0, "max": 48}

@@ -1,0 +1,166 @@
+"""How fast a pile of covers becomes a store, of what the cores could do.
+
+    python benchmarks/ingest.py [--covers 20000] [--others 2000] [--phases bare,covertune,…]
+
+Generated covers (400 x 600, JPEG, about 60 kB, all different; made once, kept in build/) go through
+
+    bare         a loop on one core that reads, decodes, resizes and encodes the files, no more
+    covertune    a whole `prepare`: the same, and listing, checks, digests, signatures, copies,
+                 splits and the store's Parquet files
+    read_images  Ray Data's own: `read_images`, `map`, `write_parquet`
+    DataLoader   torch's, a worker a core, whose dataset does what the loop does
+
+Printed is the share of (cores x bare) that each reaches. What starts Ray and its workers is
+measured by itself and left out, for torch's workers up to the first batch. The loop runs before and
+after each, so that all see the same machine.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import os
+import shutil
+import statistics
+import tempfile
+import time
+from pathlib import Path
+
+import ray
+import torch
+from _covers import many_covers
+from PIL import Image
+from torch.utils.data import DataLoader, Dataset
+
+from data_pipeline import PrepareSettings, prepare_store
+
+MAX_PX = PrepareSettings().max_px
+CORES = len(os.sched_getaffinity(0))
+BARE_COVERS = 800
+PHASES = ("bare", "covertune", "read_images", "DataLoader")
+
+
+def bare_work(data):
+    with Image.open(io.BytesIO(data)) as opened:
+        return encode(opened.convert("RGB"))
+
+
+def encode(image):
+    factor = MAX_PX / min(image.size)
+    size = tuple(round(side * factor) for side in image.size)
+    encoded = io.BytesIO()
+    image.resize(size, Image.Resampling.LANCZOS).save(encoded, "JPEG", quality=95, subsampling=0)
+    return encoded.getvalue()
+
+
+def bare(files):
+    """Covers/s of the loop."""
+    chosen = files[:: max(1, len(files) // BARE_COVERS)]
+    started = time.perf_counter()
+    for file in chosen:
+        bare_work(file.read_bytes())
+    return len(chosen) / (time.perf_counter() - started)
+
+
+def covertune(folder, files, scratch):
+    few = scratch / "few"
+    for file in files[:12] + files[-12:]:
+        (few / file.parent.name).mkdir(parents=True, exist_ok=True)
+        shutil.copy(file, few / file.parent.name)
+    started = time.perf_counter()
+    start_ray()
+    prepare_store(few, scratch / "few-store")
+    start_s = time.perf_counter() - started
+    started = time.perf_counter()
+    prepare_store(folder, scratch / "store")
+    return len(files), time.perf_counter() - started, start_s
+
+
+def read_images(files, scratch):
+    def work(row):
+        return {"image": encode(Image.fromarray(row["image"]))}
+
+    def run(chosen, out):
+        images = ray.data.read_images([str(file) for file in chosen], mode="RGB")
+        images.map(work).write_parquet(str(out))
+
+    ray.data.DataContext.get_current().enable_progress_bars = False
+    started = time.perf_counter()
+    start_ray()
+    run(files[:8], scratch / "few-images")
+    start_s = time.perf_counter() - started
+    started = time.perf_counter()
+    run(files, scratch / "images")
+    return len(files), time.perf_counter() - started, start_s
+
+
+class Encoded(Dataset):
+    def __init__(self, files):
+        self.files = files
+
+    def __len__(self):
+        return len(self.files)
+
+    def __getitem__(self, index):
+        return bare_work(self.files[index].read_bytes())
+
+
+def data_loader(files, scratch):
+    started = time.perf_counter()
+    batches = iter(DataLoader(Encoded(files), 64, num_workers=CORES, collate_fn=list))
+    with (scratch / "images.bin").open("wb") as out:
+        first = next(batches)
+        start_s = time.perf_counter() - started
+        started = time.perf_counter()
+        for batch in batches:
+            out.writelines(batch)
+    return len(files) - len(first), time.perf_counter() - started, start_s
+
+
+def start_ray():
+    if not ray.is_initialized():
+        ray.init(
+            address="local", include_dashboard=False, log_to_driver=False, logging_level="error"
+        )
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--covers", type=int, default=20_000)
+    parser.add_argument("--others", type=int, default=2_000, help="covers for all but covertune")
+    parser.add_argument("--phases", default=",".join(PHASES))
+    parser.add_argument("--build", type=Path, default=Path("build"))
+    given = parser.parse_args()
+    torch.set_num_threads(1)
+    folder = many_covers(given.covers, given.build)
+    files = sorted(folder.rglob("*.jpg"))
+    few = files[:: max(1, len(files) // given.others)][: given.others]
+    phases = {
+        "covertune": lambda scratch: covertune(folder, files, scratch),
+        "read_images": lambda scratch: read_images(few, scratch),
+        "DataLoader": lambda scratch: data_loader(few, scratch),
+    }
+    chosen = given.phases.split(",")
+    unknown = set(chosen) - set(PHASES)
+    if unknown:
+        parser.error(f"phases are {', '.join(PHASES)}, got {', '.join(unknown)}")
+    bare(files)  # brings some files into the page cache, as for all that follow
+    loops = [bare(files)]
+    print(f"{CORES} cores, {given.covers} covers; the bare loop on one core: {loops[0]:.0f}/s")
+    print(f"{'':<14}{'covers/s':>10}{'of cores x bare':>17}{'start-up':>11}")
+    for name in PHASES[1:]:
+        if name not in chosen:
+            continue
+        with tempfile.TemporaryDirectory(dir=given.build) as scratch:
+            covers, seconds, start_s = phases[name](Path(scratch))
+        if ray.is_initialized():
+            ray.shutdown()
+        loops.append(bare(files))
+        ceiling = CORES * statistics.mean(loops[-2:])
+        speed = covers / seconds
+        print(f"{name:<14}{speed:>10.1f}{speed / ceiling:>16.0%}{start_s:>10.1f} s", flush=True)
+    print(f"the bare loop, each time: {', '.join(f'{loop:.0f}' for loop in loops)} covers/s")
+
+
+if __name__ == "__main__":
+    main()
