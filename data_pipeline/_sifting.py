@@ -18,7 +18,7 @@ from data_pipeline.copies.candidates import Candidates
 from data_pipeline.copies.conflicts import Kept, Labels, Refused, Rows, count_labels
 from data_pipeline.copies.groups import tie
 from data_pipeline.copies.near import find_near_copies
-from data_pipeline.copies.signature import colours, waves
+from data_pipeline.copies.signature import Pictures, colours, waves
 from data_pipeline.errors import SourceError
 from data_pipeline.schema import PrepareSettings
 from data_pipeline.sources import Source
@@ -89,7 +89,9 @@ def sift(
     centre, links = np.arange(len(distinct)), np.empty((0, 2), dtype=np.int64)
     if settings.near_copies and len(distinct) > 1:
         near = find_near_copies(
-            waves(outcomes.signatures_ND[shown_by]), rank, lambda pairs: compare(pairs, shown_by)
+            Pictures(waves(outcomes.signatures_ND), shown_by),
+            rank,
+            lambda pairs: compare(pairs, shown_by),
         )
         centre, links = near.centre_N, near.links_L2
 

@@ -13,12 +13,23 @@ crop of another, its whole looks like one of the other's cuts.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import product
 
 import numpy as np
 from PIL import Image
 
-__all__ = ["CUTS", "SIGNATURE_BYTES", "WAVES", "Cut", "colours", "sign", "spreads", "waves"]
+__all__ = [
+    "CUTS",
+    "SIGNATURE_BYTES",
+    "WAVES",
+    "Cut",
+    "Pictures",
+    "colours",
+    "sign",
+    "spreads",
+    "waves",
+]
 
 Span = tuple[float, float]
 Cut = tuple[Span, Span]
@@ -51,6 +62,30 @@ SIGNATURE_BYTES = 2 + len(CUTS) * WAVES
 _FAINT = 16
 _COLOUR_PX = 16
 _FULL_SCALE = 254.0  # a wave that holds half of a cut's strength fills its byte
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """The waves of N pictures, which lie somewhere among those of all sources.
+
+    Attributes:
+        waves_SCW: int8, see `waves`.
+        rows_N: Which row each picture is; copying them would take more room than all else.
+    """
+
+    waves_SCW: np.ndarray
+    rows_N: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.rows_N)
+
+    def waves(self, cut: int, pictures: np.ndarray | slice = slice(None)) -> np.ndarray:
+        """(P, WAVES) int8: one cut of some pictures."""
+        return np.asarray(self.waves_SCW[self.rows_N[pictures], cut])
+
+    def some(self, pictures: np.ndarray) -> Pictures:
+        """Some of the pictures, numbered anew."""
+        return Pictures(self.waves_SCW, self.rows_N[pictures])
 
 
 def sign(image: Image.Image) -> bytes:
