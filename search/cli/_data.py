@@ -80,7 +80,7 @@ def prepare(
     downloads: Annotated[
         Path | None,
         typer.Option(
-            help="Folder that keeps downloads, for later runs too. Default: .covertune-downloads "
+            help="Folder that keeps downloads, for later runs too. Default: a hidden one "
             "beside OUT."
         ),
     ] = None,
