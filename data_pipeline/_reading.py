@@ -11,7 +11,7 @@ from pathlib import Path
 from data_pipeline import _filesystems
 from data_pipeline.downloads import read_download
 from data_pipeline.errors import ImageRejected
-from data_pipeline.images import read_file
+from data_pipeline.images import MAX_FILE_BYTES, read_file
 
 __all__ = ["read_ahead", "read_source"]
 
@@ -64,7 +64,7 @@ def read_source(path: str, downloads: Path | None = None) -> bytes:
         return read_file(Path(path))
     try:
         with _filesystems.open_binary(path) as file:
-            return file.read()
+            return file.read(MAX_FILE_BYTES + 1)  # what is larger is refused when it is decoded
     except FileNotFoundError:
         raise ImageRejected("file not found", _filesystems.shown(path)) from None
     except OSError as err:
