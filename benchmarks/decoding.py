@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import argparse
 import io
+import logging
 import os
 import statistics
 import tempfile
@@ -66,6 +67,7 @@ def read_images(files, px):
         ray.data.read_images(chosen, mode="RGB", size=(px, px)).materialize()
 
     ray.data.DataContext.get_current().enable_progress_bars = False
+    logging.getLogger("ray.data").setLevel(logging.ERROR)
     started = time.perf_counter()
     start_ray()
     run(files[:8])

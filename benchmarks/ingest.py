@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import argparse
 import io
+import logging
 import os
 import shutil
 import statistics
@@ -85,6 +86,7 @@ def read_images(files, scratch):
         images.map(work).write_parquet(str(out))
 
     ray.data.DataContext.get_current().enable_progress_bars = False
+    logging.getLogger("ray.data").setLevel(logging.ERROR)
     started = time.perf_counter()
     start_ray()
     run(files[:8], scratch / "few-images")

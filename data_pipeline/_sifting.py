@@ -18,7 +18,7 @@ from data_pipeline.copies.candidates import Candidates
 from data_pipeline.copies.conflicts import Kept, Labels, Refused, Rows, count_labels
 from data_pipeline.copies.groups import tie
 from data_pipeline.copies.near import find_near_copies
-from data_pipeline.copies.signature import waves
+from data_pipeline.copies.signature import Pictures, colours, waves
 from data_pipeline.errors import SourceError
 from data_pipeline.schema import PrepareSettings
 from data_pipeline.sources import Source
@@ -27,6 +27,7 @@ __all__ = ["Sifted", "sift"]
 
 _NO_GENRE = ("no genre", "the table's row names no genre")
 _BLANK = ("nearly blank", "nothing can be seen on it")
+_COLOURFUL = 3  # levels; compression gives grey pictures less
 _PLACEHOLDER = "placeholder"
 _TIED_TO_TEST = "belongs to a cover in the official test split"
 
@@ -88,7 +89,9 @@ def sift(
     centre, links = np.arange(len(distinct)), np.empty((0, 2), dtype=np.int64)
     if settings.near_copies and len(distinct) > 1:
         near = find_near_copies(
-            waves(outcomes.signatures_ND[shown_by]), rank, lambda pairs: compare(pairs, shown_by)
+            Pictures(waves(outcomes.signatures_ND), shown_by),
+            rank,
+            lambda pairs: compare(pairs, shown_by),
         )
         centre, links = near.centre_N, near.links_L2
 
@@ -148,12 +151,13 @@ def _refuse_unusable(sources: Sequence[Source], outcomes: Outcomes) -> Refused:
 
 
 def _rank(outcomes: Outcomes, shown_by: np.ndarray) -> np.ndarray:
-    """Rank distinct pictures: the largest first, then the one encoded with most bytes."""
+    """Rank distinct pictures: colour before grey, then the largest, then the most bytes."""
+    grey = colours(outcomes.signatures_ND[shown_by]) < _COLOURFUL
     width, height, length = (
         outcomes.table[name].to_numpy()[shown_by] for name in ("width", "height", "length")
     )
     rank = np.empty(len(shown_by), dtype=np.int64)
-    rank[np.lexsort((-length, -width * height))] = np.arange(len(shown_by))
+    rank[np.lexsort((-length, -width * height, grey))] = np.arange(len(shown_by))
     return rank
 
 

@@ -122,10 +122,16 @@ def fingerprint(covers: pa.Table, settings: PrepareSettings) -> str:
     Neither the order of the covers nor where they came from matters. Seed and shares matter by the
     splits that came of them.
     """
-    columns = (covers[name].to_pylist() for name in ("cover_id", "genre", "genres", "split"))
-    rows = sorted(zip(*columns, strict=True))
-    content = [SCHEMA_VERSION, settings.max_px, rows]
-    return sha256(json.dumps(content, ensure_ascii=True).encode()).hexdigest()
+    digest = sha256(json.dumps([SCHEMA_VERSION, settings.max_px]).encode())
+    seen = covers.select(["cover_id", "genre", "genres", "split"])
+    order = pc.sort_indices(
+        seen.select(["cover_id", "genre"]),
+        sort_keys=[("cover_id", "ascending"), ("genre", "ascending")],
+    )
+    for start in range(0, len(order), _PART_ROWS):
+        for row in seen.take(order[start : start + _PART_ROWS]).to_pylist():
+            digest.update(b"\n" + json.dumps(list(row.values()), ensure_ascii=True).encode())
+    return digest.hexdigest()
 
 
 def _write_part(folder: Path, spool: Path, numbered: tuple[int, pa.Table]) -> PartInfo:

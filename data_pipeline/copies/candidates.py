@@ -20,7 +20,7 @@ from itertools import combinations
 
 import numpy as np
 
-from data_pipeline.copies.signature import CUTS, WAVES
+from data_pipeline.copies.signature import CUTS, WAVES, Pictures
 
 __all__ = ["Candidates", "find_candidates", "likeliest_cuts"]
 
@@ -66,33 +66,30 @@ class Candidates:
         )
 
 
-def find_candidates(waves_NCW: np.ndarray) -> Candidates:
+def find_candidates(pictures: Pictures) -> Candidates:
     """Find pairs that may be copies.
-
-    Args:
-        waves_NCW: int8, see `signature.waves`.
 
     Returns:
         Pairs in no particular order, each with the cut under which it is most alike.
     """
-    whole_N = _signs(waves_NCW[:, 0])
+    whole_N = _signs(pictures.waves(0))
     best = Candidates(*(np.empty(0, dtype) for dtype in (np.int64, np.int64, np.int8, np.float32)))
     for cut in range(len(CUTS)):
-        cut_N = _signs(waves_NCW[:, cut])
+        cut_N = _signs(pictures.waves(cut))
         found = [best]
         for blocks in combinations(range(_BLOCKS), 2):
             for inner, outer in _neighbours(_led_by(blocks, whole_N), _led_by(blocks, cut_N)):
                 apart = np.bitwise_count(whole_N[inner] ^ cut_N[outer])
                 near = (apart <= _MAX_SIGNS_APART) & (inner != outer)
-                found.append(_alike(waves_NCW, inner[near], outer[near], cut))
+                found.append(_alike(pictures, inner[near], outer[near], cut))
         best = _each_pair_once(found, len(whole_N))
     return best
 
 
-def likeliest_cuts(waves_NCW: np.ndarray, one_P: np.ndarray, other_P: np.ndarray) -> Candidates:
+def likeliest_cuts(pictures: Pictures, one_P: np.ndarray, other_P: np.ndarray) -> Candidates:
     """Pair pictures that need not be alike; each pair with the cut under which it is most so."""
     tries = [
-        _pairs_by_cosine(waves_NCW, inner, outer, cut)
+        _pairs_by_cosine(pictures, inner, outer, cut)
         for inner, outer in ((one_P, other_P), (other_P, one_P))
         for cut in range(len(CUTS))
     ]
@@ -146,17 +143,17 @@ def _neighbours(whole_N: np.ndarray, cut_N: np.ndarray) -> Iterator[tuple[np.nda
         start = stop
 
 
-def _alike(waves_NCW: np.ndarray, inner: np.ndarray, outer: np.ndarray, cut: int) -> Candidates:
+def _alike(pictures: Pictures, inner: np.ndarray, outer: np.ndarray, cut: int) -> Candidates:
     """Of some pairs, those whose waves are alike."""
-    pairs = _pairs_by_cosine(waves_NCW, inner, outer, cut)
+    pairs = _pairs_by_cosine(pictures, inner, outer, cut)
     return pairs.take(pairs.cosine_P >= _MIN_COSINE)
 
 
 def _pairs_by_cosine(
-    waves_NCW: np.ndarray, inner: np.ndarray, outer: np.ndarray, cut: int
+    pictures: Pictures, inner: np.ndarray, outer: np.ndarray, cut: int
 ) -> Candidates:
-    a = waves_NCW[inner, 0].astype(np.float32)
-    b = waves_NCW[outer, cut].astype(np.float32)
+    a = pictures.waves(0, inner).astype(np.float32)
+    b = pictures.waves(cut, outer).astype(np.float32)
     strength = np.maximum(1.0, np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1))
     cosine = np.einsum("pw,pw->p", a, b) / strength
     return Candidates(inner, outer, np.full(len(inner), cut, np.int8), cosine)

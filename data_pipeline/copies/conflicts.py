@@ -115,8 +115,9 @@ def resolve(rows: Rows, conflicts: Conflicts, seed: int) -> tuple[Kept, Refused]
     refused = _refuse_what_is_in_test(rows)
     left = np.array([row for row in range(len(rows.names)) if row not in refused], dtype=np.int64)
     order = left[np.lexsort((left, rows.rank_R[left], rows.genre_R[left], rows.picture_R[left]))]
-    kept: dict[int, int] = {}
     genres_of: dict[int, tuple[int, ...]] = {}
+    alone, order = _split_off_single(order, rows.picture_R[order])
+    kept = dict(zip(alone.tolist(), rows.genre_R[alone].tolist(), strict=True))
     for of_picture in _runs(order, rows.picture_R[order]):
         by_genre = _runs(of_picture, rows.genre_R[of_picture])
         best = [int(of_genre[0]) for of_genre in by_genre]
@@ -149,6 +150,14 @@ def _refuse_what_is_in_test(rows: Rows) -> Refused:
         row: (_IN_TEST, f"of {rows.names[first_of[int(rows.picture_R[row])]]}")
         for row in leaks.tolist()
     }
+
+
+def _split_off_single(order: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Entries of `order` with values of their own, nearly all of them, and the others."""
+    change = np.ones(len(order) + 1, dtype=bool)
+    change[1:-1] = values[1:] != values[:-1]
+    single = change[1:] & change[:-1]
+    return order[single], order[~single]
 
 
 def _runs(order: np.ndarray, values: np.ndarray) -> list[np.ndarray]:

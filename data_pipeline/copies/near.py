@@ -19,6 +19,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from data_pipeline.copies.candidates import Candidates, find_candidates, likeliest_cuts
+from data_pipeline.copies.signature import Pictures
 
 __all__ = ["NearCopies", "find_near_copies"]
 
@@ -44,26 +45,25 @@ class NearCopies:
     compared: int
 
 
-def find_near_copies(waves_NCW: np.ndarray, rank_N: np.ndarray, compare: Compare) -> NearCopies:
+def find_near_copies(pictures: Pictures, rank_N: np.ndarray, compare: Compare) -> NearCopies:
     """Find near copies among distinct pictures.
 
     Args:
-        waves_NCW: int8, see `signature.waves`.
+        pictures: N of them.
         rank_N: Distinct numbers; of several copies the one of least rank becomes the centre.
         compare: Looks at pairs closely.
     """
-    pictures = len(waves_NCW)
-    centre_N = np.arange(pictures)
+    centre_N = np.arange(len(pictures))
     links = np.empty((0, 2), dtype=np.int64)
     seen = np.empty(0, dtype=np.int64)
-    left = np.arange(pictures)
+    left = np.arange(len(pictures))
     for _ in range(_MOST_ROUNDS):
-        pairs = find_candidates(waves_NCW[left]).of(left)
+        pairs = find_candidates(pictures.some(left)).of(left)
         pairs, crowded = _most_alike(pairs)
-        pairs = pairs.take(~np.isin(pairs.keys(pictures), seen))
+        pairs = pairs.take(~np.isin(pairs.keys(len(pictures)), seen))
         if not len(pairs):
             break
-        seen = np.concatenate([seen, pairs.keys(pictures)])
+        seen = np.concatenate([seen, pairs.keys(len(pictures))])
         copies = pairs.take(compare(pairs))
         links = np.concatenate([links, np.stack([copies.inner_P, copies.outer_P], axis=1)])
         between_centres = links[(centre_N[links] == links).all(axis=1)]
@@ -73,7 +73,7 @@ def find_near_copies(waves_NCW: np.ndarray, rank_N: np.ndarray, compare: Compare
         left = crowded[centre_N[crowded] == crowded]
         if not taken or len(left) < 2:
             break
-    compared = len(seen) + _hold_to_centres(waves_NCW, centre_N, links, rank_N, compare)
+    compared = len(seen) + _hold_to_centres(pictures, centre_N, links, rank_N, compare)
     return NearCopies(centre_N, links, compared)
 
 
@@ -103,7 +103,7 @@ def _stars(links_L2: np.ndarray, rank_N: np.ndarray) -> dict[int, int]:
 
 
 def _hold_to_centres(
-    waves_NCW: np.ndarray,
+    pictures: Pictures,
     centre_N: np.ndarray,
     links_L2: np.ndarray,
     rank_N: np.ndarray,
@@ -116,7 +116,7 @@ def _hold_to_centres(
     indirect = np.array(_indirect(centre_N, known), dtype=np.int64)
     if not len(indirect):
         return 0
-    same = compare(likeliest_cuts(waves_NCW, indirect, centre_N[indirect]))
+    same = compare(likeliest_cuts(pictures, indirect, centre_N[indirect]))
     strangers = indirect[~same]
     centre_N[strangers] = strangers
     among = links_L2[np.isin(links_L2, strangers).all(axis=1)]

@@ -13,12 +13,23 @@ crop of another, its whole looks like one of the other's cuts.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import product
 
 import numpy as np
 from PIL import Image
 
-__all__ = ["CUTS", "SIGNATURE_BYTES", "WAVES", "Cut", "sign", "spreads", "waves"]
+__all__ = [
+    "CUTS",
+    "SIGNATURE_BYTES",
+    "WAVES",
+    "Cut",
+    "Pictures",
+    "colours",
+    "sign",
+    "spreads",
+    "waves",
+]
 
 Span = tuple[float, float]
 Cut = tuple[Span, Span]
@@ -45,11 +56,36 @@ CUTS: Sequence[Cut] = (
 )
 """The cuts of a signature, the whole picture first. Crops in between are close to one of them."""
 
-SIGNATURE_BYTES = 1 + len(CUTS) * WAVES
-"""A byte for the spread, then for each cut a signed byte a wave."""
+SIGNATURE_BYTES = 2 + len(CUTS) * WAVES
+"""Bytes for spread and colour, then for each cut a signed byte a wave."""
 
 _FAINT = 16
+_COLOUR_PX = 16
 _FULL_SCALE = 254.0  # a wave that holds half of a cut's strength fills its byte
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """The waves of N pictures, which lie somewhere among those of all sources.
+
+    Attributes:
+        waves_SCW: int8, see `waves`.
+        rows_N: Which row each picture is; copying them would take more room than all else.
+    """
+
+    waves_SCW: np.ndarray
+    rows_N: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.rows_N)
+
+    def waves(self, cut: int, pictures: np.ndarray | slice = slice(None)) -> np.ndarray:
+        """(P, WAVES) int8: one cut of some pictures."""
+        return np.asarray(self.waves_SCW[self.rows_N[pictures], cut])
+
+    def some(self, pictures: np.ndarray) -> Pictures:
+        """Some of the pictures, numbered anew."""
+        return Pictures(self.waves_SCW, self.rows_N[pictures])
 
 
 def sign(image: Image.Image) -> bytes:
@@ -59,7 +95,7 @@ def sign(image: Image.Image) -> bytes:
         image: RGB, upright, of any size; small ones are signed faster.
 
     Returns:
-        SIGNATURE_BYTES bytes, for `spreads` and `waves`.
+        SIGNATURE_BYTES bytes, for `spreads`, `colours` and `waves`.
     """
     thumb = _reduce(image.convert("L"))
     grey = np.asarray(thumb, dtype=np.float32)
@@ -71,7 +107,7 @@ def sign(image: Image.Image) -> bytes:
     spread = _spread(thumb)
     if spread <= _FAINT:  # in colour there may be more to see
         spread = max(map(_spread, _reduce(image).split()))
-    return bytes([spread]) + levels
+    return bytes([spread, _colour(image)]) + levels
 
 
 def spreads(signatures_ND: np.ndarray) -> np.ndarray:
@@ -87,6 +123,18 @@ def spreads(signatures_ND: np.ndarray) -> np.ndarray:
     return signatures_ND[:, 0]
 
 
+def colours(signatures_ND: np.ndarray) -> np.ndarray:
+    """How colourful each picture is.
+
+    Args:
+        signatures_ND: uint8, D = SIGNATURE_BYTES.
+
+    Returns:
+        (N,) uint8 levels, root mean square of the colour differences; about 0 for grey pictures.
+    """
+    return signatures_ND[:, 1]
+
+
 def waves(signatures_ND: np.ndarray) -> np.ndarray:
     """The waves of each picture's cuts.
 
@@ -96,7 +144,7 @@ def waves(signatures_ND: np.ndarray) -> np.ndarray:
     Returns:
         (N, cuts, WAVES) int8, a view.
     """
-    return signatures_ND[:, 1:].view(np.int8).reshape(-1, len(CUTS), WAVES)
+    return signatures_ND[:, 2:].view(np.int8).reshape(-1, len(CUTS), WAVES)
 
 
 def _reduce(image: Image.Image) -> Image.Image:
@@ -108,6 +156,12 @@ def _spread(channel: Image.Image) -> int:
     counts = np.cumsum(channel.histogram())
     lowest, median, highest = np.searchsorted(counts, (0.5, counts[-1] / 2, counts[-1]))
     return int(max(highest - median, median - lowest))
+
+
+def _colour(image: Image.Image) -> int:
+    small = image.reduce(max(1, min(image.size) // _COLOUR_PX)).convert("YCbCr")
+    differences = np.asarray(small, dtype=np.float32)[..., 1:] - 128.0
+    return min(255, round(float(np.sqrt((differences**2).sum(axis=2).mean()))))
 
 
 def _basis() -> np.ndarray:

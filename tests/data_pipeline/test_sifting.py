@@ -116,6 +116,13 @@ class TestNearCopies:
         assert sifted.sources.tolist() == [1, 2]
         assert sifted.refused == {0: ("near copy of another cover", "of 1.jpg")}
 
+    def test_colour_is_kept_rather_than_size(self, pictures):
+        with Image.open(io.BytesIO(pictures[0])) as image:
+            buffer = io.BytesIO()
+            image.convert("L").resize((192, 256)).save(buffer, "PNG")
+        sifted = _sift([("A", buffer.getvalue()), ("A", pictures[0]), ("B", pictures[1])])
+        assert sifted.sources.tolist() == [1, 2]
+
     def test_in_several_genres_they_conflict(self, pictures):
         rows = [("A", _smaller(pictures[0])), ("B", pictures[0]), ("B", pictures[1])]
         sifted = _sift(rows)

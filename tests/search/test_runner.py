@@ -147,7 +147,7 @@ def test_pictures_are_attached_to_each_trial(watched):
 
 def test_halving_stops_the_poor_and_keeps_their_epochs(store, tmp_path, recipes):
     with recipes(GOOD, POOR):
-        result = run_search(config(store, tmp_path, trials=6, concurrency=1))
+        result = run_search(config(store, tmp_path, trials=4, concurrency=1))
     stopped = [trial for trial in result.trials if trial.state is TrialState.PRUNED]
     assert stopped
     for trial in stopped:

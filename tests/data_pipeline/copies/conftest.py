@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from data_pipeline.copies.signature import SIGNATURE_BYTES, sign, waves
+from data_pipeline.copies.signature import SIGNATURE_BYTES, Pictures, sign, waves
 from data_pipeline.sample import cover
 from data_pipeline.sample.genres import GENRES
 from data_pipeline.sample.layouts import LAYOUTS
@@ -70,7 +70,7 @@ def signatures(images):
 
 
 def waves_of(images):
-    return waves(signatures(images))
+    return Pictures(waves(signatures(images)), np.arange(len(images)))
 
 
 def opened(data):

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from data_pipeline.copies.near import find_near_copies
-from data_pipeline.copies.signature import CUTS, WAVES
+from data_pipeline.copies.signature import CUTS, WAVES, Pictures
 from tests.data_pipeline.copies.conftest import copy_of, opened, waves_of
 
 
@@ -12,7 +12,8 @@ def _family(pictures, strength=2.0, seed=0):
     """Waves of pictures that look alike from afar."""
     rng = np.random.default_rng(seed)
     levels = rng.normal(0, 32, (1, 1, WAVES)) + rng.normal(0, strength, (pictures, 1, WAVES))
-    return np.repeat(levels, len(CUTS), axis=1).round().clip(-127, 127).astype(np.int8)
+    levels = np.repeat(levels, len(CUTS), axis=1).round().clip(-127, 127).astype(np.int8)
+    return Pictures(levels, np.arange(pictures))
 
 
 def _by(same):
@@ -58,10 +59,10 @@ def test_members_match_their_centre_and_centres_do_not_match(links, rank):
 
 @given(st.permutations(range(21)))
 def test_order_does_not_matter(order):
-    waves_NCW, clique = _family(21), np.arange(21) // 3
+    family, clique = _family(21), np.arange(21) // 3
     order = np.array(order)
     found = find_near_copies(
-        waves_NCW[order], order, _by(lambda a, b: clique[order[a]] == clique[order[b]])
+        family.some(order), order, _by(lambda a, b: clique[order[a]] == clique[order[b]])
     )
     assert (order[found.centre_N] == (order // 3) * 3).all()
 

@@ -5,7 +5,15 @@ import pytest
 from PIL import Image
 
 from data_pipeline.copies import placeholders
-from data_pipeline.copies.signature import CUTS, SIGNATURE_BYTES, WAVES, sign, spreads, waves
+from data_pipeline.copies.signature import (
+    CUTS,
+    SIGNATURE_BYTES,
+    WAVES,
+    colours,
+    sign,
+    spreads,
+    waves,
+)
 from tests.data_pipeline.copies.conftest import COPIES, copy_of, opened, signatures
 
 
@@ -41,6 +49,12 @@ def test_costs_well_under_a_millisecond(drawn):
         sign(image)
         times_s.append(time.perf_counter() - begin)
     assert min(times_s) < 0.001
+
+
+def test_colours(drawn):
+    grey = [opened(copy_of(image, "grey")) for image in drawn]
+    assert (colours(signatures(grey)) <= 1).all()
+    assert np.mean(colours(signatures(drawn)) >= 3) > 0.95
 
 
 class TestBlank:
