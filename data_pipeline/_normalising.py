@@ -24,7 +24,8 @@ from data_pipeline.sources import Source
 __all__ = ["Outcome", "Outcomes", "normalise_sources"]
 
 _LARGEST_BLOCK = 256  # paths a task; more would make the progress bar jump
-_BLOCKS_PER_CPU = 4  # so that no CPU idles long while another ends its last block
+_SMALLEST_BLOCK = 16  # a tenth of a second of work, much more than handing it out
+_BLOCKS_PER_CPU = 4  # of what is left: blocks become smaller, so that all CPUs end together
 
 
 @dataclass(frozen=True)
@@ -73,6 +74,9 @@ _ARROW_TYPES = {"int": pa.int64(), "str": pa.string(), "bytes": pa.binary()}
 _OUTCOME_SCHEMA = pa.schema(
     [pa.field(field.name, _ARROW_TYPES[str(field.type)]) for field in fields(Outcome)]
 )
+
+
+_TODO_SCHEMA = pa.schema([pa.field("index", pa.int64()), pa.field("path", pa.string())])
 
 
 def normalise_sources(
@@ -132,17 +136,16 @@ def normalise_sources(
 
 
 def _blocks_of(sources: Sequence[Source], cpus: int) -> list[pa.Table]:
-    rows = max(1, min(_LARGEST_BLOCK, len(sources) // (cpus * _BLOCKS_PER_CPU)))
-    return [
-        pa.table(
-            {
-                "index": range(start, min(start + rows, len(sources))),
-                "path": [source.path for source in sources[start : start + rows]],
-            },
-            schema=pa.schema([("index", pa.int64()), ("path", pa.string())]),
-        )
-        for start in range(0, len(sources), rows)
-    ]
+    """Cut the sources into the work of one task each, the last ones smaller and smaller."""
+    blocks = []
+    start = 0
+    while start < len(sources):
+        share = (len(sources) - start) // (cpus * _BLOCKS_PER_CPU)
+        end = min(start + min(max(share, _SMALLEST_BLOCK), _LARGEST_BLOCK), len(sources))
+        columns = {"index": range(start, end), "path": [s.path for s in sources[start:end]]}
+        blocks.append(pa.table(columns, schema=_TODO_SCHEMA))
+        start = end
+    return blocks
 
 
 def _normalise_block(
