@@ -10,9 +10,15 @@ settings.load_profile("covertune")
 
 @pytest.fixture(scope="session")
 def local_ray():
-    """Two CPUs, no dashboard, quiet."""
+    """Two CPUs, no dashboard, quiet; whatever other Ray runs on this machine is none of ours."""
     import ray
 
-    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="error")
+    ray.init(
+        address="local",
+        num_cpus=2,
+        include_dashboard=False,
+        log_to_driver=False,
+        logging_level="error",
+    )
     yield
     ray.shutdown()
