@@ -188,14 +188,14 @@ def _labels_in_words(summary: PrepareSummary) -> str:
     if not summary.conflicting:
         return words
     done = {
-        "drop": "those were refused",
+        "drop": "these were refused",
         "first": "each kept in the genre that came first",
         "keep": "each kept in every genre",
         "multi": "each kept once with all its genres",
     }[summary.conflicts]
     return (
-        f"{words}\nso no top-1 above {summary.noise_ceiling:.3f} was possible; {done}, "
-        f"which makes it {summary.kept_ceiling:.3f}"
+        f"{words}; {done}\ntop-1 possible at best: {summary.noise_ceiling:.3f} on the labels as "
+        f"found, {summary.kept_ceiling:.3f} as kept"
     )
 
 
