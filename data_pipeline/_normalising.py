@@ -18,7 +18,7 @@ from data_pipeline import _ray
 from data_pipeline._reading import read_ahead
 from data_pipeline.copies.signature import SIGNATURE_BYTES
 from data_pipeline.errors import ImageRejected
-from data_pipeline.images import normalise
+from data_pipeline.images import normalise, reuse_memory
 from data_pipeline.sources import Source
 
 __all__ = ["Outcome", "Outcomes", "normalise_sources"]
@@ -152,6 +152,7 @@ def _normalise_block(
     block: pa.Table, *, spool: Path, max_px: int, downloads: Path | None
 ) -> pa.Table:
     """The work of one task; runs in a Ray worker."""
+    reuse_memory()
     name = f"{uuid.uuid4().hex}.bin"  # a task that Ray repeats writes another file
     outcomes = []
     with (spool / name).open("xb") as file:

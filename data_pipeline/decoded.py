@@ -23,7 +23,7 @@ import ray
 from data_pipeline import _ray
 from data_pipeline._fitting import Fit
 from data_pipeline.errors import CapacityError, ImageRejected, StoreError
-from data_pipeline.images import load_squares
+from data_pipeline.images import load_squares, reuse_memory
 from data_pipeline.store import CoverStore, genre_marks, read_row_groups
 
 if TYPE_CHECKING:
@@ -329,6 +329,7 @@ def _decode_task(
     task: pa.Table, *, store: Path, image_px: int, fits: tuple[Fit, ...], genres: list[str] | None
 ) -> Iterator[dict[str, np.ndarray]]:
     """The work of one task; runs in a Ray worker."""
+    reuse_memory()
     (todo,) = task.to_pylist()
     groups = list(range(todo["first_group"], todo["end_group"]))
     columns = ["cover_id", "label", "image", "source"] + (["genres"] if genres else [])

@@ -49,6 +49,7 @@ __all__ = [
     "load_squares",
     "normalise",
     "read_file",
+    "reuse_memory",
 ]
 
 IMAGE_SUFFIXES = frozenset(
@@ -76,6 +77,7 @@ _MAX_SCANNED_PIXELS = 16 * MAX_PIXELS  # by all scans of a JPEG together: some t
 _JPEG_QUALITY = 95
 _DIGESTED_BYTES = 16 * 2**20
 _ID_LETTERS = 16
+_KEPT_BLOCKS = 8  # of 16 MB; as many as a cover, its smaller self and its thumbnail take
 _ORIENTATION_TAG = 0x0112
 # EXIF 2.32, tag 0x0112: how to turn what is stored into what was seen.
 _UPRIGHT = {
@@ -111,6 +113,15 @@ class NormalisedImage:
     height: int
     cover_id: str
     signature: bytes
+
+
+def reuse_memory() -> None:
+    """Let Pillow keep the memory of pictures for the next ones, in a process that does many.
+
+    Otherwise the system hands out and clears new pages for each picture, a twentieth of the work.
+    https://pillow.readthedocs.io/en/stable/reference/block_allocator.html
+    """
+    Image.core.set_blocks_max(_KEPT_BLOCKS)
 
 
 def load_square(data: bytes | Path, image_px: int, fit: Fit = "squash") -> np.ndarray:
