@@ -121,7 +121,7 @@ def reuse_memory() -> None:
     Otherwise the system hands out and clears new pages for each picture, a twentieth of the work.
     https://pillow.readthedocs.io/en/stable/reference/block_allocator.html
     """
-    Image.core.set_blocks_max(_KEPT_BLOCKS)
+    Image.core.set_blocks_max(_KEPT_BLOCKS)  # type: ignore[attr-defined]  # Pillow documents it
 
 
 def load_square(data: bytes | Path, image_px: int, fit: Fit = "squash") -> np.ndarray:
