@@ -131,7 +131,8 @@ def small_disk(tmp_path):
     if tried.returncode:
         pytest.skip(f"a small disk cannot be mounted: {tried.stderr.strip()}")
     yield disk
-    subprocess.run(["umount", str(disk)], check=True)
+    # Lazily: a task that has not heard of the end may hold a file a moment longer.
+    subprocess.run(["umount", "--lazy", str(disk)], check=True)
 
 
 @pytest.mark.usefixtures("local_ray")
