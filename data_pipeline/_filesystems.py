@@ -174,16 +174,17 @@ def _list_local(folder: str) -> Iterator[str]:
         here = (status.st_dev, status.st_ino)
         if here in above:
             continue  # a link back
-        with os.scandir(path) as entries:
-            for entry in entries:
-                if entry.name.startswith("."):
-                    continue
-                if not entry.name.isascii():
-                    _require_unicode(entry)
-                if entry.is_dir():
-                    waiting.append((entry.path, f"{prefix}{entry.name}/", above | {here}))
-                else:
-                    yield f"{prefix}{entry.name}"
+        with os.scandir(path) as folder_open:
+            entries = list(folder_open)  # who stops listening half-way leaves no folder open
+        for entry in entries:
+            if entry.name.startswith("."):
+                continue
+            if not entry.name.isascii():
+                _require_unicode(entry)
+            if entry.is_dir():
+                waiting.append((entry.path, f"{prefix}{entry.name}/", above | {here}))
+            else:
+                yield f"{prefix}{entry.name}"
 
 
 def _require_unicode(entry: os.DirEntry[str]) -> None:
