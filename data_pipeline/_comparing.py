@@ -1,10 +1,11 @@
-"""Looks at pairs of covers that may be copies: Ray Data reads them from the spool and compares.
+"""Looks at pairs of covers that may be copies: Ray tasks read them from the spool and compare.
 
 Few covers have look-alikes, so few are decoded again; and again none reaches the driver.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
 
@@ -41,35 +42,23 @@ def compare_in_spool(pairs: Candidates, places: pa.Table, spool: Path) -> np.nda
         DataError: Ray has no free CPU.
         OSError: The spool cannot be read.
     """
-    import ray.data
-
-    _ray.require_free_cpu("comparing covers")
     same = np.zeros(len(pairs), dtype=bool)
-    with _ray.quiet_ray_data(), _ray.causes_raised("comparing covers"):
-        compared = ray.data.from_arrow(_blocks_of(pairs, places, _ray.num_cpus())).map_batches(
-            _compare_block,
-            fn_kwargs={"spool": spool},
-            batch_size=None,
-            batch_format="pyarrow",
-            num_cpus=1,
-        )
-        for block in compared.iter_batches(batch_size=None, batch_format="numpy"):
-            same[block["pair"]] = block["same"]
+    blocks = _blocks_of(pairs, places, _ray.num_cpus())
+    for block in _ray.run_tasks("comparing covers", _compare_block, blocks, spool=spool):
+        same[block["pair"]] = block["same"]
     return same
 
 
-def _blocks_of(pairs: Candidates, places: pa.Table, cpus: int) -> list[pa.Table]:
+def _blocks_of(pairs: Candidates, places: pa.Table, cpus: int) -> Iterator[pa.Table]:
     order = np.lexsort((pairs.inner_P, pairs.outer_P))  # a cover is decoded once for its pairs
     rows = max(1, min(_LARGEST_BLOCK, len(pairs) // (cpus * _BLOCKS_PER_CPU)))
-    blocks = []
     for start in range(0, len(pairs), rows):
         here = order[start : start + rows]
         columns = {"pair": pa.array(here), "cut": pa.array(pairs.cut_P[here])}
         for side, covers in (("inner", pairs.inner_P[here]), ("outer", pairs.outer_P[here])):
             for name in PLACE:
                 columns[f"{side}_{name}"] = pc.take(places[name], covers).combine_chunks()
-        blocks.append(pa.table(columns))
-    return blocks
+        yield pa.table(columns)
 
 
 def _compare_block(block: pa.Table, *, spool: Path) -> dict[str, np.ndarray]:

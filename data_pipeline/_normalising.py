@@ -1,4 +1,4 @@
-"""First pass of a prepare: Ray Data reads, checks and normalises every file.
+"""First pass of a prepare: Ray tasks read, check and normalise every file.
 
 The pictures never reach the driver. Each task appends them to a file of its own in the spool
 folder, and returns where each lies and what it is recognised by: some 700 bytes a cover.
@@ -7,7 +7,7 @@ folder, and returns where each lies and what it is recognised by: some 700 bytes
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 
@@ -33,7 +33,6 @@ class Outcome:
     """What became of one source: a cover in the spool, or a reason why not.
 
     Attributes:
-        index: Place in the list of sources.
         cover_id: Digest of the pixels; empty if refused.
         width: In pixels.
         height: In pixels.
@@ -42,10 +41,8 @@ class Outcome:
         length: Bytes of the encoded image.
         reason: Why it was refused; empty if it was not.
         detail: What is particular to this file.
-        signature: What copies of the picture are found by; empty if refused.
     """
 
-    index: int
     cover_id: str = ""
     width: int = 0
     height: int = 0
@@ -54,7 +51,6 @@ class Outcome:
     length: int = 0
     reason: str = ""
     detail: str = ""
-    signature: bytes = b""
 
 
 @dataclass(frozen=True)
@@ -62,21 +58,19 @@ class Outcomes:
     """What became of N sources, as columns: a list of `Outcome` would take several times the room.
 
     Attributes:
-        table: A row for each source, in their order, with the fields of `Outcome` but `signature`.
-        signatures_ND: uint8, D = SIGNATURE_BYTES; zeros where the source was refused.
+        table: A row for each source, in their order, with the fields of `Outcome`.
+        signatures_ND: uint8, D = SIGNATURE_BYTES: what copies of a picture are found by; zeros
+            where the source was refused.
     """
 
     table: pa.Table
     signatures_ND: np.ndarray
 
 
-_ARROW_TYPES = {"int": pa.int64(), "str": pa.string(), "bytes": pa.binary()}
+_ARROW_TYPES = {"int": pa.int64(), "str": pa.string()}
 _OUTCOME_SCHEMA = pa.schema(
     [pa.field(field.name, _ARROW_TYPES[str(field.type)]) for field in fields(Outcome)]
 )
-
-
-_TODO_SCHEMA = pa.schema([pa.field("index", pa.int64()), pa.field("path", pa.string())])
 
 
 def normalise_sources(
@@ -103,77 +97,76 @@ def normalise_sources(
         DataError: Ray has no free CPU.
         OSError: The spool cannot be written.
     """
-    import ray.data
-
-    _ray.require_free_cpu("preparing covers")
     total = len(sources)
     done = 0
-    tables: list[pa.Table] = []
+    tables: dict[int, pa.Table] = {}
     signatures_ND = np.zeros((total, SIGNATURE_BYTES), dtype=np.uint8)
     if progress:
         progress(0, total)
-    with _ray.quiet_ray_data(), _ray.causes_raised("preparing covers"):
-        blocks = ray.data.from_arrow(_blocks_of(sources, _ray.num_cpus()))
-        normalised = blocks.map_batches(
-            _normalise_block,
-            fn_kwargs={"spool": spool, "max_px": max_px, "downloads": downloads},
-            batch_size=None,
-            batch_format="pyarrow",
-            num_cpus=1,
-        )
-        for block in normalised.iter_batches(batch_size=None, batch_format="pyarrow"):
-            for index, signature in zip(block["index"], block["signature"], strict=True):
-                if signature.as_py():
-                    signatures_ND[index.as_py()] = np.frombuffer(signature.as_py(), np.uint8)
-            # Sorting copies, so that nothing here holds on to Ray's object store.
-            tables.append(block.drop_columns("signature").sort_by("index"))
-            done += len(block)
-            if progress:
-                progress(done, total)
-    table = pa.concat_tables(tables).sort_by("index").combine_chunks()
-    assert table["index"].to_pylist() == list(range(total)), "each source once"
+    for first, table, block_ND in _ray.run_tasks(
+        "preparing covers",
+        _normalise_block,
+        _blocks_of(sources, _ray.num_cpus()),
+        spool=spool,
+        max_px=max_px,
+        downloads=downloads,
+    ):
+        signatures_ND[first : first + len(table)] = block_ND
+        # A table of its own, so that nothing here holds on to Ray's object store.
+        tables[first] = table.take(np.arange(len(table)))
+        done += len(table)
+        if progress:
+            progress(done, total)
+    table = pa.concat_tables(tables[first] for first in sorted(tables)).combine_chunks()
+    assert len(table) == total, "each source once"
     return Outcomes(table, signatures_ND)
 
 
-def _blocks_of(sources: Sequence[Source], cpus: int) -> list[pa.Table]:
-    """Cut the sources into the work of one task each, the last ones smaller and smaller."""
-    blocks = []
+def _blocks_of(sources: Sequence[Source], cpus: int) -> Iterator[tuple[int, list[str]]]:
+    """Cut the sources into the work of one task each, the last ones smaller and smaller.
+
+    Yields:
+        Index of the first source, and the paths.
+    """
     start = 0
     while start < len(sources):
         share = (len(sources) - start) // (cpus * _BLOCKS_PER_CPU)
         end = min(start + min(max(share, _SMALLEST_BLOCK), _LARGEST_BLOCK), len(sources))
-        columns = {"index": range(start, end), "path": [s.path for s in sources[start:end]]}
-        blocks.append(pa.table(columns, schema=_TODO_SCHEMA))
+        yield start, [source.path for source in sources[start:end]]
         start = end
-    return blocks
 
 
 def _normalise_block(
-    block: pa.Table, *, spool: Path, max_px: int, downloads: Path | None
-) -> pa.Table:
-    """The work of one task; runs in a Ray worker."""
+    block: tuple[int, list[str]], *, spool: Path, max_px: int, downloads: Path | None
+) -> tuple[int, pa.Table, np.ndarray]:
+    """The work of one task; runs in a Ray worker.
+
+    Returns:
+        Index of the first source, then what `Outcomes` holds of these sources.
+    """
     reuse_memory()
+    first, paths = block
     name = f"{uuid.uuid4().hex}.bin"  # a task that Ray repeats writes another file
     outcomes = []
+    signatures_ND = np.zeros((len(paths), SIGNATURE_BYTES), dtype=np.uint8)
     with (spool / name).open("xb") as file:
-        rows, readers = block.to_pylist(), read_ahead(block["path"].to_pylist(), downloads)
-        for row, read in zip(rows, readers, strict=True):
+        for row, read in enumerate(read_ahead(paths, downloads)):
             try:
                 image = normalise(read(), max_px)
             except ImageRejected as err:
-                outcomes.append(Outcome(row["index"], reason=err.reason, detail=err.detail))
+                outcomes.append(Outcome(reason=err.reason, detail=err.detail))
                 continue
             outcomes.append(
                 Outcome(
-                    index=row["index"],
                     cover_id=image.cover_id,
                     width=image.width,
                     height=image.height,
                     spool=name,
                     offset=file.tell(),
                     length=len(image.data),
-                    signature=image.signature,
                 )
             )
+            signatures_ND[row] = np.frombuffer(image.signature, np.uint8)
             file.write(image.data)
-    return pa.Table.from_pylist([vars(outcome) for outcome in outcomes], schema=_OUTCOME_SCHEMA)
+    rows = [vars(outcome) for outcome in outcomes]
+    return first, pa.Table.from_pylist(rows, schema=_OUTCOME_SCHEMA), signatures_ND

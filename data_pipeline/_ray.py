@@ -5,8 +5,10 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from itertools import islice
+from typing import Any, TypeVar
 
 import ray
 from ray.exceptions import RayError, RayTaskError
@@ -21,6 +23,7 @@ __all__ = [
     "object_store_bytes",
     "quiet_ray_data",
     "require_free_cpu",
+    "run_tasks",
 ]
 
 _SETTINGS = {
@@ -30,6 +33,9 @@ _SETTINGS = {
 }
 _OBJECT_STORE = "object_store_memory"  # Ray's name of the resource
 _FREE_CPU_WAIT_S = 20.0  # Ray tells of a CPU that became free with some delay
+_TASKS_PER_CPU = 2  # one runs, one waits for it to end: no CPU waits for the driver
+
+Result = TypeVar("Result")
 
 
 def ensure_ray() -> None:
@@ -100,6 +106,44 @@ def require_free_cpu(what: str) -> None:
                 "wait for other work to end, or start Ray with more CPUs"
             )
         time.sleep(0.2)
+
+
+def run_tasks(
+    doing: str, work: Callable[..., Result], todo: Iterable[object], **common: object
+) -> Iterator[Result]:
+    """Do work on all CPUs of the cluster; a task whose worker is lost is done again.
+
+    Between two tasks of Ray Data a CPU waits for the driver, for a sixth of a second on Ray 2.60;
+    here the next one lies with the worker already. What was not asked for yet waits in `todo`, so
+    that results take bounded memory however many there are.
+
+    Args:
+        doing: For messages.
+        work: Called in a worker, with one of `todo` and with `common`.
+        todo: What is to be done; each takes one CPU.
+        common: Arguments that are the same for all; small, they travel with each.
+
+    Yields:
+        What `work` returned, in the order in which it was done.
+
+    Raises:
+        CapacityError: No CPU became free.
+        DataError: From a task, or because Ray lost the work.
+        OSError: From a task.
+    """
+    require_free_cpu(doing)
+    task: Any = ray.remote(work).options(num_cpus=1, name=work.__name__)
+    left = iter(todo)
+    running = [task.remote(item, **common) for item in islice(left, _TASKS_PER_CPU * num_cpus())]
+    try:
+        with causes_raised(doing):
+            while running:
+                (ready,), running = ray.wait(running, num_returns=1)
+                running += [task.remote(item, **common) for item in islice(left, 1)]
+                yield ray.get(ready)
+    finally:
+        for ref in running:
+            ray.cancel(ref)
 
 
 @contextmanager

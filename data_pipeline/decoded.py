@@ -3,7 +3,7 @@
 A cover that is to be fitted into squares in several ways is still decoded once, and gives an array
 for each.
 
-Ray Data decodes in parallel; the driver puts the blocks in the store's order into one array a
+Ray tasks decode in parallel; the driver puts their blocks in the store's order into one array a
 split, and that array into Ray's object store. The driver holds one more copy of a split while it is
 filled.
 """
@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pyarrow as pa
 import ray
 
 from data_pipeline import _ray
@@ -207,42 +206,32 @@ def decode_fits(
     Raises:
         CapacityError, StoreError: As for `decode_store`.
     """
-    import ray.data
-
     _ray.ensure_ray()
     total = sum(store.count(split) for split in splits)
     tasks = [task for split in splits for task in _tasks(store, split, image_px, len(fits))]
     _require_room(store, image_px, splits, len(fits))
-    _ray.require_free_cpu("decoding covers")
     filling = {split: _Filling(store, split, image_px, fits) for split in splits}
     refs: dict[Fit, dict[str, DecodedRefs]] = {fit: {} for fit in fits}
     done = 0
     if progress:
         progress(done, total)
-    with _ray.quiet_ray_data(), _ray.causes_raised("decoding covers"):
-        blocks = ray.data.from_arrow(
-            [pa.Table.from_pylist([task], schema=_TASK_SCHEMA) for task in tasks]
-        ).map_batches(
-            _decode_task,
-            fn_kwargs={
-                "store": store.path,
-                "image_px": image_px,
-                "fits": tuple(fits),
-                "genres": store.genres if store.is_multi else None,
-            },
-            batch_size=None,
-            batch_format="pyarrow",
-            num_cpus=1,
-        )
-        for block in blocks.iter_batches(batch_size=None, batch_format="numpy"):
-            split = str(block["split"][0])
-            filling[split].put(block)
-            if filling[split].is_full:
-                for ref in filling.pop(split).finish():
-                    refs[ref.fit][split] = ref
-            done += len(block["split"])
-            if progress:
-                progress(done, total)
+    for block in _ray.run_tasks(
+        "decoding covers",
+        _decode_task,
+        tasks,
+        store=store.path,
+        image_px=image_px,
+        fits=tuple(fits),
+        genres=store.genres if store.is_multi else None,
+    ):
+        split = block.task.split
+        filling[split].put(block)
+        if filling[split].is_full:
+            for ref in filling.pop(split).finish():
+                refs[ref.fit][split] = ref
+        done += block.task.covers
+        if progress:
+            progress(done, total)
     assert not filling, "every cover was decoded"
     return {fit: {split: refs[fit][split] for split in splits} for fit in fits}
 
@@ -269,16 +258,15 @@ class _Filling:
     def is_full(self) -> bool:
         return self.missing == 0
 
-    def put(self, block: dict[str, np.ndarray]) -> None:
-        first, num_covers = int(block["place"][0]), len(block["place"])
-        here = slice(first, first + num_covers)
-        for fit, images_NHWC in self.images_NHWC.items():
-            images_NHWC[here] = block[f"image_{fit}"]
-        self.labels_N[here] = block["label"]
-        self.cover_ids_N[here] = block["cover_id"]
-        if self.genres_NK is not None:
-            self.genres_NK[here] = block["genres"]
-        self.missing -= num_covers
+    def put(self, block: _Block) -> None:
+        here = slice(block.task.place, block.task.place + block.task.covers)
+        for at, images_NHWC in enumerate(self.images_NHWC.values()):
+            images_NHWC[here] = block.images_FNHWC[at]
+        self.labels_N[here] = block.labels_N
+        self.cover_ids_N[here] = block.cover_ids_N
+        if self.genres_NK is not None and block.genres_NK is not None:
+            self.genres_NK[here] = block.genres_NK
+        self.missing -= block.task.covers
 
     def finish(self) -> Iterator[DecodedRefs]:
         """Hand over, letting go of each array once it lies in the object store."""
@@ -294,63 +282,75 @@ class _Filling:
             yield DecodedRefs(self.split, num_covers, self.image_px, ray.put(decoded), fit)
 
 
-_TASK_SCHEMA = pa.schema(
-    [
-        pa.field("split", pa.string()),
-        pa.field("part", pa.string()),
-        pa.field("first_group", pa.int64()),
-        pa.field("end_group", pa.int64()),
-        pa.field("place", pa.int64()),  # of the first cover in the split
-        pa.field("block_rows", pa.int64()),
-    ]
-)
+@dataclass(frozen=True)
+class _Task:
+    """Covers that are decoded at once.
+
+    Attributes:
+        split: Theirs.
+        part: The file they lie in.
+        groups: Which of its row groups.
+        skipped: Covers of these groups before the first.
+        covers: How many.
+        place: Of the first cover in the split.
+    """
+
+    split: str
+    part: str
+    groups: range
+    skipped: int
+    covers: int
+    place: int
 
 
-def _tasks(store: CoverStore, split: str, image_px: int, num_fits: int) -> Iterator[dict[str, Any]]:
-    """Cut a split into tasks of whole row groups."""
-    block_rows = max(1, _BLOCK_BYTES // (image_px * image_px * 3 * num_fits))
-    rows_per_task = max(1, store.count(split) // (_ray.num_cpus() * _TASKS_PER_CPU))
+@dataclass(frozen=True)
+class _Block:
+    """What came of a task; attributes as in `DecodedSplit`, images for each fit."""
+
+    task: _Task
+    images_FNHWC: np.ndarray
+    labels_N: np.ndarray
+    cover_ids_N: np.ndarray
+    genres_NK: np.ndarray | None
+
+
+def _tasks(store: CoverStore, split: str, image_px: int, num_fits: int) -> Iterator[_Task]:
+    """Cut a split into tasks of whole row groups, or of pieces of one where its pixels are many."""
+    most = max(1, _BLOCK_BYTES // (image_px * image_px * 3 * num_fits))
+    share = max(1, store.count(split) // (_ray.num_cpus() * _TASKS_PER_CPU))
     place = 0
     for part in store.parts_of(split):
-        groups_per_task = max(1, min(rows_per_task, block_rows) // part.group_rows)
-        for first in range(0, part.row_groups, groups_per_task):
-            yield {
-                "split": split,
-                "part": part.name,
-                "first_group": first,
-                "end_group": min(first + groups_per_task, part.row_groups),
-                "place": place + first * part.group_rows,
-                "block_rows": block_rows,
-            }
+        wanted = most
+        if most >= part.group_rows:
+            wanted = max(1, min(share, most) // part.group_rows) * part.group_rows
+        for first in range(0, part.rows, wanted):
+            covers = min(wanted, part.rows - first)
+            first_group, skipped = divmod(first, part.group_rows)
+            end_group = -(-(first + covers) // part.group_rows)
+            groups = range(first_group, end_group)
+            yield _Task(split, part.name, groups, skipped, covers, place + first)
         place += part.rows
 
 
 def _decode_task(
-    task: pa.Table, *, store: Path, image_px: int, fits: tuple[Fit, ...], genres: list[str] | None
-) -> Iterator[dict[str, np.ndarray]]:
+    task: _Task, *, store: Path, image_px: int, fits: tuple[Fit, ...], genres: list[str] | None
+) -> _Block:
     """The work of one task; runs in a Ray worker."""
     reuse_memory()
-    (todo,) = task.to_pylist()
-    groups = list(range(todo["first_group"], todo["end_group"]))
     columns = ["cover_id", "label", "image", "source"] + (["genres"] if genres else [])
-    covers = read_row_groups(store / todo["part"], groups, columns)
-    place = todo["place"]
-    for start in range(0, len(covers), todo["block_rows"]):
-        rows = covers.slice(start, todo["block_rows"])
-        images_FNHWC = np.empty((len(fits), len(rows), image_px, image_px, 3), dtype=np.uint8)
-        for row, data in enumerate(rows["image"]):
-            where = store / todo["part"], rows["source"][row]
-            images_FNHWC[:, row] = decode_cover(data.as_py(), image_px, *where, fits)
-        block = {
-            "split": np.full(len(rows), todo["split"]),
-            "place": np.arange(place + start, place + start + len(rows)),
-            "label": rows["label"].to_numpy(),
-            "cover_id": rows["cover_id"].to_numpy(),
-        }
-        block |= {f"image_{fit}": images_FNHWC[at] for at, fit in enumerate(fits)}
-        if genres:
-            block["genres"] = genre_marks(rows, genres, store)
-        yield block
+    covers = read_row_groups(store / task.part, list(task.groups), columns)
+    covers = covers.slice(task.skipped, task.covers)
+    images_FNHWC = np.empty((len(fits), task.covers, image_px, image_px, 3), dtype=np.uint8)
+    for row, data in enumerate(covers["image"]):
+        where = store / task.part, covers["source"][row]
+        images_FNHWC[:, row] = decode_cover(data.as_py(), image_px, *where, fits)
+    return _Block(
+        task=task,
+        images_FNHWC=images_FNHWC,
+        labels_N=covers["label"].to_numpy(),
+        cover_ids_N=np.array(covers["cover_id"].to_pylist()),
+        genres_NK=genre_marks(covers, genres, store) if genres else None,
+    )
 
 
 def split_key(store: CoverStore, split: str, image_px: int, fit: Fit) -> str:

@@ -2,6 +2,7 @@ import logging
 import os
 import subprocess
 import sys
+import time
 
 import pytest
 import ray
@@ -87,3 +88,51 @@ class TestCausesRaised:
         with pytest.raises(DataError, match=message) as caught, _ray.causes_raised("decoding"):
             raise WorkerCrashedError
         assert "\n" not in str(caught.value)
+
+
+class TestRunTasks:
+    def test_each_once_with_the_common_arguments(self):
+        results = list(_ray.run_tasks("adding", _add, range(20), much=100))
+        assert sorted(results) == list(range(100, 120))
+
+    def test_asks_for_work_as_it_goes(self):
+        """What is not yet asked for takes no memory."""
+        asked = []
+
+        def todo():
+            for number in range(50):
+                asked.append(number)
+                yield number
+
+        results = _ray.run_tasks("adding", _add, todo(), much=0)
+        next(results)
+        assert len(asked) == 2 * _ray.num_cpus() + 1
+        assert len(list(results)) == 49
+
+    def test_nothing_to_do(self):
+        assert list(_ray.run_tasks("adding", _add, [], much=0)) == []
+
+    def test_an_error_of_a_task_comes_unwrapped(self):
+        with pytest.raises(StoreError, match="^damaged$"):
+            list(_ray.run_tasks("failing", _raise, [StoreError("damaged")] * 9))
+
+    def test_what_nobody_waits_for_is_cancelled(self, tmp_path):
+        results = _ray.run_tasks("touching", _touch_slowly, range(8), folder=tmp_path)
+        next(results)
+        results.close()
+        ray.get(ray.remote(_add).remote(1, much=1))  # the CPUs are free again
+        time.sleep(1)
+        assert len(list(tmp_path.iterdir())) < 4
+
+
+def _add(number, much):
+    return number + much
+
+
+def _raise(error):
+    raise error
+
+
+def _touch_slowly(number, folder):
+    time.sleep(0.5 * number)
+    (folder / str(number)).touch()
