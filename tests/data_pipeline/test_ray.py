@@ -113,7 +113,7 @@ class TestRunTasks:
         assert list(_ray.run_tasks("adding", _add, [], much=0)) == []
 
     def test_an_error_of_a_task_comes_unwrapped(self):
-        with pytest.raises(StoreError, match="^damaged$"):
+        with pytest.raises(StoreError, match=r"^damaged$"):
             list(_ray.run_tasks("failing", _raise, [StoreError("damaged")] * 9))
 
     def test_what_nobody_waits_for_is_cancelled(self, tmp_path):
