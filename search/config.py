@@ -60,6 +60,9 @@ class SearchConfig(BaseModel):
         None, ge=1, description="Number of trials; none: 16, or unlimited under a time budget."
     )
     epochs: int = Field(6, ge=1, description="R: epochs of a trial that is never stopped.")
+    sampler: Literal["tpe", "random"] = Field(
+        "tpe", description="Who chooses after the first recipes: a model of past trials, or chance."
+    )
     eta: int = Field(3, ge=2, description="Reduction factor of successive halving.")
     grace_epochs: int = Field(1, ge=1, description="r: epochs before the first rung.")
     time_budget_s: float | None = Field(

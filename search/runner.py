@@ -95,7 +95,7 @@ def run_search(config: SearchConfig, observer: SearchObserver | None = None) -> 
             if config.store is None:
                 config = config.model_copy(update={"store": sample_store(config, observer)})
             stage = set_stage(config, run, budget, observer)
-            study = create_study(run, make_sampler(config.seed), config.storage)
+            study = create_study(run, make_sampler(config.sampler, config.seed), config.storage)
             run.write_facts(config, stage.facts() | {"study": run.name})
             begun = True
             return _drive(stage, study, budget, observer, resumed=[])
@@ -132,7 +132,7 @@ def resume_search(
     require_same_store(run, config)
     with run.driven():
         study = open_study(run)
-        study.sampler = make_sampler(config.seed, finished=finished_count(study))
+        study.sampler = make_sampler(config.sampler, config.seed, finished=finished_count(study))
         budget = Budget(config.time_budget_s, spent_s=study.user_attrs.get(ELAPSED_S, 0.0))
         resumed = taken_up_again(study, run)
         require_work(config, run, study, resumed, budget)

@@ -8,7 +8,7 @@ whose recipe was at fault counts among the bad ones, with no value made up for i
 from __future__ import annotations
 
 import warnings
-from typing import Any
+from typing import Any, Literal
 
 import optuna
 from optuna.exceptions import ExperimentalWarning
@@ -44,14 +44,20 @@ class FailureAwareTPESampler(TPESampler):
         return super()._build_parzen_estimator(study, search_space, trials, handle_below)
 
 
-def make_sampler(seed: int, *, finished: int = 0) -> TPESampler:
-    """The sampler of a search: multivariate TPE over the groups of a conditional space.
+def make_sampler(
+    kind: Literal["tpe", "random"], seed: int, *, finished: int = 0
+) -> optuna.samplers.BaseSampler:
+    """The sampler of a search.
 
     Args:
+        kind: `tpe`, multivariate over the groups of a conditional space; or `random`.
         seed: Of the search.
         finished: Trials that ended before this process. A resumed search draws with another seed
             than the one before it: the same would draw the same random trials again.
     """
+    seed += _SEED_STEP * finished
+    if kind == "random":
+        return optuna.samplers.RandomSampler(seed=seed)
     with warnings.catch_warnings():
         # `group` is what makes multivariate TPE work on a conditional space.
         warnings.simplefilter("ignore", ExperimentalWarning)
@@ -60,5 +66,5 @@ def make_sampler(seed: int, *, finished: int = 0) -> TPESampler:
             multivariate=True,
             group=True,
             constant_liar=True,
-            seed=seed + _SEED_STEP * finished,
+            seed=seed,
         )

@@ -16,7 +16,7 @@ def quiet():
 
 def share_in_the_failing_half(blame):
     """Where a sampler goes after 12 fair trials all over, and 12 failures above 0.5."""
-    study = optuna.create_study(direction="maximize", sampler=make_sampler(0))
+    study = optuna.create_study(direction="maximize", sampler=make_sampler("tpe", 0))
     distributions = {"x": FloatDistribution(0, 1)}
     for number in range(12):
         x = (number + 0.5) / 12
@@ -39,10 +39,17 @@ def test_it_keeps_away_from_what_failed_by_its_own_fault():
 
 
 def test_a_resumed_search_draws_anew():
-    assert isinstance(make_sampler(0), FailureAwareTPESampler)
+    assert isinstance(make_sampler("tpe", 0), FailureAwareTPESampler)
 
     def first(sampler):
         return optuna.create_study(sampler=sampler).ask().suggest_float("x", 0, 1)
 
-    assert first(make_sampler(0)) == first(make_sampler(0))
-    assert first(make_sampler(0)) != first(make_sampler(0, finished=3))
+    assert first(make_sampler("tpe", 0)) == first(make_sampler("tpe", 0))
+    assert first(make_sampler("tpe", 0)) != first(make_sampler("tpe", 0, finished=3))
+
+
+def test_random_is_drawn_by_seed():
+    study = optuna.create_study(sampler=make_sampler("random", 3))
+    again = optuna.create_study(sampler=make_sampler("random", 3))
+    assert type(study.sampler) is optuna.samplers.RandomSampler
+    assert study.ask().suggest_float("x", 0, 1) == again.ask().suggest_float("x", 0, 1)
