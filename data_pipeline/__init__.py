@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from data_pipeline._fitting import FITS, Fit
 from data_pipeline._ray import free_object_store_bytes
 from data_pipeline.decoded import (
     DecodedRefs,
@@ -30,7 +29,7 @@ from data_pipeline.errors import (
     SourceError,
     StoreError,
 )
-from data_pipeline.images import load_square, load_squares
+from data_pipeline.images import FITS, Fit, load_square, load_squares
 from data_pipeline.inspect import StoreReport, inspect_store, write_page
 from data_pipeline.prepare import PrepareSummary, prepare_store
 from data_pipeline.refs import CoverBatches, CoverRefs

@@ -20,9 +20,8 @@ import numpy as np
 import ray
 
 from data_pipeline import _ray
-from data_pipeline._fitting import Fit
 from data_pipeline.errors import CapacityError, ImageRejected, StoreError
-from data_pipeline.images import load_squares, reuse_memory
+from data_pipeline.images import Fit, load_squares, reuse_memory
 from data_pipeline.store import CoverStore, genre_marks, read_row_groups
 
 if TYPE_CHECKING:

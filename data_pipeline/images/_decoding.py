@@ -1,16 +1,4 @@
-"""One cover: decoding, bringing into the store's form, fitting into a model's square.
-
-`load_square` is the only way from an encoded cover to a model's pixels: decoding a store,
-predicting and evaluating all use it, so that every model is asked about pixels made as those it was
-trained on.
-
-Decoding is Pillow's and always complete: a file that breaks off is refused, never half shown. What
-one file may cost is bounded before it is decoded: bytes, pixels, passes over them.
-
-Colour profiles are ignored. Whoever uses an exported model without this package would have to
-convert as well, and copies of a cover from which a shop dropped the profile would be other pictures
-than the original; nearly all covers are sRGB with or without saying so.
-"""
+"""Decoding: from bytes to an upright RGB picture, or a reason why not."""
 
 from __future__ import annotations
 
@@ -20,7 +8,6 @@ import threading
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -30,13 +17,11 @@ from PIL import AvifImagePlugin as _AvifImagePlugin  # noqa: F401
 from PIL import Image, ImageChops
 from PIL import TiffImagePlugin as _TiffImagePlugin  # noqa: F401
 from PIL import WebPImagePlugin as _WebPImagePlugin  # noqa: F401
-from xxhash import xxh3_128
 
-from data_pipeline._fitting import Fit, to_square
-from data_pipeline._jpeg import JpegLayout, read_layout, with_more_data, without_metadata
-from data_pipeline._kinds import require_decodable
-from data_pipeline.copies.signature import sign
 from data_pipeline.errors import ImageRejected
+from data_pipeline.images._fitting import Fit, to_square
+from data_pipeline.images._jpeg import JpegLayout, read_layout, with_more_data, without_metadata
+from data_pipeline.images._kinds import require_decodable
 
 __all__ = [
     "IMAGE_SUFFIXES",
@@ -44,10 +29,10 @@ __all__ = [
     "MAX_PIXELS",
     "MAX_SIDE_PX",
     "MIN_SIDE_PX",
-    "NormalisedImage",
+    "decode",
     "load_square",
     "load_squares",
-    "normalise",
+    "one_line",
     "read_file",
     "reuse_memory",
 ]
@@ -74,9 +59,6 @@ MAX_SIDE_PX = 65_500
 """The longest side a JPEG can have with libjpeg, which a cover must become."""
 
 _MAX_SCANNED_PIXELS = 16 * MAX_PIXELS  # by all scans of a JPEG together: some ten seconds
-_JPEG_QUALITY = 95
-_DIGESTED_BYTES = 16 * 2**20
-_ID_LETTERS = 16
 _KEPT_BLOCKS = 8  # of 16 MB; as many as a cover, its smaller self and its thumbnail take
 _ORIENTATION_TAG = 0x0112
 # EXIF 2.32, tag 0x0112: how to turn what is stored into what was seen.
@@ -92,27 +74,6 @@ _UPRIGHT = {
 # What the numbers of a picture are out of, smallest that holds them: 0 to 1 in floats, 8, 16 bits.
 _WHITES = {"F": (1.0, 255.0, 65_535.0), "I": (255.0, 65_535.0)}
 _NO_BLOCK = {"L": 128, "RGB": (128, 128, 128)}  # what libjpeg shows where it has no data
-
-
-@dataclass(frozen=True)
-class NormalisedImage:
-    """A cover in the store's form.
-
-    Attributes:
-        data: Encoded, RGB, upright, at most as large as asked.
-        width: Of `data`, in pixels.
-        height: Of `data`, in pixels.
-        cover_id: Hex digest of the original's upright RGB pixels; equal for copies that differ only
-            in encoding details that leave the pixels alone.
-        signature: See `copies.signature`; nearly equal for copies that were scaled, compressed,
-            cropped a little or robbed of their colours.
-    """
-
-    data: bytes
-    width: int
-    height: int
-    cover_id: str
-    signature: bytes
 
 
 def reuse_memory() -> None:
@@ -162,40 +123,8 @@ def load_squares(
     """
     if isinstance(data, Path):
         data = read_file(data)
-    image, _ = _decode(data, whole=from_store)
+    image, _ = decode(data, whole=from_store)
     return np.stack([to_square(image, image_px, fit) for fit in fits])
-
-
-def normalise(data: bytes, max_px: int) -> NormalisedImage:
-    """Bring a cover into the store's form.
-
-    A JPEG that is RGB, upright and small enough keeps its coded pixels, and loses metadata and what
-    follows its end; anything else is encoded anew as a JPEG of quality 95 without colour
-    subsampling.
-
-    Args:
-        data: The encoded picture.
-        max_px: The shorter side of the result is at most this long; never enlarged.
-
-    Raises:
-        ImageRejected: `data` is no complete picture, or cannot become a JPEG.
-    """
-    image, as_jpeg = _decode(data)
-    cover_id = _pixel_digest(image)
-    shorter = min(image.size)
-    try:
-        if shorter > max_px:
-            width, height = (max(1, round(side * max_px / shorter)) for side in image.size)
-            image = image.resize((width, height), Image.Resampling.LANCZOS)
-            as_jpeg = None
-        if as_jpeg is None:
-            buffer = io.BytesIO()
-            # Not `optimize`: it doubles the time, for bytes, and Pillow cannot do it to noise.
-            image.save(buffer, "JPEG", quality=_JPEG_QUALITY, subsampling=0)
-            as_jpeg = buffer.getvalue()
-    except (OSError, ValueError, MemoryError) as err:
-        raise ImageRejected("cannot be encoded", _one_line(err)) from err
-    return NormalisedImage(as_jpeg, image.width, image.height, cover_id, sign(image))
 
 
 def read_file(path: Path) -> bytes:
@@ -229,7 +158,7 @@ def _require_readable_size(size: int) -> None:
         )
 
 
-def _decode(data: bytes, *, whole: bool = False) -> tuple[Image.Image, bytes | None]:
+def decode(data: bytes, *, whole: bool = False) -> tuple[Image.Image, bytes | None]:
     """Decode completely.
 
     Args:
@@ -238,6 +167,9 @@ def _decode(data: bytes, *, whole: bool = False) -> tuple[Image.Image, bytes | N
 
     Returns:
         The upright RGB picture; and a JPEG of just these pixels if `data` has one in it.
+
+    Raises:
+        ImageRejected: `data` is no complete picture, or costs too much to decode.
     """
     _require_readable_size(len(data))
     decoder = require_decodable(data)
@@ -255,9 +187,9 @@ def _decode(data: bytes, *, whole: bool = False) -> tuple[Image.Image, bytes | N
     except ImageRejected:
         raise
     except Image.DecompressionBombError as err:
-        raise ImageRejected("too many pixels", _one_line(err)) from err
+        raise ImageRejected("too many pixels", one_line(err)) from err
     except Exception as err:  # Pillow's plugins raise nearly anything over broken files
-        raise ImageRejected(_why_undecodable(err), _one_line(err)) from err
+        raise ImageRejected(_why_undecodable(err), one_line(err)) from err
     if orientation != 1:
         rgb = rgb.transpose(_UPRIGHT[orientation])
     return rgb, without_metadata(data, layout) if layout and as_stored else None
@@ -349,16 +281,7 @@ def _why_undecodable(err: Exception) -> str:
     return "truncated image" if "truncated" in text else "damaged image"
 
 
-def _pixel_digest(image: Image.Image) -> str:
-    # Nobody gains by forging a cover's digest, and SHA-256 takes half as long as the decoding.
-    digest = xxh3_128(f"{image.width}x{image.height}:".encode())
-    rows = max(1, _DIGESTED_BYTES // (3 * image.width))  # all at once would be one more copy
-    for top in range(0, image.height, rows):
-        strip = image.crop((0, top, image.width, min(top + rows, image.height)))
-        digest.update(strip.tobytes())
-    return digest.hexdigest()[:_ID_LETTERS]
-
-
-def _one_line(err: BaseException) -> str:
+def one_line(err: BaseException) -> str:
+    """What an error says, on one line."""
     # Pillow puts the address of the buffer into its text, different on each run.
     return " ".join(str(err).split()).split(" <_io.BytesIO")[0]

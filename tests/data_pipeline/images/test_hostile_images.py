@@ -22,7 +22,7 @@ from PIL import Image
 from data_pipeline import CoverStore, ImageRejected, load_square, prepare_store
 from data_pipeline.images import MAX_FILE_BYTES, normalise, read_file
 
-FUZZ = Path(__file__).parents[2] / "benchmarks" / "fuzz_images.py"
+FUZZ = Path(__file__).parents[3] / "benchmarks" / "fuzz_images.py"
 
 KEPT = ""
 Builder = Callable[[Image.Image], bytes]

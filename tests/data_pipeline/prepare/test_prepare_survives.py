@@ -15,7 +15,7 @@ from PIL import Image
 
 from data_pipeline import CoverStore, StoreError, prepare_store
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 COVERS = 64
 PREPARE = """
 import sys

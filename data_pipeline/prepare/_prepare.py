@@ -1,10 +1,4 @@
-"""Turns a pile of covers into a cover store.
-
-What lies at web addresses is downloaded first (`downloads`). Two passes follow. In the first, Ray
-Data reads, checks and normalises every file (`_normalising`). The driver then decides which become
-covers and what belongs together (`_sifting`), for which pairs of look-alikes are read once more
-(`_comparing`), and draws the splits. The second pass writes the parts (`_writing`).
-"""
+"""The passes of a prepare, one after the other."""
 
 from __future__ import annotations
 
@@ -17,13 +11,15 @@ import numpy as np
 import pyarrow as pa
 from pydantic import BaseModel, ConfigDict, Field
 
-from data_pipeline import _filesystems, _ray, _writing
-from data_pipeline._comparing import PLACE, compare_in_spool
-from data_pipeline._normalising import Outcomes, normalise_sources
-from data_pipeline._sifting import Sifted, sift
-from data_pipeline._writing import Rejected
+from data_pipeline import _filesystems, _ray
 from data_pipeline.downloads import DownloadCounts, DownloadSettings, download_all
 from data_pipeline.errors import SourceError
+from data_pipeline.prepare import _writing
+from data_pipeline.prepare._comparing import PLACE, compare_in_spool
+from data_pipeline.prepare._normalising import Outcomes, normalise_sources
+from data_pipeline.prepare._sifting import Sifted, sift
+from data_pipeline.prepare._splits import assign_splits
+from data_pipeline.prepare._writing import Rejected
 from data_pipeline.schema import (
     SCHEMA_VERSION,
     SPLITS,
@@ -33,7 +29,6 @@ from data_pipeline.schema import (
     StoreManifest,
 )
 from data_pipeline.sources import Source, find_sources
-from data_pipeline.splits import assign_splits
 
 __all__ = ["PrepareSummary", "prepare_store"]
 

@@ -14,11 +14,10 @@ from data_pipeline import (
     PrepareSettings,
     SourceError,
     StoreError,
-    _normalising,
     _ray,
-    _writing,
     prepare_store,
 )
+from data_pipeline.prepare import _normalising, _writing
 from data_pipeline.schema import COVER_SCHEMA, SPLITS
 
 pytestmark = pytest.mark.usefixtures("local_ray")
@@ -343,7 +342,7 @@ class TestErrors:
             spool.rmdir()
             return _normalising.normalise_sources(sources, spool, *args, **kwargs)
 
-        monkeypatch.setattr("data_pipeline.prepare.normalise_sources", without_spool)
+        monkeypatch.setattr("data_pipeline.prepare._prepare.normalise_sources", without_spool)
         self._fails(
             StoreError,
             "cannot write the store .*: No such file or directory; choose",

@@ -1,0 +1,45 @@
+"""One cover: decoding, bringing into the store's form, fitting into a model's square.
+
+`load_square` is the only way from an encoded cover to a model's pixels: decoding a store,
+predicting and evaluating all use it, so that every model is asked about pixels made as those it was
+trained on.
+
+Decoding is Pillow's and always complete: a file that breaks off is refused, never half shown. What
+one file may cost is bounded before it is decoded: bytes, pixels, passes over them.
+
+Colour profiles are ignored. Whoever uses an exported model without this package would have to
+convert as well, and copies of a cover from which a shop dropped the profile would be other pictures
+than the original; nearly all covers are sRGB with or without saying so.
+"""
+
+from data_pipeline.images._decoding import (
+    IMAGE_SUFFIXES,
+    MAX_FILE_BYTES,
+    MAX_PIXELS,
+    MAX_SIDE_PX,
+    MIN_SIDE_PX,
+    load_square,
+    load_squares,
+    read_file,
+    reuse_memory,
+)
+from data_pipeline.images._fitting import FITS, Fit
+from data_pipeline.images._kinds import has_image_signature
+from data_pipeline.images._normalised import NormalisedImage, normalise
+
+__all__ = [
+    "FITS",
+    "IMAGE_SUFFIXES",
+    "MAX_FILE_BYTES",
+    "MAX_PIXELS",
+    "MAX_SIDE_PX",
+    "MIN_SIDE_PX",
+    "Fit",
+    "NormalisedImage",
+    "has_image_signature",
+    "load_square",
+    "load_squares",
+    "normalise",
+    "read_file",
+    "reuse_memory",
+]
