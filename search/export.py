@@ -17,7 +17,7 @@ from search.constants import ANY_TOP1
 from search.errors import RunError
 from search.resuming import require_same_store
 from search.run_folder import RunFolder
-from search.study import best_trial, open_study, recipe_of
+from search.study import best_trial, read_trials, recipe_of
 from search.trainable import checkpoint_result
 
 __all__ = ["export_trial", "trial_model"]
@@ -68,8 +68,7 @@ def export_trial(
     """
     if out.exists() and not replace:
         raise RunError(f"{out} exists already; choose another folder, or remove it first")
-    study = open_study(run)
-    trials = study.get_trials(deepcopy=False)
+    trials = read_trials(run)
     if number is None:
         trial = best_trial(trials, with_checkpoint_in=run)
         if trial is None:

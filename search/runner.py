@@ -46,6 +46,7 @@ from search.searcher import StudySearcher
 from search.staging import Stage, set_stage
 from search.study import (
     ELAPSED_S,
+    close_study,
     create_study,
     finished_count,
     open_study,
@@ -91,13 +92,14 @@ def run_search(config: SearchConfig, observer: SearchObserver | None = None) -> 
     begun = False
     try:
         require_free_name(run, config.storage)
-        with run.driven(), ray_session(config), log_to_file(run.log_file):
+        with run.driven(), ray_session(config), log_to_file(run.log_file), ExitStack() as ending:
             if config.store is None:
                 config = config.model_copy(update={"store": sample_store(config, observer)})
             stage = set_stage(config, run, budget, observer)
             study = create_study(run, make_sampler(config.sampler, config.seed), config.storage)
             run.write_facts(config, stage.facts() | {"study": run.name})
             begun = True
+            ending.callback(close_study, study)
             return _drive(stage, study, budget, observer, resumed=[])
     finally:
         if not begun:
@@ -130,8 +132,9 @@ def resume_search(
     facts = run.facts()
     config = extended(run.config(), trials, time_budget_s)
     require_same_store(run, config)
-    with run.driven():
-        study = open_study(run)
+    with run.driven(), ExitStack() as ending:
+        study = open_study(run, driven=True)
+        ending.callback(close_study, study)
         study.sampler = make_sampler(config.sampler, config.seed, finished=finished_count(study))
         budget = Budget(config.time_budget_s, spent_s=study.user_attrs.get(ELAPSED_S, 0.0))
         resumed = taken_up_again(study, run)

@@ -22,6 +22,7 @@ from optuna.storages import RDBStorage
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 from pydantic import BaseModel, ValidationError
+from sqlalchemy import event
 from sqlalchemy.exc import SQLAlchemyError
 
 from models import Recipe
@@ -35,9 +36,11 @@ __all__ = [
     "ROLE_UNTUNED",
     "TrialRow",
     "best_trial",
+    "close_study",
     "create_study",
     "finished_count",
     "open_study",
+    "read_trials",
     "recipe_of",
     "require_free_name",
     "trial_rows",
@@ -64,7 +67,7 @@ class TrialRow(BaseModel):
     device: str | None
 
 
-def _storage(run: RunFolder, url: str | None) -> RDBStorage:
+def _storage(run: RunFolder, url: str | None, *, driven: bool = False) -> RDBStorage:
     # Optuna tells of every trial on its own logger; ours is the table.
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     logging.getLogger("alembic").setLevel(logging.WARNING)
@@ -72,10 +75,36 @@ def _storage(run: RunFolder, url: str | None) -> RDBStorage:
         url = f"sqlite:///{run.study_file}"
     arguments = {"timeout": _BUSY_TIMEOUT_S} if url.startswith("sqlite") else {}
     try:
-        return RDBStorage(url, engine_kwargs={"connect_args": arguments})
+        storage = RDBStorage(url, engine_kwargs={"connect_args": arguments})
+        if driven and url.startswith("sqlite"):
+            _write_ahead(storage)
+        return storage
     except (SQLAlchemyError, ImportError, RuntimeError) as error:
         first_line = str(error).splitlines()[0]
         raise RunError(f"cannot open the study at {url}: {first_line}") from error
+
+
+def _write_ahead(storage: RDBStorage) -> None:
+    """Let SQLite append to a log, which it merges now and then, and wait for the disk only there.
+
+    A write takes 1 ms instead of 16, and dashboards that read do not hold it up. A process that is
+    killed loses nothing; the log lies beside the file until it is opened again. Where a file system
+    cannot do it, SQLite stays as it is. https://sqlite.org/wal.html
+    """
+
+    def set_up(connection: Any, _record: Any) -> None:
+        for pragma in ("journal_mode = WAL", "synchronous = NORMAL"):
+            connection.execute(f"PRAGMA {pragma}")
+
+    event.listen(storage.engine, "connect", set_up)
+    storage.engine.dispose()  # connections made before
+
+
+def close_study(study: optuna.Study) -> None:
+    """Let go of a study's storage; SQLite leaves it in one file once nobody else has it open."""
+    storage: Any = getattr(study._storage, "_backend", study._storage)
+    storage.remove_session()
+    storage.engine.dispose()
 
 
 def require_free_name(run: RunFolder, url: str | None) -> None:
@@ -105,7 +134,7 @@ def create_study(
     """
     try:
         return optuna.create_study(
-            storage=_storage(run, url),
+            storage=_storage(run, url, driven=True),
             sampler=sampler,
             study_name=run.name,
             direction=StudyDirection.MAXIMIZE,
@@ -114,8 +143,12 @@ def create_study(
         raise _taken(run, url) from error
 
 
-def open_study(run: RunFolder, sampler: optuna.samplers.BaseSampler | None = None) -> optuna.Study:
+def open_study(run: RunFolder, *, driven: bool = False) -> optuna.Study:
     """Load the study of an existing run.
+
+    Args:
+        run: Whose.
+        driven: Whether a search is to write it.
 
     Raises:
         RunError: It is missing or cannot be read.
@@ -126,13 +159,26 @@ def open_study(run: RunFolder, sampler: optuna.samplers.BaseSampler | None = Non
         raise RunError(f"run {run.path} has no study.db; bring the file back, or search anew")
     try:
         return optuna.load_study(
-            study_name=facts["study"], storage=_storage(run, url), sampler=sampler
+            study_name=facts["study"], storage=_storage(run, url, driven=driven)
         )
     except KeyError as error:
         raise RunError(
             f"{url or run.study_file} holds no study {facts['study']!r}; bring the one of run "
             f"{run.name!r} back, or search anew"
         ) from error
+
+
+def read_trials(run: RunFolder) -> list[FrozenTrial]:
+    """All trials of an existing run, by number, however they stand.
+
+    Raises:
+        RunError: As for `open_study`.
+    """
+    study = open_study(run)
+    try:
+        return study.get_trials(deepcopy=False)
+    finally:
+        close_study(study)
 
 
 def recipe_of(trial: FrozenTrial) -> Recipe:
@@ -176,9 +222,9 @@ def best_trial(
     return max(candidates, key=lambda trial: (trial.value, -trial.number), default=None)
 
 
-def trial_rows(study: optuna.Study) -> list[TrialRow]:
-    """The table of trials, by number."""
-    return [_row(trial) for trial in study.get_trials(deepcopy=False)]
+def trial_rows(trials: Iterable[FrozenTrial]) -> list[TrialRow]:
+    """The table of trials."""
+    return [_row(trial) for trial in trials]
 
 
 def _row(trial: FrozenTrial) -> TrialRow:

@@ -228,7 +228,7 @@ def test_rows_tell_how_each_trial_ended(bench):
         bench.searcher.suggest(name)
     bench.searcher.on_trial_complete("a", result(2, 0.6, finished=True))
     bench.searcher.on_trial_complete("b", failure("broken"))
-    rows = trial_rows(bench.study)
+    rows = trial_rows(bench.study.trials)
     assert [row.state for row in rows] == ["COMPLETE", "FAIL", "RUNNING"]
     assert rows[0].seconds == 2.0
     assert rows[0].params["optimizer"] == "adam"
