@@ -25,6 +25,7 @@ from search.constants import ANY_TOP1
 from search.devices import pick_device
 from search.export import export_trial, trial_model
 from search.feed import Feed
+from search.insight import Insight, what_mattered
 from search.remote import results_of
 from search.run_folder import RunFolder
 from search.scouting import Probe, probe_model
@@ -64,6 +65,8 @@ class Outcome(BaseModel):
     elapsed_s: float
     whole_search_s: float | None
     """After a rehearsal: estimated seconds of the same trials on the whole store."""
+    mattered: Insight
+    """Which parameters told the good trials from the poor ones."""
     model: Path
 
 
@@ -140,6 +143,7 @@ def conclude(
         failed=states.count("FAIL"),
         elapsed_s=elapsed_s,
         whole_search_s=_whole_search_s(feed, trials, slots) if config.rehearse else None,
+        mattered=what_mattered(trials, config.grace_epochs, seed=config.seed),
         model=model,
     )
     run.outcome_file.write_text(outcome.model_dump_json(indent=2) + "\n")

@@ -26,6 +26,7 @@ def show_result(result: SearchResult) -> None:
     console.print(outcome_table(outcome))
     console.print()
     console.print(_in_words(outcome), highlight=False, soft_wrap=True)
+    console.print(outcome.mattered.in_words, highlight=False, soft_wrap=True)
     run = os.path.relpath(result.run.path)
     model = os.path.relpath(outcome.model)
     console.out(f"model: {model}\n", highlight=False, style="bold")
