@@ -30,7 +30,7 @@ import optuna
 from _contestants import CONTESTANTS
 from _curves import CurveTable
 
-BUDGETS = {1: 32.0, 8: 8.0, 64: 4.0}
+BUDGETS = {1: 32.0, 8: 8.0, 64: 2.0}
 """Whole trials a worker could train, by the number of workers."""
 
 SHARES = (0.1, 0.3, 1.0)
