@@ -27,8 +27,8 @@ The kept model with the highest validation top-1 is the winner, and is measured 
 once, by the same code for all.
 
 A piece is one contestant with one seed. Its result and the winner's weights are kept in
-build/peers/results; the same command again runs what is missing. Within a seed the contestants take turns to be first. `--report` prints
-the tables of what is there and draws docs/peers.svg.
+build/peers/results; the same command again runs what is missing. Within a seed the contestants take
+turns to be first. `--report` prints the tables of what is there and draws docs/peers.svg.
 """
 
 from __future__ import annotations

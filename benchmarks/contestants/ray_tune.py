@@ -6,6 +6,8 @@ complete, with its last value.
 
 from __future__ import annotations
 
+from functools import partial
+
 import ray
 from ray import tune
 from ray.tune.schedulers import ASHAScheduler
@@ -23,13 +25,13 @@ def trainable(config, piece=None):
         tune.report({"epoch": epoch, "top1": top1})
 
 
+def recipe_by_optuna(space, trial):
+    return {"recipe": space.suggest(trial).model_dump()}
+
+
 def main():
     piece = Piece.of_this_process()
-    space = search_space(piece)
-
-    def ask(trial):
-        return {"recipe": space.suggest(trial).model_dump()}
-
+    ask = partial(recipe_by_optuna, search_space(piece))
     ray.init(address="local", num_cpus=piece.cores, include_dashboard=False)
     tuner = tune.Tuner(
         tune.with_resources(tune.with_parameters(trainable, piece=piece), {"cpu": 1}),
