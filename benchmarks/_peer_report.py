@@ -67,7 +67,7 @@ def print_ends(shown):
 
 def print_races(settings, shown):
     """How long covertune takes, with the same seed, to what a peer has in the end."""
-    print("\ntime covertune needs to what a peer has at the end, same seed, and of the budget")
+    print("\nseconds covertune needs to what a peer has at the end, same seed; share of the budget")
     budget_s = settings["minutes"] * 60
     ours = shown["covertune"]
     for name, runs in shown.items():
@@ -76,7 +76,7 @@ def print_races(settings, shown):
             continue
         times = [first_time(ours[seed], best_at(runs[seed], budget_s)) for seed in seeds]
         shares = [seconds / budget_s for seconds in times]
-        print(f"{_LABELS[name]:<24}{spread(times, '.0f') + ' s':>24}{spread(shares, '.2f'):>24}")
+        print(f"{_LABELS[name]:<24}{spread(times, '.0f'):>24}{spread(shares, '.2f'):>24}")
 
 
 def best_at(run, seconds):
@@ -98,7 +98,7 @@ def spread(values, form=".3f"):
         "never" if math.isinf(value) else format(value, form)
         for value in (statistics.median(values), min(values), max(values))
     )
-    return middle if len(values) == 1 else f"{middle} ({low} to {high})"
+    return middle if low == high else f"{middle} ({low} to {high})"
 
 
 def draw(settings, shown, figure):

@@ -243,11 +243,12 @@ def run_missing(pieces, store, build):
         python = python_of(piece.contestant, build)
         load_before = os.getloadavg()[0]
         print(f"{name}: {piece.budget_s / 60:g} min …", flush=True)
-        went_on = run_piece(piece, python)
-        events = Piece.events(piece)
-        if not went_on or not events:
-            broken.append(name)
-            print(f"{name}: broke off, or measured nothing; see {piece.folder}/output.txt")
+        whole = run_piece(piece, python)
+        events = piece.events()
+        if not (whole and events):
+            what = "measured nothing in time" if whole else "broke off"
+            broken.append(f"{name} {what}, see {piece.folder}/output.txt")
+            print(broken[-1], flush=True)
             continue
         winner = measure_winner(piece, store)
         result = {
@@ -269,7 +270,7 @@ def run_missing(pieces, store, build):
             flush=True,
         )
     if broken:
-        sys.exit(f"without a result: {'; '.join(broken)}")
+        sys.exit("without a result: " + "; ".join(broken))
 
 
 def in_turn(contestants, seeds):
