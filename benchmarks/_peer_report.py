@@ -33,7 +33,7 @@ def report(settings, results, figure):
     )
     print_curves(settings, shown)
     print_ends(shown)
-    if "covertune" in shown:
+    if "covertune" in shown and len(shown) > 1:
         print_races(settings, shown)
     draw(settings, shown, figure)
     print(f"\ndrawn: {figure}")

@@ -26,6 +26,9 @@ A peer keeps the weights of each trial's best epoch, covertune those of the last
 The kept model with the highest validation top-1 is the winner, and is measured on the test split
 once, by the same code for all.
 
+Wants a quiet machine. Ray starts its workers at niceness 15, so whoever computes beside them slows
+covertune and the Ray Tune script more than the other two; each result holds the load before it.
+
 A piece is one contestant with one seed. Its result and the winner's weights are kept in
 build/peers/results; the same command again runs what is missing. Within a seed the contestants take
 turns to be first. `--report` prints the tables of what is there and draws docs/peers.svg.
