@@ -26,6 +26,7 @@ from search.devices import pick_device
 from search.export import export_trial, trial_model
 from search.feed import Feed
 from search.remote import results_of
+from search.retention import Retention
 from search.run_folder import RunFolder
 from search.scouting import Probe, probe_model
 from search.study import ROLE_UNTUNED, best_trial, recipe_of
@@ -64,6 +65,10 @@ class Outcome(BaseModel):
     elapsed_s: float
     whole_search_s: float | None
     """After a rehearsal: estimated seconds of the same trials on the whole store."""
+    checkpoint_bytes: int
+    """What the checkpoints take on disk."""
+    checkpoint_peak_bytes: int
+    """The most they took during the search."""
     model: Path
 
 
@@ -75,6 +80,7 @@ def conclude(
     probes: Sequence[Probe],
     slots: Slots,
     elapsed_s: float,
+    retention: Retention,
 ) -> Outcome:
     """Export the best trial, measure it and its yardsticks on the test split, write the outcome."""
     trials = study.get_trials(deepcopy=False)
@@ -140,6 +146,8 @@ def conclude(
         failed=states.count("FAIL"),
         elapsed_s=elapsed_s,
         whole_search_s=_whole_search_s(feed, trials, slots) if config.rehearse else None,
+        checkpoint_bytes=retention.now_bytes,
+        checkpoint_peak_bytes=retention.peak_bytes,
         model=model,
     )
     run.outcome_file.write_text(outcome.model_dump_json(indent=2) + "\n")

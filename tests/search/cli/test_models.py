@@ -250,5 +250,7 @@ def test_export_of_a_trial_without_a_checkpoint(refused, run, tmp_path):
     shutil.copytree(run, copy)
     (copy / "tune" / "checkpoints" / "trial-00001.pt").unlink()
     message = refused("export", copy, tmp_path / "out", "--trial", 1)
-    assert "trial 1 " in message
-    assert "no checkpoint" in message
+    assert f"trial 1 of run '{run.name}' has no checkpoint" in message
+    assert "only the 3 best and the untuned one keep theirs" in message
+    assert "exported: 0, 2 (" in message
+    assert "keep_checkpoints" in message
