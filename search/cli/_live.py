@@ -233,7 +233,8 @@ class LiveView(SearchObserver):
                 Text(self._what(line)),
                 style="bold" if is_best else None,
             )
-        return Group(self._headline(), table, Text(self._checkpoints, style="dim"))
+        below = [Text(self._checkpoints, style="dim")] if self._checkpoints else []
+        return Group(self._headline(), table, *below)
 
     def _headline(self) -> Text:
         plan = self._plan
