@@ -1,5 +1,7 @@
 """What the live table says of the disk."""
 
+import io
+
 import pytest
 from rich.console import Console
 
@@ -14,14 +16,17 @@ from search.run_folder import RunFolder
 def test_checkpoints_are_told_below_the_table(tmp_path):
     view = LiveView()
     slots = Slots(count=2, cpus_per_trial=1, gpus_per_trial=0, cpus=2, gpus=0, nodes=1)
-    view._plan = SearchPlan(RunFolder(tmp_path), "store", 3, {"train": 9}, slots, 4, None, 2)
+    view._plan = SearchPlan(RunFolder(tmp_path / "a"), "store", 3, {"train": 9}, slots, 4, None, 2)
     view.trial_started(0, "untuned", UNTUNED)
-    console = Console(width=100, record=True, quiet=True)
+    console = Console(width=100, record=True, file=io.StringIO())
     console.print(view._render())
     assert "checkpoints" not in console.export_text()
     view.checkpoints(42_000_000, 170_000_000)
     console.print(view._render())
-    assert console.export_text().splitlines()[-1] == "checkpoints 42 MB, 170 MB at most so far"
+    assert (
+        console.export_text().splitlines()[-1].rstrip()
+        == "checkpoints 42 MB, 170 MB at most so far"
+    )
 
 
 @pytest.mark.parametrize(
