@@ -39,20 +39,22 @@ def trial_model(run: RunFolder, trial: FrozenTrial) -> nn.Module:
 
 def _why_no_checkpoint(run: RunFolder, trial: FrozenTrial) -> str:
     """Which trial, what took its checkpoint, and what can be exported instead."""
-    keep = run.config().keep_checkpoints
+    keep, there = run.config().keep_checkpoints, run.checkpoint_bytes()
+    remedy = ""
     if not trial.state.is_finished():
         rule = "one is saved with the first epoch"
-    elif trial.state is TrialState.FAIL and keep is not None:
-        rule = "it failed"
-    elif keep is not None:
+    elif trial.value is None:
+        rule = "it failed" if trial.state is TrialState.FAIL else "it never measured anything"
+    elif keep is None or len(there) < keep:
+        rule = "its file is gone"
+    else:
         best = "best" if keep == 1 else f"{keep} best"
         rule = f"of trials that have ended only the {best} and the untuned one keep theirs"
-    else:
-        rule = trial.state.name.lower()
-    there = ", ".join(str(number) for number in run.checkpoint_bytes()) or "none"
+        remedy = " (a search with a larger keep_checkpoints in its --config keeps more)"
+    numbers = ", ".join(map(str, there)) or "none"
     return (
         f"trial {trial.number} of run {run.name!r} has no checkpoint: {rule}; trials that can be "
-        f"exported: {there} (a search with a larger keep_checkpoints in its --config keeps more)"
+        f"exported: {numbers}{remedy}"
     )
 
 
