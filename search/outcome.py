@@ -27,6 +27,7 @@ from search.export import export_trial, trial_model
 from search.feed import Feed
 from search.insight import Insight, what_mattered
 from search.remote import results_of
+from search.retention import Retention
 from search.run_folder import RunFolder
 from search.scouting import Probe, probe_model
 from search.study import ROLE_UNTUNED, best_trial, recipe_of
@@ -67,6 +68,10 @@ class Outcome(BaseModel):
     """After a rehearsal: estimated seconds of the same trials on the whole store."""
     mattered: Insight
     """Which parameters told the good trials from the poor ones."""
+    checkpoint_bytes: int
+    """What the checkpoints take on disk."""
+    checkpoint_peak_bytes: int
+    """The most they took during the search."""
     model: Path
 
 
@@ -78,6 +83,7 @@ def conclude(
     probes: Sequence[Probe],
     slots: Slots,
     elapsed_s: float,
+    retention: Retention,
 ) -> Outcome:
     """Export the best trial, measure it and its yardsticks on the test split, write the outcome."""
     trials = study.get_trials(deepcopy=False)
@@ -144,6 +150,8 @@ def conclude(
         elapsed_s=elapsed_s,
         whole_search_s=_whole_search_s(feed, trials, slots) if config.rehearse else None,
         mattered=what_mattered(trials, config.grace_epochs, seed=config.seed),
+        checkpoint_bytes=retention.now_bytes,
+        checkpoint_peak_bytes=retention.peak_bytes,
         model=model,
     )
     run.outcome_file.write_text(outcome.model_dump_json(indent=2) + "\n")

@@ -56,8 +56,7 @@ def taken_up_again(study: optuna.Study, run: RunFolder) -> list[FrozenTrial]:
 
     A trial that was enqueued but never handed out (`WAITING`) has no recipe yet, and ends too.
     """
-    for partial in run.checkpoints.glob(".*"):
-        partial.unlink()
+    run.drop_partial_checkpoints()
     resumable = []
     for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING, TrialState.WAITING)):
         if "recipe" in trial.user_attrs and run.checkpoint(trial.number).exists():

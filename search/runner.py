@@ -38,6 +38,7 @@ from search.resuming import (
     require_work,
     taken_up_again,
 )
+from search.retention import Retention
 from search.run_folder import RunFolder
 from search.sample_store import sample_store
 from search.sampler import make_sampler
@@ -138,6 +139,7 @@ def resume_search(
         study.sampler = make_sampler(config.sampler, config.seed, finished=finished_count(study))
         budget = Budget(config.time_budget_s, spent_s=study.user_attrs.get(ELAPSED_S, 0.0))
         resumed = taken_up_again(study, run)
+        Retention(run, study, config.keep_checkpoints).tidy()  # of what a kill left
         require_work(config, run, study, resumed, budget)
         with ray_session(config), log_to_file(run.log_file):
             image_px = {name: tuple(sizes) for name, sizes in facts["image_px"].items()}
@@ -164,7 +166,8 @@ def _drive(
     """Run trials until the budget is used up, then conclude."""
     config, run = stage.config, stage.run
     pictures = TrialPictures(study, run.artifacts, stage.store.genres)
-    reporter = Reporter(study, budget, pictures, observer)
+    retention = Retention(run, study, config.keep_checkpoints)
+    reporter = Reporter(study, budget, pictures, retention, observer)
     portfolio = Portfolio(stage.space)
     ended = [trial for trial in study.get_trials(deepcopy=False) if trial.state.is_finished()]
     rule = SuccessiveHalving(
@@ -206,6 +209,8 @@ def _drive(
         searcher.settle(lambda number: _last_result(run, number))
     if budget.interrupted and searcher.has_work:
         raise Interrupted(f"go on with `covertune resume {os.path.relpath(run.path)}`")
+    run.drop_partial_checkpoints()
+    retention.tidy()  # a worker may have saved once more after its trial had ended
     trials = study.get_trials(deepcopy=False)
     if not any(trial.value is not None for trial in trials):
         reasons = sorted({str(trial.user_attrs.get("reason")) for trial in trials}) or ["no time"]
@@ -214,7 +219,16 @@ def _drive(
             f"see {run.log_file}"
         )
     observer.stage("measuring the winner on the test split")
-    outcome = conclude(run, stage.feed, config, study, stage.probes, stage.slots, budget.spent_s)
+    outcome = conclude(
+        run,
+        stage.feed,
+        config,
+        study,
+        stage.probes,
+        stage.slots,
+        budget.spent_s,
+        retention,
+    )
     return SearchResult(run, trials, outcome)
 
 

@@ -7,6 +7,7 @@ study with Optuna alone still sees everything:
     recipe     every setting of the trial
     history    one mapping per measured epoch
     node, node_id, device
+    micro_batch   most covers trained at once, where memory ran out with the recipe's batch
     reason     why it was stopped or failed
     recipe_at_fault   the failure came from the recipe, not from the machine
 """
@@ -40,6 +41,7 @@ __all__ = [
     "create_study",
     "finished_count",
     "open_study",
+    "ranked",
     "read_trials",
     "recipe_of",
     "require_free_name",
@@ -201,25 +203,36 @@ def finished_count(study: optuna.Study) -> int:
     return sum(trial.state.is_finished() for trial in study.get_trials(deepcopy=False))
 
 
+def ranked(trials: Iterable[FrozenTrial]) -> list[FrozenTrial]:
+    """Trials with a value, the best first, whether they ran to the end or were stopped.
+
+    A stopped trial's value is what its model measures too. Ties go to the earlier trial.
+    """
+    measured = [
+        (trial.value, trial)
+        for trial in trials
+        if trial.state in (TrialState.COMPLETE, TrialState.PRUNED) and trial.value is not None
+    ]
+    return [trial for value, trial in sorted(measured, key=lambda pair: (-pair[0], pair[1].number))]
+
+
 def best_trial(
     trials: Iterable[FrozenTrial], *, with_checkpoint_in: RunFolder | None = None
 ) -> FrozenTrial | None:
-    """The trial with the highest value, whether it ran to the end or was stopped.
-
-    A stopped trial's value is what its model measures too. Ties go to the earlier trial.
+    """The first of `ranked`; None if no trial has a value.
 
     Args:
         trials: Candidates.
         with_checkpoint_in: Only those whose checkpoint this run still holds.
     """
-    candidates = [
-        trial
-        for trial in trials
-        if trial.state in (TrialState.COMPLETE, TrialState.PRUNED)
-        and trial.value is not None
-        and (with_checkpoint_in is None or with_checkpoint_in.checkpoint(trial.number).exists())
-    ]
-    return max(candidates, key=lambda trial: (trial.value, -trial.number), default=None)
+    return next(
+        (
+            trial
+            for trial in ranked(trials)
+            if with_checkpoint_in is None or with_checkpoint_in.checkpoint(trial.number).exists()
+        ),
+        None,
+    )
 
 
 def trial_rows(trials: Iterable[FrozenTrial]) -> list[TrialRow]:
