@@ -10,12 +10,14 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 
 import numpy as np
 
 TABLES = Path(__file__).parent / "curves"
+_NEIGHBOURS = 5
+_SAME = 1.0  # recipes nearer than this are told apart little: what one measured is noisy
 
 
 @dataclass(frozen=True)
@@ -34,7 +36,11 @@ class Curve:
 
 
 class CurveTable:
-    """Curves by recipe; a recipe that is not in the table gets the curve of the most similar one.
+    """Curves by recipe; a recipe that nobody trained gets what lies between the most similar ones.
+
+    A surrogate, as Eggensperger et al. 2015 propose for comparing searches: the mean of the curves
+    of the five most similar trials, the more similar the more weight. What failed is like its
+    nearest neighbour: a recipe nearest to a failure fails as that did.
 
     How much each setting counts for similarity is learnt from the table: weights that best predict
     each recorded trial's final top-1 from its nearest neighbours among the others.
@@ -46,8 +52,10 @@ class CurveTable:
         self.untuned = untuned  # of the yardstick, which is like no other recipe
         self._points_ND = np.array([_point(recipe) for recipe in recipes])
         self._final_N = np.array([max(curve.top1_E, default=0.0) for curve in curves])
+        self._failed_N = np.array([curve.failure is not None for curve in curves])
 
     @classmethod
+    @cache
     def load(cls, name):
         first, *rest = (TABLES / f"{name}.jsonl").read_text("utf-8").splitlines()
         rows = [json.loads(row) for row in rest]
@@ -65,11 +73,6 @@ class CurveTable:
         return self.facts["epochs"]
 
     @property
-    def best(self):
-        """The highest top-1 of any epoch: what a perfect search would find at once."""
-        return float(self._final_N.max())
-
-    @property
     def chance(self):
         """Top-1 before anything was measured."""
         return 1.0 / self.facts["genres"]
@@ -79,10 +82,21 @@ class CurveTable:
         """Mean seconds of a trial that nobody stops."""
         return float(np.mean([sum(c.seconds_E) for c in self.curves if c.failure is None]))
 
-    def nearest(self, recipe):
-        """The curve of the recorded trial most like a recipe."""
-        difference_ND = self._points_ND - _point(recipe)
-        return self.curves[int(np.argmin(np.abs(difference_ND) @ self.weights))]
+    def curve(self, recipe):
+        """What training a recipe would give."""
+        distances_N = np.abs(self._points_ND - _point(recipe)) @ self.weights
+        nearest = self.curves[int(np.argmin(distances_N))]
+        if nearest.failure is not None:
+            return nearest
+        distances_N = np.where(self._failed_N, np.inf, distances_N)
+        chosen = np.argsort(distances_N)[:_NEIGHBOURS]
+        shares = 1.0 / (distances_N[chosen] + _SAME)
+        shares /= shares.sum()
+        curves = [self.curves[at] for at in chosen]
+        return Curve(
+            tuple(shares @ np.array([curve.top1_E for curve in curves])),
+            tuple(shares @ np.array([curve.seconds_E for curve in curves])),
+        )
 
     @cached_property
     def weights(self):
@@ -107,8 +121,8 @@ class CurveTable:
 
     def _left_out_error(self, distances_NN):
         distances_NN = distances_NN + np.diag(np.full(len(distances_NN), np.inf))
-        nearest_N3 = np.argsort(distances_NN, axis=1)[:, :3]
-        return float(np.mean((self._final_N[nearest_N3].mean(axis=1) - self._final_N) ** 2))
+        nearest_NK = np.argsort(distances_NN, axis=1)[:, :_NEIGHBOURS]
+        return float(np.mean((self._final_N[nearest_NK].mean(axis=1) - self._final_N) ** 2))
 
 
 # Setting, and how its values become a number between about 0 and 1.

@@ -18,7 +18,7 @@ from _curves import SETTINGS, TABLES
 
 from models import get_backbone
 from search import RunFolder
-from search.study import ROLE_UNTUNED, read_trials
+from search.study import ROLE_SAMPLED, ROLE_UNTUNED, read_trials
 
 
 def main():
@@ -56,6 +56,8 @@ def _rows(run):
         failed = trial.state.name == "FAIL" and trial.user_attrs.get("recipe_at_fault")
         if not (failed or (trial.state.name == "COMPLETE" and whole)):
             continue
+        if trial.user_attrs["role"] not in (ROLE_SAMPLED, ROLE_UNTUNED):
+            continue  # covertune's own first recipes: it would find exactly them again
         recipe = trial.user_attrs["recipe"]
         # A failure costs what was trained until then, the epoch that was not measured included.
         least_s = min((epoch["seconds"] for epoch in history), default=1.0)
