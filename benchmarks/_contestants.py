@@ -60,7 +60,12 @@ class Covertune:
     def __init__(self, table, seed, clock):
         self.space = space_of(table, seed)
         self.study = optuna.create_study(direction="maximize", sampler=make_sampler("tpe", seed))
-        self.rule = SuccessiveHalving(grace_epochs=GRACE_EPOCHS, max_epochs=table.epochs, eta=ETA)
+        self.rule = SuccessiveHalving(
+            grace_epochs=GRACE_EPOCHS,
+            max_epochs=table.epochs,
+            eta=ETA,
+            covers=table.facts["covers"]["val"],
+        )
         portfolio = Portfolio(self.space)
         self.scheduler = HalvingScheduler(self.rule, spared=portfolio.spared)
         self.searcher = StudySearcher(

@@ -78,3 +78,18 @@ def test_an_answer_agrees_with_the_rank_at_that_moment(values, eta):
         rank = sum(other >= value for other in values[: number + 1])
         allowed = max(1, (number + 1) // eta)
         assert halving.goes_on(number, 1, value) == (rank <= allowed)
+
+
+def test_half_a_standard_error_behind_is_not_behind():
+    """On 400 covers 0.5 is known to 2.5 points."""
+    rule = SuccessiveHalving(grace_epochs=1, max_epochs=9, eta=3, covers=400)
+    assert rule.goes_on(0, 1, 0.5)
+    assert rule.goes_on(1, 1, 0.489)
+    assert not rule.goes_on(2, 1, 0.487)
+    assert SuccessiveHalving(grace_epochs=1, max_epochs=9, eta=3).goes_on(0, 1, 0.5)
+
+
+def test_on_very_many_covers_the_rank_alone_counts():
+    rule = SuccessiveHalving(grace_epochs=1, max_epochs=9, eta=3, covers=10**8)
+    assert rule.goes_on(0, 1, 0.5)
+    assert not rule.goes_on(1, 1, 0.499)
