@@ -76,7 +76,10 @@ def conclude(
     slots: Slots,
     elapsed_s: float,
 ) -> Outcome:
-    """Export the best trial, measure it and its yardsticks on the test split, write the outcome."""
+    """Export the best trial, measure it and its yardsticks on the test split, write the outcome.
+
+    The outcome is written last: a run without one is concluded when it is resumed.
+    """
     trials = study.get_trials(deepcopy=False)
     best = best_trial(trials)
     assert best is not None and best.value is not None
@@ -142,7 +145,7 @@ def conclude(
         whole_search_s=_whole_search_s(feed, trials, slots) if config.rehearse else None,
         model=model,
     )
-    run.outcome_file.write_text(outcome.model_dump_json(indent=2) + "\n")
+    run.write_outcome(outcome.model_dump_json(indent=2))
     return outcome
 
 
