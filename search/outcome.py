@@ -7,6 +7,7 @@ search that is given more trials ends anew, and measures its winner anew.
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -128,6 +129,8 @@ def conclude(
             val_any_top1=probe.any_top1,
         )
     name, baseline = _baseline(config, scores.get("probe"))
+    for partial in run.path.glob(".model.*.partial"):  # of a process that was killed here
+        shutil.rmtree(partial, ignore_errors=True)
     model = export_trial(run, run.path / "model", best.number, test=measured["best"], replace=True)
     states = [trial.state.name for trial in trials]
     outcome = Outcome(

@@ -1,0 +1,102 @@
+"""A search whose driver is killed, and resumed, again and again, ends as if nothing had been."""
+
+import shutil
+import time
+
+# In which part of a driver's life it is killed, and how long after that begins, in seconds.
+PHASES = {"starting": 4.0, "preparing": 10.0, "trials": 1.0, "concluding": 5.0}
+EARLY = ("starting", "preparing", "trials", "trials")
+
+
+def plan(draws, kills):
+    """The phases in which the drivers of one search after the other are killed."""
+    while kills > 0:
+        early = draws.sample(EARLY, k=min(len(EARLY), kills - 1))
+        yield [*early, "concluding"]
+        kills -= len(early) + 1
+
+
+def reached(command, run, phase, epochs):
+    """Whether the driver is in a phase, or beyond it."""
+    concludes = command.says("measuring the winner")
+    return {
+        "starting": True,
+        "preparing": command.says("checking the machine") or concludes,
+        "trials": len(set(run.checkpoints.items()) - epochs[0]) >= epochs[1] or concludes,
+        "concluding": concludes,
+    }[phase]
+
+
+def moved_on(run, before):
+    """Whether a checkpoint is new."""
+    return run.checkpoints != before
+
+
+def where(command, run, epochs):
+    """In which phase a driver was killed."""
+    if command.says("measuring the winner"):
+        return "concluding"
+    if not command.says("checking the machine"):
+        return "starting"
+    return "trials" if set(run.checkpoints.items()) - epochs[0] else "preparing"
+
+
+def test_a_killed_driver_costs_nothing_but_time(new_run, resume, predicts, draws, kills):
+    killed = 0
+    for number, phases in enumerate(plan(draws, kills)):
+        run, command = new_run(f"search-{number}")
+        while True:
+            if phases:
+                phase = phases.pop(0)
+                epochs = set(run.checkpoints.items()), draws.randint(1, 3)
+                delay_s = draws.uniform(0, PHASES[phase])
+                alive = command.until(phase, reached, command, run, phase, epochs)
+                time.sleep(delay_s)
+                if alive and not command.has_ended:
+                    command.kill()
+                    killed += 1
+                    trials = run.look()
+                    states = [trial.state.name.lower() for trial in trials]
+                    print(
+                        f"{run.path.name}: kill {killed} planned {phase} + {delay_s:.1f} s, hit "
+                        f"{where(command, run, epochs)} after {command.age_s:.1f} s: {states}"
+                    )
+            else:
+                command.end()
+            if command.process.returncode == 0:
+                break
+            assert command.process.returncode in (-9, None), command.story
+            # Not waiting for Ray's processes: a person would not either.
+            if (run.path / "run.json").exists():
+                command = resume(run)
+            else:
+                shutil.rmtree(run.path, ignore_errors=True)  # as the message would say
+                command = new_run(run.path.name)[1]
+        found = run.require_whole()
+        print(f"{run.path.name}: {[trial.state.name.lower() for trial in found]}")
+        assert not any("interrupted" in r or "lost" in r for r in run.reasons), run.reasons
+        predicts(run)
+    print(f"{killed} kills")
+
+
+def test_a_finished_search_is_extended_though_its_driver_is_killed(new_run, resume):
+    run, command = new_run("finished", "--trials", 2, "--epochs", 2)
+    assert command.end() == 0, command.story
+    run.require_whole(trials=2, epochs=2)
+    spent_s = run.elapsed_s
+
+    command = resume(run, "--time-budget", "1h")
+    before = run.checkpoints
+    assert command.until("an epoch", moved_on, run, before), command.story
+    command.kill()
+    assert len(run.look()) > 2
+    command = resume(run)  # remembers that there is an hour now
+    before = run.checkpoints
+    assert command.until("another epoch", moved_on, run, before), command.story
+    command.kill()
+    trials = len(run.look())
+    assert run.elapsed_s > spent_s
+
+    command = resume(run, "--trials", trials)
+    assert command.end() == 0, command.story
+    run.require_whole(trials, epochs=2)
