@@ -5,6 +5,7 @@ open store -> run folder -> Ray -> preflight -> decode once -> probe -> trials -
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -57,6 +58,8 @@ from search.trainable import CoverTrial, TrialInputs, checkpoint_result
 
 __all__ = ["SearchResult", "resume_search", "run_search"]
 
+_log = logging.getLogger("ray.tune.covertune")
+_BREAKS_OFF = (TuneError, OptunaError, SQLAlchemyError, RayError, OSError)
 _WORKER_RETRIES = 2
 
 
@@ -121,13 +124,17 @@ def _search(
 
 @contextmanager
 def _session(run: RunFolder, config: SearchConfig, observer: SearchObserver) -> Iterator[None]:
-    """Ray and a log."""
+    """Ray, and a log that tells what broke a search off."""
 
     def broken_off(what: str) -> None:
         observer.broken_off(f"{what}; see {run.log_file}, and {_go_on(run)}")
 
     with ray_session(config, broken_off), log_to_file(run.log_file):
-        yield
+        try:
+            yield
+        except _BREAKS_OFF:
+            _log.exception("the search broke off")
+            raise
 
 
 def _go_on(run: RunFolder) -> str:
@@ -148,7 +155,7 @@ def _one_line(run: RunFolder) -> Iterator[None]:
         if not run.path.exists():
             raise
         raise Interrupted(_go_on(run)) from stop
-    except (TuneError, OptunaError, SQLAlchemyError, RayError, OSError) as error:
+    except _BREAKS_OFF as error:
         remedy = "nothing is left behind"
         if run.path.exists():
             remedy = f"see {run.log_file}, and {_go_on(run)}"
@@ -195,7 +202,8 @@ def resume_search(
             return _search(run, config, budget, observer, maybe_made=True)
         require_same_store(run, config)
         study = open_study(run)
-        study.sampler = make_sampler(config.sampler, config.seed, finished=finished_count(study))
+        known = len(study.get_trials(deepcopy=False))
+        study.sampler = make_sampler(config.sampler, config.seed, known=known)
         budget = Budget(config.time_budget_s, spent_s=study.user_attrs.get(ELAPSED_S, 0.0))
         resumed = taken_up_again(study, run)
         require_work(config, run, study, resumed, budget)
