@@ -42,14 +42,14 @@ def ray_watched(tell: Callable[[str], None]) -> Iterator[None]:
                 if name in _VITAL and not ended.is_set():
                     _end(tell, f"Ray died: its {name} ended with code {process.returncode}")
 
-    _keep_off_the_terminal()
     watcher = threading.Thread(target=watch, name="ray-watch", daemon=True)
-    watcher.start()
-    try:
-        yield
-    finally:
-        ended.set()
-        watcher.join()
+    with _kept_off_the_terminal():
+        watcher.start()
+        try:
+            yield
+        finally:
+            ended.set()
+            watcher.join()
 
 
 def _end(tell: Callable[[str], None], what: str) -> None:
@@ -63,10 +63,16 @@ def _end(tell: Callable[[str], None], what: str) -> None:
         os._exit(_EXIT_FAILED)
 
 
-def _keep_off_the_terminal() -> None:
+@contextlib.contextmanager
+def _kept_off_the_terminal() -> Iterator[None]:
     """Ray prints pages of a dead raylet's state on standard output; they belong into the log."""
 
-    def log(data: dict[str, Any], ignore_prefix: bool = False) -> None:
+    def log(data: dict[str, Any], **_how: Any) -> None:
         _log.warning("%s", "\n".join(map(str, data.get("lines", ()))))
 
+    before = ray._private.worker.print_to_stdstream
     ray._private.worker.print_to_stdstream = log
+    try:
+        yield
+    finally:
+        ray._private.worker.print_to_stdstream = before
