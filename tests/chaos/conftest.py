@@ -26,7 +26,7 @@ GENRES = {"Amber": (190, 120, 40), "Birch": (60, 170, 80), "Coral": (90, 70, 190
 COVERS_PER_GENRE = 24
 TRIALS = 6
 EPOCHS = 4
-PATIENCE_S = 300  # for anything that takes seconds on a machine with nothing else to do
+PATIENCE_S = 600  # for anything that takes seconds on a machine with nothing else to do
 SEARCH = ("--backbones", "small_cnn", "--image-px", 32, "--trials", TRIALS, "--epochs", EPOCHS)
 
 
