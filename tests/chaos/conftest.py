@@ -23,8 +23,8 @@ from PIL import Image
 
 ROOT = Path(__file__).parents[2]
 GENRES = {"Amber": (190, 120, 40), "Birch": (60, 170, 80), "Coral": (90, 70, 190)}
-COVERS_PER_GENRE = 24
-TRIALS = 6
+COVERS_PER_GENRE = 60
+TRIALS = 5
 EPOCHS = 4
 PATIENCE_S = 600  # for anything that takes seconds on a machine with nothing else to do
 SEARCH = ("--backbones", "small_cnn", "--image-px", 32, "--trials", TRIALS, "--epochs", EPOCHS)
@@ -236,6 +236,10 @@ class Run:
             except OSError:
                 continue
         return found
+
+    def has_epochs_beside(self, before, count=1):
+        """Whether so many checkpoints are newer than what `checkpoints` said before."""
+        return len(self.checkpoints.items() - before.items()) >= count
 
     @property
     def is_prepared(self):

@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-DISK_MB = 96
+DISK_MB = 256
 
 
 @pytest.fixture
@@ -40,7 +40,7 @@ def fill(disk):
 
 def test_a_full_disk_stops_the_search_until_there_is_room(small_disk, new_run, resume):
     run, command = new_run("run", runs_dir="disk/runs")
-    assert command.until("an epoch", lambda: run.checkpoints), command.story
+    assert command.until("an epoch", run.has_epochs_beside, {}), command.story
     filler = fill(small_disk)
     try:
         assert command.end() == 1, command.story
@@ -56,21 +56,8 @@ def test_a_full_disk_stops_the_search_until_there_is_room(small_disk, new_run, r
     assert not any("space" in reason for reason in run.reasons), run.reasons
 
 
-def test_a_study_that_is_locked_for_a_while_is_waited_for(new_run):
-    run, command = new_run("run", "--trials", 3, "--epochs", 2)
-    assert command.until("an epoch", lambda: run.checkpoints), command.story
-    locker = sqlite3.connect(run.path / "study.db", timeout=30, isolation_level=None)
-    locker.execute("BEGIN EXCLUSIVE")
-    time.sleep(5)
-    assert not command.has_ended
-    locker.execute("COMMIT")
-    locker.close()
-    assert command.end() == 0, command.story
-    run.require_whole(trials=3, epochs=2)
-
-
-def test_a_second_driver_and_an_impatient_ctrl_c(new_run, resume):
-    run, command = new_run("run", "--trials", 3, "--epochs", 40)
+def test_a_second_driver_a_locked_study_and_an_impatient_ctrl_c(new_run, resume):
+    run, command = new_run("run", "--trials", 3, "--epochs", 400)
     assert command.until("the run", (run.path / "run.json").exists), command.story
     second = resume(run)  # while the first still prepares
     assert second.end() == 1, second.story
@@ -79,7 +66,16 @@ def test_a_second_driver_and_an_impatient_ctrl_c(new_run, resume):
         second.story
     )
 
-    assert command.until("an epoch", lambda: run.checkpoints), command.story
+    assert command.until("an epoch", run.has_epochs_beside, {}), command.story
+    locker = sqlite3.connect(run.path / "study.db", timeout=30, isolation_level=None)
+    locker.execute("BEGIN EXCLUSIVE")
+    time.sleep(3)
+    locker.execute("COMMIT")
+    locker.close()
+    assert command.until("an epoch after the lock", run.has_epochs_beside, run.checkpoints), (
+        command.story
+    )
+
     family = command.family()
     os.killpg(command.pid, signal.SIGINT)
     assert command.until("the first to be heard", command.says, "stopping"), command.story

@@ -9,7 +9,7 @@ WORKERS = ("ray::CoverTrial", "ray::_Inner")
 
 def at_work(command, run, epochs):
     """Whether there is a worker, and so many epochs more than before."""
-    return command.family(*WORKERS) and len(set(run.checkpoints.items()) - epochs[0]) >= epochs[1]
+    return command.family(*WORKERS) and run.has_epochs_beside(*epochs)
 
 
 def test_killed_workers_cost_no_more_than_their_epoch(new_run, predicts, draws, kills):
@@ -20,7 +20,7 @@ def test_killed_workers_cost_no_more_than_their_epoch(new_run, predicts, draws, 
         number += 1
         here = 0
         while here < min(KILLS_A_SEARCH, kills - killed):
-            epochs = set(run.checkpoints.items()), draws.randint(0, 1)
+            epochs = run.checkpoints, draws.randint(0, 1)
             if not command.until("a worker at work", at_work, command, run, epochs):
                 break
             time.sleep(draws.uniform(0, 1.5))
