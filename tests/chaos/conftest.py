@@ -115,6 +115,20 @@ class Command:
             time.sleep(0.02)
         return True
 
+    def until_epochs(self, run, count=1, or_says=None):
+        """Wait for new epochs; False if the command ended before, or said that other thing.
+
+        What a worker writes that outlives the driver before by a second does not count.
+        """
+        if not self.until("its preparation", self.says, "checking the machine"):
+            return False
+        before = run.checkpoints
+
+        def are_there():
+            return run.has_epochs_beside(before, count) or (or_says and self.says(or_says))
+
+        return self.until(f"{count} epochs", are_there) and run.has_epochs_beside(before, count)
+
     def kill(self):
         """SIGKILL to the driver alone."""
         self.process.kill()

@@ -5,6 +5,7 @@ import time
 
 # In which part of a driver's life it is killed, and how long after that begins, in seconds.
 PHASES = {"starting": 4.0, "preparing": 10.0, "trials": 1.0, "concluding": 5.0}
+CONCLUDES = "measuring the winner"
 TRIALS_IN_THE_END = 7
 EARLY = ("starting", "preparing", "trials", "trials")
 
@@ -17,24 +18,17 @@ def plan(draws, kills):
         kills -= len(early) + 1
 
 
-def reached(command, run, phase, epochs):
-    """Whether the driver is in a phase, or beyond it."""
-    concludes = command.says("measuring the winner")
-    return {
-        "starting": True,
-        "preparing": command.says("checking the machine") or concludes,
-        "trials": run.has_epochs_beside(*epochs) or concludes,
-        "concluding": concludes,
-    }[phase]
-
-
-def where(command, run, epochs):
-    """In which phase a driver was killed."""
-    if command.says("measuring the winner"):
-        return "concluding"
-    if not command.says("checking the machine"):
-        return "starting"
-    return "trials" if run.has_epochs_beside(epochs[0]) else "preparing"
+def lives_to(phase, command, run, epochs):
+    """Wait for a phase, in `trials` for so many new epochs; what was reached before it ended."""
+    if phase == "starting":
+        return phase
+    if not command.until(phase, command.says, "checking the machine"):
+        return None
+    if phase == "preparing":
+        return phase
+    if phase == "trials" and command.until_epochs(run, epochs, or_says=CONCLUDES):
+        return phase
+    return "concluding" if command.until("its end", command.says, CONCLUDES) else None
 
 
 def test_a_killed_driver_costs_nothing_but_time(new_run, resume, predicts, draws, kills):
@@ -44,24 +38,22 @@ def test_a_killed_driver_costs_nothing_but_time(new_run, resume, predicts, draws
         while True:
             if phases:
                 phase = phases.pop(0)
-                epochs = run.checkpoints, draws.randint(1, 3)
-                delay_s = draws.uniform(0, PHASES[phase])
-                alive = command.until(phase, reached, command, run, phase, epochs)
+                epochs, delay_s = draws.randint(1, 3), draws.uniform(0, PHASES[phase])
+                hit = lives_to(phase, command, run, epochs)
                 time.sleep(delay_s)
-                if alive and not command.has_ended:
+                if hit and not command.has_ended:
                     command.kill()
                     killed += 1
-                    trials = run.look()
-                    states = [trial.state.name.lower() for trial in trials]
+                    states = [trial.state.name.lower() for trial in run.look()]
                     print(
-                        f"{run.path.name}: kill {killed} planned {phase} + {delay_s:.1f} s, hit "
-                        f"{where(command, run, epochs)} after {command.age_s:.1f} s: {states}"
+                        f"{run.path.name}: kill {killed}, {delay_s:.1f} s into {hit}, after "
+                        f"{command.age_s:.1f} s: {states or 'no trial'}"
                     )
             else:
                 command.end()
             if command.process.returncode == 0:
                 break
-            assert command.process.returncode in (-9, None), command.story
+            assert command.end() == -9, command.story
             # Not waiting for Ray's processes: a person would not either.
             if (run.path / "run.json").exists():
                 command = resume(run)

@@ -1,5 +1,6 @@
 """A full disk, a locked study, a second driver, an impatient Ctrl-C: one clear line each."""
 
+import contextlib
 import os
 import signal
 import sqlite3
@@ -28,19 +29,15 @@ def small_disk(tmp_path):
 def fill(disk):
     """Take all the room there is."""
     filler = disk / "filler"
-    with filler.open("wb") as out:
-        try:
-            while True:
-                out.write(bytes(2**12))
-                out.flush()
-        except OSError:
-            pass
+    with filler.open("wb", buffering=0) as out, contextlib.suppress(OSError):
+        while True:
+            out.write(bytes(2**12))
     return filler
 
 
 def test_a_full_disk_stops_the_search_until_there_is_room(small_disk, new_run, resume):
     run, command = new_run("run", runs_dir="disk/runs")
-    assert command.until("an epoch", run.has_epochs_beside, {}), command.story
+    assert command.until_epochs(run), command.story
     filler = fill(small_disk)
     try:
         assert command.end() == 1, command.story
@@ -66,15 +63,13 @@ def test_a_second_driver_a_locked_study_and_an_impatient_ctrl_c(new_run, resume)
         second.story
     )
 
-    assert command.until("an epoch", run.has_epochs_beside, {}), command.story
+    assert command.until_epochs(run), command.story
     locker = sqlite3.connect(run.path / "study.db", timeout=30, isolation_level=None)
     locker.execute("BEGIN EXCLUSIVE")
     time.sleep(3)
     locker.execute("COMMIT")
     locker.close()
-    assert command.until("an epoch after the lock", run.has_epochs_beside, run.checkpoints), (
-        command.story
-    )
+    assert command.until_epochs(run), command.story
 
     family = command.family()
     os.killpg(command.pid, signal.SIGINT)

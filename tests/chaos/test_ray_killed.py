@@ -25,7 +25,7 @@ def test_a_dead_ray_is_one_line_and_costs_no_trial(new_run, resume):
     fell(command, command.rays("raylet"), "raylet")
     for victim in ("raylet", "gcs_server", ""):
         command = resume(run)
-        assert command.until("an epoch", run.has_epochs_beside, run.checkpoints), command.story
+        assert command.until_epochs(run), command.story
         fell(command, command.rays(victim) if victim else command.family(), victim)
         run.look()
     command = resume(run)
