@@ -18,13 +18,15 @@ if TYPE_CHECKING:
         Collapse,
         ModelError,
         NonFiniteLoss,
+        OutOfMemory,
         TrainingFailure,
         WeightsError,
     )
-    from models.finetune import FineTuner, release
+    from models.finetune import FineTuner
     from models.heads import HeadWeights, load_head
     from models.input_spec import InputSpec
     from models.measure import Measurement, measure_model, measure_probabilities
+    from models.memory import release
     from models.probe import ProbeResult, extract_features, fit_probe
     from models.recipe import UNTUNED, Recipe
     from models.reports import EpochReport, Evaluation, TrainStats
@@ -44,6 +46,7 @@ __all__ = [
     "Measurement",
     "ModelError",
     "NonFiniteLoss",
+    "OutOfMemory",
     "ProbeResult",
     "Recipe",
     "TrainStats",
@@ -80,13 +83,11 @@ _HOMES = {
         "Collapse",
         "ModelError",
         "NonFiniteLoss",
+        "OutOfMemory",
         "TrainingFailure",
         "WeightsError",
     ),
-    "models.finetune": (
-        "FineTuner",
-        "release",
-    ),
+    "models.finetune": ("FineTuner",),
     "models.heads": (
         "HeadWeights",
         "load_head",
@@ -97,6 +98,7 @@ _HOMES = {
         "measure_model",
         "measure_probabilities",
     ),
+    "models.memory": ("release",),
     "models.probe": (
         "ProbeResult",
         "extract_features",

@@ -5,7 +5,8 @@ ModelError
 ├── BundleError             a model folder cannot be written or read
 └── TrainingFailure         the training itself went wrong; `reason` says how
     ├── NonFiniteLoss       the loss became NaN or infinite
-    └── Collapse            nearly every validation cover is given the same genre
+    ├── Collapse            nearly every validation cover is given the same genre
+    └── OutOfMemory         not even the fewest covers at a time fit
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ __all__ = [
     "Collapse",
     "ModelError",
     "NonFiniteLoss",
+    "OutOfMemory",
     "TrainingFailure",
     "WeightsError",
     "first_line",
@@ -62,6 +64,10 @@ class NonFiniteLoss(TrainingFailure):
 
 class Collapse(TrainingFailure):
     """The classifier gives nearly every validation cover the same genre."""
+
+
+class OutOfMemory(TrainingFailure):
+    """Not even the fewest covers at a time fit into memory."""
 
 
 def first_line(error: object) -> str:

@@ -5,9 +5,10 @@ Shapes: B batch, H = W image size, K genres.
 
 from __future__ import annotations
 
-import gc
 import math
 import time
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from models.frozen import frozen_prefix
 from models.heads import HeadWeights, head_of, load_head
 from models.input_spec import Batches
 from models.metrics import any_top1, confusion, macro_f1, top_k
+from models.micro_batches import MicroBatches, StepStatistics
 from models.optim import build_optimizer, learning_rates, lr_factor, set_learning_rates
 from models.precision import choose_precision
 from models.recipe import Recipe
@@ -33,7 +35,7 @@ from models.reports import EpochReport, Evaluation, TrainStats
 from models.stages import freeze, is_batch_norm, stages
 from models.targets import targets_of
 
-__all__ = ["FineTuner", "release"]
+__all__ = ["FineTuner"]
 
 _DROPOUT = int.from_bytes(b"drop")  # a stream of random numbers of its own under the seed
 _CHECK_EVERY = {"cpu": 1, "cuda": 8}  # steps between looks at the loss; a look waits for a GPU
@@ -48,6 +50,13 @@ class FineTuner:
 
     The random state of the CPU and of the tuner's device is left as it was; other GPUs of the
     process are reseeded, as `torch.manual_seed` does.
+
+    A step that runs out of memory is done again in micro-batches of half the covers, as often as it
+    takes, and later steps keep to their size: gradients of the mean loss over the whole batch are
+    added up before the one optimiser step. Augmentation and mixing are those of the whole batch,
+    and nothing of the attempts that were broken off remains. Two things differ: batch normalisation
+    in train mode normalises by the covers of a micro-batch alone, and dropout draws its masks for
+    each micro-batch apart.
 
     Args:
         recipe: What to do.
@@ -105,6 +114,15 @@ class FineTuner:
         self._precision = choose_precision(recipe.precision, self.device)
         self._augment = Augment(recipe.augment_strength, self.input_spec)
         self._mixing = Mixing(recipe.mixup_alpha, recipe.cutmix_alpha, num_genres)
+        self._train_mode()
+        self._statistics = StepStatistics(self.model)
+        self._micro = MicroBatches(self.device, least=self._statistics.fewest_covers)
+        self._eval_micro = MicroBatches(self.device)
+
+    @property
+    def micro_batch(self) -> int | None:
+        """The most covers that train at once; None: whole batches, memory never ran out."""
+        return self._micro.size
 
     def train_epoch(self, batches: Batches) -> TrainStats:
         """Train on every batch once.
@@ -112,6 +130,7 @@ class FineTuner:
         Raises:
             NonFiniteLoss: The loss became NaN or infinite; seen at once on a CPU, within eight
                 steps on a GPU.
+            OutOfMemory: Not even the fewest covers fit at once.
             ModelError: Covers of another size than the recipe's, or no batch at all.
         """
         self._train_mode()
@@ -155,6 +174,7 @@ class FineTuner:
         """Measure the classifier, the averaged one where the recipe keeps an average.
 
         Raises:
+            OutOfMemory: Not even one cover fits.
             ModelError: No covers at all.
         """
         started = time.perf_counter()
@@ -162,8 +182,8 @@ class FineTuner:
         logits, labels, genres = [], [], []
         with torch.inference_mode(), self._precision.autocast_inference():
             for images_BHWC, labels_B, *marks in batches:
-                pixels = self._layout(self.input_spec.normalise(images_BHWC))
-                logits.append(model(pixels).float())
+                classify = partial(self._classify, model, images_BHWC)
+                logits.append(self._eval_micro.run(len(labels_B), classify))
                 labels.append(labels_B)
                 genres += marks
         if not labels:
@@ -187,7 +207,7 @@ class FineTuner:
         """Train one epoch, measure it, and refuse to go on with a collapsed classifier.
 
         Raises:
-            NonFiniteLoss: See `train_epoch`.
+            NonFiniteLoss, OutOfMemory: See `train_epoch`.
             Collapse: See `models.collapse`; the error carries the report.
         """
         trained = self.train_epoch(train)
@@ -234,6 +254,8 @@ class FineTuner:
             "steps_per_epoch": self.steps_per_epoch,
             "epoch": self.epoch,
             "step": self.step,
+            "micro_batch": self._micro.size,
+            "eval_micro_batch": self._eval_micro.size,
             "model": self.model.state_dict(),
             "ema": self.ema.module.state_dict() if self.ema else None,
             "optimizer": self.optimizer.state_dict(),
@@ -258,6 +280,9 @@ class FineTuner:
                 self.ema.module.load_state_dict(state["ema"])
             self.optimizer.load_state_dict(state["optimizer"])
             self.epoch, self.step = int(state["epoch"]), int(state["step"])
+            # States written before there were micro-batches have none.
+            self._micro.size = state.get("micro_batch")
+            self._eval_micro.size = state.get("eval_micro_batch")
         except (AttributeError, KeyError, RuntimeError, TypeError, ValueError) as error:
             raise ModelError(
                 f"a training state must fit {self.recipe.backbone} with {self.num_genres} genres, "
@@ -281,7 +306,12 @@ class FineTuner:
         self.load_state_dict(read_state(path))
 
     def _train_step(self, images_BHWC: Tensor, targets: Tensor) -> Tensor:
-        """One optimiser step; the loss, on the device."""
+        """One optimiser step; the loss, on the device.
+
+        Only gradients are tried again with fewer covers. What the optimiser and the average take
+        does not depend on them: memory that runs out there ends the trial, and no step is ever
+        applied twice.
+        """
         px = self.recipe.image_px
         if images_BHWC.shape[1:] != (px, px, 3):
             raise ModelError(
@@ -292,18 +322,45 @@ class FineTuner:
         pixels = self._augment(images_BHWC, rng)
         pixels, targets = self._mixing(pixels, targets, rng)
         set_learning_rates(self.optimizer, lr_factor(self.recipe, self.step, self.steps_per_epoch))
-        with self._precision.autocast_training():
-            logits_BK = self.model(self._layout(pixels))
-        loss = F.cross_entropy(
-            logits_BK.float(), targets, label_smoothing=self.recipe.label_smoothing
+        self._statistics.keep()
+        loss = self._micro.run(
+            len(targets),
+            partial(self._add_up_gradients, pixels, targets),
+            undo=partial(self._forget_step, _random_state(self.device)),
         )
-        self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
         self.optimizer.step()
         self.step += 1
         if self.ema:
             self.ema.update(self.model, self.step)
-        return loss.detach()
+        return loss
+
+    def _add_up_gradients(
+        self, pixels_BCHW: Tensor, targets: Tensor, parts: Sequence[slice]
+    ) -> Tensor:
+        """Gradients of the mean loss over a batch; the loss, on the device."""
+        self.optimizer.zero_grad(set_to_none=True)
+        total = torch.zeros((), device=self.device)
+        for part in parts:
+            share = (part.stop - part.start) / len(targets)
+            with self._statistics.moving_by(share), self._precision.autocast_training():
+                logits_BK = self.model(self._layout(pixels_BCHW[part]))
+            loss = share * F.cross_entropy(
+                logits_BK.float(), targets[part], label_smoothing=self.recipe.label_smoothing
+            )
+            loss.backward()
+            total += loss.detach()
+        return total
+
+    def _forget_step(self, random_state: tuple[Tensor, ...]) -> None:
+        """Take back what a forward or backward pass that was broken off has left."""
+        self.optimizer.zero_grad(set_to_none=True)
+        self._statistics.put_back()
+        _set_random_state(random_state, self.device)
+
+    def _classify(self, model: nn.Module, images_BHWC: Tensor, parts: Sequence[slice]) -> Tensor:
+        """(B, K) logits, float32."""
+        normalised = (self.input_spec.normalise(images_BHWC[part]) for part in parts)
+        return torch.cat([model(self._layout(pixels)).float() for pixels in normalised])
 
     def _train_mode(self) -> None:
         self.model.train()
@@ -326,16 +383,21 @@ class FineTuner:
             )
 
 
-def release(device: torch.device) -> None:
-    """Give the device's cached memory back between trials, after the tuner was dropped."""
-    gc.collect()
-    if torch.device(device).type == "cuda":
-        torch.cuda.empty_cache()
-
-
 def _own_random_state(device: torch.device) -> Any:
     devices = [device.index or 0] if device.type == "cuda" else []
     return torch.random.fork_rng(devices=devices)
+
+
+def _random_state(device: torch.device) -> tuple[Tensor, ...]:
+    """What dropout draws from: the generator of the CPU and, if it is one, that of the GPU."""
+    gpu = (torch.cuda.get_rng_state(device),) if device.type == "cuda" else ()
+    return torch.get_rng_state(), *gpu
+
+
+def _set_random_state(state: tuple[Tensor, ...], device: torch.device) -> None:
+    torch.set_rng_state(state[0])
+    if device.type == "cuda":
+        torch.cuda.set_rng_state(state[1], device)
 
 
 def _dropout_seed(seed: int, epoch: int) -> int:

@@ -5,11 +5,14 @@ Shapes: N covers, B batch, H = W image size, K genres.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from functools import partial
+
 import numpy as np
 import numpy.typing as npt
 import torch
 from pydantic import BaseModel, ConfigDict, Field
-from torch import nn
+from torch import Tensor, nn
 
 from models.errors import ModelError
 from models.input_spec import Batches, InputSpec
@@ -22,6 +25,7 @@ from models.metrics import (
     top_k,
     wilson_interval,
 )
+from models.micro_batches import MicroBatches
 from models.precision import whole_float32
 
 __all__ = ["Measurement", "measure_model", "measure_probabilities"]
@@ -102,13 +106,17 @@ def measure_model(model: nn.Module, input_spec: InputSpec, batches: Batches) -> 
         batches: On the model's device.
 
     Raises:
+        OutOfMemory: Not even one cover at a time fits.
         ModelError: No covers, or logits that are not finite.
     """
     model.eval()
+    micro = MicroBatches(next(model.parameters()).device)
     probabilities, labels, genres = [], [], []
     with torch.inference_mode(), whole_float32():
         for images_BHWC, labels_B, *marks in batches:
-            logits_BK = model(input_spec.normalise(images_BHWC))
+            logits_BK = micro.run(
+                len(labels_B), partial(_logits_of, model, input_spec, images_BHWC)
+            )
             probabilities.append(torch.softmax(logits_BK.double(), dim=1).cpu())
             labels.append(labels_B.cpu())
             genres += [genres_BK.cpu() for genres_BK in marks]
@@ -119,3 +127,9 @@ def measure_model(model: nn.Module, input_spec: InputSpec, batches: Batches) -> 
         torch.cat(labels).numpy(),
         torch.cat(genres).numpy() if genres else None,
     )
+
+
+def _logits_of(
+    model: nn.Module, input_spec: InputSpec, images_BHWC: Tensor, parts: Sequence[slice]
+) -> Tensor:
+    return torch.cat([model(input_spec.normalise(images_BHWC[part])) for part in parts])

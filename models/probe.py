@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 import torch.nn.functional as F
@@ -21,6 +22,7 @@ from models.errors import ModelError
 from models.heads import HeadWeights, head_of
 from models.input_spec import Batches, InputSpec
 from models.metrics import any_top1, top_k
+from models.micro_batches import MicroBatches
 from models.precision import choose_precision
 from models.targets import targets_of
 
@@ -72,13 +74,22 @@ def extract_features(
         them.
 
     Raises:
+        OutOfMemory: Not even one cover at a time fits.
         ModelError: No covers at all.
     """
     model.to(device).to(memory_format=torch.channels_last).eval()
+    micro = MicroBatches(device)
+    features: list[Tensor] = []
     kept: list[Tensor] = []
 
     def keep(head: nn.Module, args: tuple[Tensor, ...]) -> None:
         kept.append(args[0].float().cpu())
+
+    def features_of(images_BHWC: Tensor, parts: Sequence[slice]) -> Tensor:
+        kept.clear()
+        for part in parts:
+            model(input_spec.normalise(images_BHWC[part]))
+        return torch.cat(kept)
 
     labels, genres = [], []
     handle = head_of(model).register_forward_pre_hook(keep)
@@ -86,15 +97,15 @@ def extract_features(
     try:
         with torch.inference_mode(), precision.autocast_inference():
             for images_BHWC, labels_B, *marks in batches:
-                model(input_spec.normalise(images_BHWC))
+                features.append(micro.run(len(labels_B), partial(features_of, images_BHWC)))
                 labels.append(labels_B.cpu())
                 genres += [genres_BK.cpu() for genres_BK in marks]
     finally:
         handle.remove()
     if not labels:
         raise ModelError("features need at least one cover, got none")
-    features_ND = torch.cat(kept)  # outside inference mode: an ordinary tensor, for autograd
-    kept.clear()
+    features_ND = torch.cat(features)  # outside inference mode: an ordinary tensor, for autograd
+    features.clear()
     labels_N = torch.cat(labels)
     return (features_ND, labels_N, torch.cat(genres)) if genres else (features_ND, labels_N)
 

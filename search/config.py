@@ -87,6 +87,12 @@ class SearchConfig(BaseModel):
     storage: str | None = Field(
         None, description="Optuna storage URL of the study; none: study.db in the run folder."
     )
+    keep_checkpoints: int | None = Field(
+        3,
+        ge=1,
+        description="Checkpoints kept of trials that have ended: those of the best so many, so "
+        "that each can still be exported, beside the untuned one's; none: of all.",
+    )
     seed: int = Field(0, ge=0, description="Seed of sampler, splits of work and training.")
     rehearse: bool = Field(
         False,

@@ -14,6 +14,7 @@ __all__ = [
     "FAILURE",
     "FINISHED",
     "METRIC",
+    "MICRO_BATCH",
     "MODE",
     "NUMBER",
     "RECIPE_AT_FAULT",
@@ -25,6 +26,9 @@ METRIC: Final = "top1"
 
 ANY_TOP1: Final = "any_top1"
 """Share of validation covers given any of their genres; only where covers may have several."""
+
+MICRO_BATCH: Final = "micro_batch"
+"""Most covers that trained at once; only where memory ran out with the whole batch."""
 
 MODE: Final[Literal["max"]] = "max"
 """Direction of `METRIC`."""

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from optuna.trial import FrozenTrial
+from optuna.trial import FrozenTrial, TrialState
 from torch import nn
 
 from data_pipeline import CoverStore, load_square
@@ -17,7 +16,7 @@ from search.constants import ANY_TOP1
 from search.errors import RunError
 from search.resuming import require_same_store
 from search.run_folder import RunFolder
-from search.study import best_trial, open_study, recipe_of
+from search.study import best_trial, read_trials, recipe_of
 from search.trainable import checkpoint_result
 
 __all__ = ["export_trial", "trial_model"]
@@ -33,13 +32,30 @@ def trial_model(run: RunFolder, trial: FrozenTrial) -> nn.Module:
     """
     checkpoint = run.checkpoint(trial.number)
     if not checkpoint.exists():
-        raise RunError(
-            f"trial {trial.number} of run {run.name!r} left no checkpoint "
-            f"({trial.state.name.lower()}); `covertune trials {os.path.relpath(run.path)}` "
-            "lists those that have a value"
-        )
+        raise RunError(_why_no_checkpoint(run, trial))
     model, _ = model_from_checkpoint(checkpoint)
     return model
+
+
+def _why_no_checkpoint(run: RunFolder, trial: FrozenTrial) -> str:
+    """Which trial, what took its checkpoint, and what can be exported instead."""
+    keep, there = run.config().keep_checkpoints, run.checkpoint_bytes()
+    remedy = ""
+    if not trial.state.is_finished():
+        rule = "one is saved with the first epoch"
+    elif trial.value is None:
+        rule = "it failed" if trial.state is TrialState.FAIL else "it never measured anything"
+    elif keep is None or len(there) < keep:
+        rule = "its file is gone"
+    else:
+        best = "best" if keep == 1 else f"{keep} best"
+        rule = f"of trials that have ended only the {best} and the untuned one keep theirs"
+        remedy = " (a search with a larger keep_checkpoints in its --config keeps more)"
+    numbers = ", ".join(map(str, there)) or "none"
+    return (
+        f"trial {trial.number} of run {run.name!r} has no checkpoint: {rule}; trials that can be "
+        f"exported: {numbers}{remedy}"
+    )
 
 
 def export_trial(
@@ -68,8 +84,7 @@ def export_trial(
     """
     if out.exists() and not replace:
         raise RunError(f"{out} exists already; choose another folder, or remove it first")
-    study = open_study(run)
-    trials = study.get_trials(deepcopy=False)
+    trials = read_trials(run)
     if number is None:
         trial = best_trial(trials, with_checkpoint_in=run)
         if trial is None:

@@ -67,6 +67,9 @@ class SearchObserver:
     def trial_ended(self, trial: FrozenTrial) -> None:
         """A trial ended; the study holds how."""
 
+    def checkpoints(self, now_bytes: int, peak_bytes: int) -> None:
+        """What the checkpoints of the run take on disk, and the most they took so far."""
+
     def stopping(self) -> None:
         """The user asked for a stop; running trials keep their last checkpoint."""
 

@@ -26,7 +26,9 @@ from search.constants import ANY_TOP1
 from search.devices import pick_device
 from search.export import export_trial, trial_model
 from search.feed import Feed
+from search.insight import Insight, what_mattered
 from search.remote import results_of
+from search.retention import Retention
 from search.run_folder import RunFolder
 from search.scouting import Probe, probe_model
 from search.study import ROLE_UNTUNED, best_trial, recipe_of
@@ -65,6 +67,12 @@ class Outcome(BaseModel):
     elapsed_s: float
     whole_search_s: float | None
     """After a rehearsal: estimated seconds of the same trials on the whole store."""
+    mattered: Insight
+    """Which parameters told the good trials from the poor ones."""
+    checkpoint_bytes: int
+    """What the checkpoints take on disk."""
+    checkpoint_peak_bytes: int
+    """The most they took during the search."""
     model: Path
 
 
@@ -76,6 +84,7 @@ def conclude(
     probes: Sequence[Probe],
     slots: Slots,
     elapsed_s: float,
+    retention: Retention,
 ) -> Outcome:
     """Export the best trial, measure it and its yardsticks on the test split, write the outcome.
 
@@ -146,6 +155,9 @@ def conclude(
         failed=states.count("FAIL"),
         elapsed_s=elapsed_s,
         whole_search_s=_whole_search_s(feed, trials, slots) if config.rehearse else None,
+        mattered=what_mattered(trials, config.grace_epochs, seed=config.seed),
+        checkpoint_bytes=retention.now_bytes,
+        checkpoint_peak_bytes=retention.peak_bytes,
         model=model,
     )
     run.write_outcome(outcome.model_dump_json(indent=2))

@@ -10,6 +10,7 @@ import csv
 import io
 import logging
 import tempfile
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -43,6 +44,8 @@ class TrialPictures:
         self._store = FileSystemArtifactStore(folder)
         self._genres = genres
         self._ids: dict[int, dict[str, str]] = {}
+        self._lock = threading.Lock()
+        self._latest: dict[int, tuple[list[dict[str, Any]], np.ndarray]] = {}
         self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="pictures")
 
     def draw(
@@ -57,7 +60,12 @@ class TrialPictures:
         """
         if trial.number not in self._ids:
             self._ids[trial.number] = self._register(trial)
-        self._pool.submit(self._draw, trial.number, list(history), np.array(confusion))
+        # Where epochs come faster than they are drawn, those in between are left out.
+        with self._lock:
+            waits_already = trial.number in self._latest
+            self._latest[trial.number] = list(history), np.array(confusion)
+        if not waits_already:
+            self._pool.submit(self._draw, trial.number)
 
     def close(self) -> None:
         """Wait until everything is written."""
@@ -78,7 +86,9 @@ class TrialPictures:
                     )
         return known
 
-    def _draw(self, number: int, history: list[dict[str, Any]], confusion_KK: np.ndarray) -> None:
+    def _draw(self, number: int) -> None:
+        with self._lock:
+            history, confusion_KK = self._latest.pop(number)
         try:
             files = {
                 _CURVE: _as_png(draw_curve(history, f"trial {number}")),

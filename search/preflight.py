@@ -37,7 +37,7 @@ __all__ = ["BackboneCheck", "PreflightReport", "run_preflight"]
 
 _CPU_BATCH = 16
 _GPU_BATCH = 64  # the largest of the search space: what does not fit should show here
-_CHECKPOINTS_KEPT = 64
+_TRIALS_WITHOUT_LIMIT = 64  # where nothing but time ends a search, and every checkpoint is kept
 _MB = 2**20
 _BASELINE_NAME = SearchConfig.model_fields["baseline_name"].default
 
@@ -59,6 +59,8 @@ class BackboneCheck:
     memory_mb: float
     """Peak: of the process on a CPU, of torch's allocations on a GPU."""
     checkpoint_mb: float
+    micro_batch: int | None = None
+    """Most covers trained at once, if the whole batch did not fit into memory."""
 
 
 @dataclass(frozen=True)
@@ -99,12 +101,13 @@ def run_preflight(
     pairs = [(name, px) for name, sizes in image_px.items() for px in sizes]
     checks = _check_backbones(config, store, slots, pairs)
     left = None if config.trial_limit is None else max(config.trial_limit - finished, 0)
-    _check_disk(run, checks, _CHECKPOINTS_KEPT if left is None else left)
+    _check_disk(run, checks, slots, left, config.keep_checkpoints)
     epoch_s = {(c.backbone, c.image_px): _epoch_s(c, feed, slots) for c in checks}
     return PreflightReport(
         checks=checks,
         warnings=(
             *_device_warnings(checks, slots),
+            *_memory_warnings(checks),
             *_streaming_warnings(config, checks, feed, epoch_s),
             *_setting_warnings(config),
         ),
@@ -205,6 +208,7 @@ def _check_backbone(
         weight_decay=0.0,
         head_init="random",
         batch_norm="train",
+        ema_decay=0.99,  # as some trials have, for the size of a checkpoint and the memory
     )
     tuner = FineTuner(recipe, num_genres, device, steps_per_epoch=2)
     tuner.train_epoch([batch])  # the first batch pays for warming up
@@ -232,6 +236,7 @@ def _check_backbone(
         decode_covers_per_s=len(data) / decode_s,
         memory_mb=memory_mb,
         checkpoint_mb=checkpoint_mb,
+        micro_batch=tuner.micro_batch,
     )
 
 
@@ -243,14 +248,42 @@ def _seconds(work: Callable[[], object], device: torch.device) -> float:
     return max(time.perf_counter() - started, 1e-6)
 
 
-def _check_disk(run: RunFolder, checks: tuple[BackboneCheck, ...], trials: int) -> None:
-    """Room for one checkpoint a trial and the exported model."""
-    need_mb = max(c.checkpoint_mb for c in checks) * (trials + 2)
+def _check_disk(
+    run: RunFolder,
+    checks: tuple[BackboneCheck, ...],
+    slots: Slots,
+    trials: int | None,
+    keep: int | None,
+) -> None:
+    """Room for all checkpoints that a search holds at once, were all of the largest backbone.
+
+    A running trial has one and writes the next beside it; beside these lie those that are kept, and
+    the untuned one's. At the end no trial runs, and the exported model takes the room of one that
+    did. What the run holds already is counted on.
+
+    Args:
+        run: Where they will lie.
+        checks: Know how large they are.
+        slots: Trials side by side.
+        trials: That are to come; None: no limit.
+        keep: See `search.retention`.
+    """
+    held = run.checkpoint_bytes()
+    trials = _TRIALS_WITHOUT_LIMIT if trials is None else trials
+    running = min(slots.count, max(trials, 1))
+    kept = len(held) + trials
+    if keep is not None:
+        kept = min(kept, keep + 1)
+    largest = max(checks, key=lambda check: check.checkpoint_mb)
+    need_mb = largest.checkpoint_mb * (kept + 2 * running) - sum(held.values()) / _MB
     free_mb = shutil.disk_usage(run.path).free / _MB
     if free_mb < need_mb:
+        fewer = "fewer --trials, " if keep is None else "a smaller keep_checkpoints, "
         raise PreflightError(
-            f"the run needs about {need_mb:,.0f} MB for checkpoints, {run.path.parent} has "
-            f"{free_mb:,.0f} MB free; choose another --runs-dir, or fewer --trials"
+            f"the run needs about {need_mb:,.0f} MB for checkpoints ({kept} kept and {running} "
+            f"running, {largest.backbone} takes {largest.checkpoint_mb:,.0f} MB each), "
+            f"{run.path.parent} has {free_mb:,.0f} MB free; choose another --runs-dir, {fewer}"
+            "a lower --concurrent, or smaller backbones"
         )
 
 
@@ -310,6 +343,17 @@ def _device_warnings(checks: tuple[BackboneCheck, ...], slots: Slots) -> list[st
     if not slots.gpus and (torch.cuda.is_available() or Path("/dev/nvidia0").exists()):
         return ["this machine has a GPU that Ray does not offer: check CUDA_VISIBLE_DEVICES"]
     return []
+
+
+def _memory_warnings(checks: tuple[BackboneCheck, ...]) -> list[str]:
+    """Batches that do not fit are trained all the same, but not for nothing."""
+    return [
+        f"{check.backbone} at {check.image_px} px ran out of memory on {check.device}: large "
+        f"batches are trained {check.micro_batch} covers at a time, which is slower, and batch "
+        "normalisation sees no more of them; a smaller --image-px or more memory a trial avoids it"
+        for check in checks
+        if check.micro_batch is not None
+    ]
 
 
 def _setting_warnings(config: SearchConfig) -> list[str]:

@@ -1,4 +1,4 @@
-"""Stands between searcher and observer: keeps the pictures drawn and the clock in the study."""
+"""Stands between searcher and observer: keeps pictures drawn, disk tidy, the clock in the study."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from models import Recipe
 from search.budget import Budget
 from search.observer import SearchObserver
 from search.pictures import TrialPictures
+from search.retention import Retention
 from search.study import ELAPSED_S
 
 __all__ = ["Reporter"]
@@ -30,12 +31,14 @@ class Reporter(SearchObserver):
         study: optuna.Study,
         budget: Budget,
         pictures: TrialPictures,
+        retention: Retention,
         observer: SearchObserver,
     ) -> None:
         """Pass on to `observer`."""
         self._study = study
         self._budget = budget
         self._pictures = pictures
+        self._retention = retention
         self._observer = observer
         self._clock_written = float("-inf")
 
@@ -64,8 +67,14 @@ class Reporter(SearchObserver):
         """An epoch was measured."""
         history = trial.user_attrs["history"]
         self._tell(self._pictures.draw, trial, history, result["confusion"])
+        self._tell(self._look_at_disk, self._retention.look)
         self._tell(self._observer.epoch, trial, result)
 
     def trial_ended(self, trial: FrozenTrial) -> None:
-        """A trial ended."""
+        """A trial ended: the study holds it, so what it made superfluous can go."""
+        self._tell(self._look_at_disk, self._retention.tidy)
         self._tell(self._observer.trial_ended, trial)
+
+    def _look_at_disk(self, look: Callable[[], None]) -> None:
+        look()
+        self._observer.checkpoints(self._retention.now_bytes, self._retention.peak_bytes)

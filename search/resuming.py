@@ -59,8 +59,7 @@ def taken_up_again(study: optuna.Study, run: RunFolder) -> list[FrozenTrial]:
 
     Half-written checkpoints of workers that were killed are removed.
     """
-    for partial in run.checkpoints.glob(".*"):
-        partial.unlink(missing_ok=True)  # its worker may live a second longer than the driver
+    run.drop_partial_checkpoints()
     going_on = []
     for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING, TrialState.WAITING)):
         if "recipe" in trial.user_attrs:

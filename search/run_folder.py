@@ -4,7 +4,7 @@ runs/NAME/run.json     resolved configuration, versions, store fingerprint, seed
                        is missing until the first trial may begin
           study.db     the Optuna study
           log.txt      warnings of the libraries, tracebacks of failed trials
-          tune/        Ray Tune's files; tune/checkpoints holds one file a trial
+          tune/        Ray Tune's files; tune/checkpoints holds a file for each trial still needed
           probes/      frozen-feature probes, one file per backbone and image size
           artifacts/   pictures and tables of trials, attached to the study
 """
@@ -155,8 +155,24 @@ class RunFolder:
         return self.path / "artifacts"
 
     def checkpoint(self, number: int) -> Path:
-        """The checkpoint file of one trial; it exists once an epoch is done."""
+        """The checkpoint file of one trial.
+
+        It exists once an epoch is done, and until nobody needs it (`search.retention`).
+        """
         return self.checkpoints / checkpoint_name(number)
+
+    def checkpoint_bytes(self) -> dict[int, int]:
+        """Sizes of the checkpoints that are there, by trial number."""
+        sizes = {}
+        for file in sorted(self.checkpoints.glob("trial-*.pt")):
+            with contextlib.suppress(FileNotFoundError, ValueError):  # gone meanwhile, or not ours
+                sizes[int(file.stem.removeprefix("trial-"))] = file.stat().st_size
+        return sizes
+
+    def drop_partial_checkpoints(self) -> None:
+        """Remove what workers that were killed had half written; only while none runs."""
+        for partial in self.checkpoints.glob(".*"):
+            partial.unlink(missing_ok=True)
 
     def facts(self) -> dict[str, Any]:
         """What run.json holds.

@@ -41,6 +41,7 @@ from search.resuming import (
     require_work,
     taken_up_again,
 )
+from search.retention import Retention
 from search.run_folder import RunFolder
 from search.sample_store import sample_store
 from search.sampler import make_sampler
@@ -49,6 +50,7 @@ from search.searcher import StudySearcher
 from search.staging import Stage, set_stage
 from search.study import (
     ELAPSED_S,
+    close_study,
     create_study,
     finished_count,
     open_study,
@@ -112,12 +114,13 @@ def _search(
     maybe_made: bool = False,
 ) -> SearchResult:
     """A search from the start; `maybe_made` if an earlier process may have made the study."""
-    with _session(run, config, observer):
+    with _session(run, config, observer), ExitStack() as ending:
         if config.store is None:
             config = config.model_copy(update={"store": sample_store(config, run, observer)})
         stage = set_stage(config, run, budget, observer)
         sampler = make_sampler(config.sampler, config.seed)
         study = create_study(run, sampler, config.storage, maybe_made=maybe_made)
+        ending.callback(close_study, study)
         run.write_facts(config, run.facts() | stage.facts())
         return _drive(stage, study, budget, observer, resumed=[])
 
@@ -193,7 +196,7 @@ def resume_search(
     """
     observer = observer or SearchObserver()
     run = RunFolder.open(path)
-    with run.driven(), _one_line(run):
+    with run.driven(), _one_line(run), ExitStack() as ending:
         facts = run.facts()
         config = extended(run.config(), trials, time_budget_s)
         if not run.is_prepared:
@@ -201,11 +204,13 @@ def resume_search(
             budget = Budget(config.time_budget_s)
             return _search(run, config, budget, observer, maybe_made=True)
         require_same_store(run, config)
-        study = open_study(run)
+        study = open_study(run, driven=True)
+        ending.callback(close_study, study)
         known = len(study.get_trials(deepcopy=False))
         study.sampler = make_sampler(config.sampler, config.seed, known=known)
         budget = Budget(config.time_budget_s, spent_s=study.user_attrs.get(ELAPSED_S, 0.0))
         resumed = taken_up_again(study, run)
+        Retention(run, study, config.keep_checkpoints).tidy()  # of what a kill left
         require_work(config, run, study, resumed, budget)
         run.write_facts(config, facts)  # the new limits hold from here on
         with _session(run, config, observer):
@@ -233,7 +238,8 @@ def _drive(
     """Run trials until the budget is used up, then conclude."""
     config, run = stage.config, stage.run
     pictures = TrialPictures(study, run.artifacts, stage.store.genres)
-    reporter = Reporter(study, budget, pictures, observer)
+    retention = Retention(run, study, config.keep_checkpoints)
+    reporter = Reporter(study, budget, pictures, retention, observer)
     portfolio = Portfolio(stage.space)
     ended = [trial for trial in study.get_trials(deepcopy=False) if trial.state.is_finished()]
     rule = SuccessiveHalving(
@@ -280,6 +286,8 @@ def _drive(
         )
     if budget.interrupted and searcher.has_work:
         raise Interrupted(_go_on(run))
+    run.drop_partial_checkpoints()
+    retention.tidy()  # a worker may have saved once more after its trial had ended
     trials = study.get_trials(deepcopy=False)
     if not any(trial.value is not None for trial in trials):
         reasons = sorted({str(trial.user_attrs.get("reason")) for trial in trials}) or ["no time"]
@@ -288,7 +296,16 @@ def _drive(
             f"see {run.log_file}"
         )
     observer.stage("measuring the winner on the test split")
-    outcome = conclude(run, stage.feed, config, study, stage.probes, stage.slots, budget.spent_s)
+    outcome = conclude(
+        run,
+        stage.feed,
+        config,
+        study,
+        stage.probes,
+        stage.slots,
+        budget.spent_s,
+        retention,
+    )
     return SearchResult(run, trials, outcome)
 
 

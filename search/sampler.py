@@ -1,30 +1,62 @@
-"""TPE that also learns from failures.
+"""TPE that also learns from failures, and from trials that still run.
 
 Optuna's TPE (Bergstra et al. 2011; multivariate as in Falkner et al. 2018, arXiv:1807.01774) leaves
 failed trials out, and so walks into the same exploding or collapsing corner again. Here a trial
 whose recipe was at fault counts among the bad ones, with no value made up for it.
+
+It also counts running trials among the bad ones, whatever they have measured. With successive
+halving and many workers those are the best there are, and the model is drawn away from them. Here a
+running trial that has measured an epoch counts as one that was stopped there. So the start-up, in
+which chance chooses, ends when enough trials have measured something, not when they have ended.
 """
 
 from __future__ import annotations
 
+import copy
 import warnings
-from typing import Any, Literal
+from collections.abc import Container
+from typing import Any, Literal, cast
 
 import optuna
+from optuna.distributions import BaseDistribution
 from optuna.exceptions import ExperimentalWarning
 from optuna.samplers import TPESampler
 from optuna.trial import FrozenTrial, TrialState
 
 from search.constants import RECIPE_AT_FAULT
 
-__all__ = ["FailureAwareTPESampler", "make_sampler"]
+__all__ = ["AttentiveTPESampler", "make_sampler"]
 
 _STARTUP_TRIALS = 8
 _SEED_STEP = 7919
 
 
-class FailureAwareTPESampler(TPESampler):
-    """g(x), the density of bad trials, includes trials that failed by their own fault."""
+class AttentiveTPESampler(TPESampler):
+    """TPE that looks at all that was measured."""
+
+    def infer_relative_search_space(
+        self, study: optuna.Study, trial: FrozenTrial
+    ) -> dict[str, BaseDistribution]:
+        """See `BaseSampler`."""
+        return super().infer_relative_search_space(_as_measured(study), trial)
+
+    def sample_relative(
+        self, study: optuna.Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
+    ) -> dict[str, Any]:
+        """See `BaseSampler`."""
+        return super().sample_relative(_as_measured(study), trial, search_space)
+
+    def sample_independent(
+        self,
+        study: optuna.Study,
+        trial: FrozenTrial,
+        param_name: str,
+        param_distribution: BaseDistribution,
+    ) -> Any:
+        """See `BaseSampler`."""
+        return super().sample_independent(
+            _as_measured(study), trial, param_name, param_distribution
+        )
 
     def _build_parzen_estimator(
         self,
@@ -33,6 +65,7 @@ class FailureAwareTPESampler(TPESampler):
         trials: list[FrozenTrial],
         handle_below: bool,
     ) -> Any:
+        """g(x), the density of bad trials, includes trials that failed by their own fault."""
         if not handle_below:
             failed = study.get_trials(deepcopy=False, states=(TrialState.FAIL,))
             trials = trials + [
@@ -42,6 +75,40 @@ class FailureAwareTPESampler(TPESampler):
                 and search_space.keys() <= trial.params.keys()
             ]
         return super()._build_parzen_estimator(study, search_space, trials, handle_below)
+
+
+class _AsMeasured:
+    """A study in which running trials that have measured something were stopped there."""
+
+    def __init__(self, study: optuna.Study) -> None:
+        self._measured_study = study
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._measured_study, name)
+
+    def _get_trials(
+        self,
+        deepcopy: bool = True,
+        states: Container[TrialState] | None = None,
+        use_cache: bool = False,
+    ) -> list[FrozenTrial]:
+        trials = [
+            _stopped(trial) if trial.state is TrialState.RUNNING else trial
+            for trial in self._measured_study._get_trials(deepcopy=deepcopy, use_cache=use_cache)
+        ]
+        return [trial for trial in trials if states is None or trial.state in states]
+
+
+def _as_measured(study: optuna.Study) -> optuna.Study:
+    return cast(optuna.Study, _AsMeasured(study))
+
+
+def _stopped(trial: FrozenTrial) -> FrozenTrial:
+    if not trial.intermediate_values:
+        return trial
+    stopped = copy.copy(trial)
+    stopped.state = TrialState.PRUNED
+    return stopped
 
 
 def make_sampler(
@@ -62,7 +129,7 @@ def make_sampler(
     with warnings.catch_warnings():
         # `group` is what makes multivariate TPE work on a conditional space.
         warnings.simplefilter("ignore", ExperimentalWarning)
-        return FailureAwareTPESampler(
+        return AttentiveTPESampler(
             n_startup_trials=_STARTUP_TRIALS,
             multivariate=True,
             group=True,

@@ -32,6 +32,7 @@ from search.constants import (
     FAILURE,
     FINISHED,
     METRIC,
+    MICRO_BATCH,
     MODE,
     NUMBER,
     RECIPE_AT_FAULT,
@@ -188,7 +189,16 @@ class StudySearcher(Searcher):  # type: ignore[misc]  # Ray is untyped
         for name in ("node", "node_id", "device"):
             if trial.user_attrs.get(name) != result[name]:
                 trial.set_user_attr(name, result[name])
+        if result.get(MICRO_BATCH) not in (None, trial.user_attrs.get(MICRO_BATCH)):
+            self._tell_micro_batch(trial, result[MICRO_BATCH])
         self._observer.epoch(trial, result)
+
+    def _tell_micro_batch(self, trial: optuna.Trial, covers: int) -> None:
+        trial.set_user_attr(MICRO_BATCH, covers)
+        _log.warning(
+            "trial %d ran out of memory: it goes on with its batch of %d, at most %d at a time",
+            *(trial.number, trial.user_attrs["recipe"]["batch_size"], covers),
+        )
 
     def _fail(self, trial: optuna.Trial, reason: str) -> None:
         trial.set_user_attr("reason", reason)

@@ -8,6 +8,7 @@ study with Optuna alone still sees everything:
     history    one mapping per measured epoch
     begun_at   epochs it had each time a process took it up
     node, node_id, device
+    micro_batch   most covers trained at once, where memory ran out with the recipe's batch
     reason     why it was stopped or failed
     recipe_at_fault   the failure came from the recipe, not from the machine
 """
@@ -24,6 +25,7 @@ from optuna.storages import RDBStorage
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 from pydantic import BaseModel, ValidationError
+from sqlalchemy import event
 from sqlalchemy.exc import SQLAlchemyError
 
 from models import Recipe
@@ -37,9 +39,12 @@ __all__ = [
     "ROLE_UNTUNED",
     "TrialRow",
     "best_trial",
+    "close_study",
     "create_study",
     "finished_count",
     "open_study",
+    "ranked",
+    "read_trials",
     "recipe_of",
     "require_free_name",
     "trial_rows",
@@ -66,7 +71,7 @@ class TrialRow(BaseModel):
     device: str | None
 
 
-def _storage(run: RunFolder, url: str | None) -> RDBStorage:
+def _storage(run: RunFolder, url: str | None, *, driven: bool = False) -> RDBStorage:
     # Optuna tells of every trial on its own logger; ours is the table.
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     logging.getLogger("alembic").setLevel(logging.WARNING)
@@ -74,10 +79,36 @@ def _storage(run: RunFolder, url: str | None) -> RDBStorage:
         url = f"sqlite:///{run.study_file}"
     arguments = {"timeout": _BUSY_TIMEOUT_S} if url.startswith("sqlite") else {}
     try:
-        return RDBStorage(url, engine_kwargs={"connect_args": arguments})
+        storage = RDBStorage(url, engine_kwargs={"connect_args": arguments})
+        if driven and url.startswith("sqlite"):
+            _write_ahead(storage)
+        return storage
     except (SQLAlchemyError, ImportError, RuntimeError) as error:
         first_line = str(error).splitlines()[0]
         raise RunError(f"cannot open the study at {url}: {first_line}") from error
+
+
+def _write_ahead(storage: RDBStorage) -> None:
+    """Let SQLite append to a log, which it merges now and then, and wait for the disk only there.
+
+    A write takes 1 ms instead of 16, and dashboards that read do not hold it up. A process that is
+    killed loses nothing; the log lies beside the file until it is opened again. Where a file system
+    cannot do it, SQLite stays as it is. https://sqlite.org/wal.html
+    """
+
+    def set_up(connection: Any, _record: Any) -> None:
+        for pragma in ("journal_mode = WAL", "synchronous = NORMAL"):
+            connection.execute(f"PRAGMA {pragma}")
+
+    event.listen(storage.engine, "connect", set_up)
+    storage.engine.dispose()  # connections made before
+
+
+def close_study(study: optuna.Study) -> None:
+    """Let go of a study's storage; SQLite leaves it in one file once nobody else has it open."""
+    storage: Any = getattr(study._storage, "_backend", study._storage)
+    storage.remove_session()
+    storage.engine.dispose()
 
 
 def require_free_name(run: RunFolder, url: str | None) -> None:
@@ -117,7 +148,7 @@ def create_study(
     """
     try:
         return optuna.create_study(
-            storage=_storage(run, url),
+            storage=_storage(run, url, driven=True),
             sampler=sampler,
             study_name=run.name,
             direction=StudyDirection.MAXIMIZE,
@@ -127,8 +158,12 @@ def create_study(
         raise _taken(run, url) from error
 
 
-def open_study(run: RunFolder, sampler: optuna.samplers.BaseSampler | None = None) -> optuna.Study:
+def open_study(run: RunFolder, *, driven: bool = False) -> optuna.Study:
     """Load the study of an existing run.
+
+    Args:
+        run: Whose.
+        driven: Whether a search is to write it.
 
     Raises:
         RunError: It is missing or cannot be read.
@@ -144,13 +179,26 @@ def open_study(run: RunFolder, sampler: optuna.samplers.BaseSampler | None = Non
         raise RunError(f"run {run.path} has no study.db; bring the file back, or search anew")
     try:
         return optuna.load_study(
-            study_name=facts["study"], storage=_storage(run, url), sampler=sampler
+            study_name=facts["study"], storage=_storage(run, url, driven=driven)
         )
     except KeyError as error:
         raise RunError(
             f"{url or run.study_file} holds no study {facts['study']!r}; bring the one of run "
             f"{run.name!r} back, or search anew"
         ) from error
+
+
+def read_trials(run: RunFolder) -> list[FrozenTrial]:
+    """All trials of an existing run, by number, however they stand.
+
+    Raises:
+        RunError: As for `open_study`.
+    """
+    study = open_study(run)
+    try:
+        return study.get_trials(deepcopy=False)
+    finally:
+        close_study(study)
 
 
 def recipe_of(trial: FrozenTrial) -> Recipe:
@@ -173,30 +221,41 @@ def finished_count(study: optuna.Study) -> int:
     return sum(trial.state.is_finished() for trial in study.get_trials(deepcopy=False))
 
 
+def ranked(trials: Iterable[FrozenTrial]) -> list[FrozenTrial]:
+    """Trials with a value, the best first, whether they ran to the end or were stopped.
+
+    A stopped trial's value is what its model measures too. Ties go to the earlier trial.
+    """
+    measured = [
+        (trial.value, trial)
+        for trial in trials
+        if trial.state in (TrialState.COMPLETE, TrialState.PRUNED) and trial.value is not None
+    ]
+    return [trial for value, trial in sorted(measured, key=lambda pair: (-pair[0], pair[1].number))]
+
+
 def best_trial(
     trials: Iterable[FrozenTrial], *, with_checkpoint_in: RunFolder | None = None
 ) -> FrozenTrial | None:
-    """The trial with the highest value, whether it ran to the end or was stopped.
-
-    A stopped trial's value is what its model measures too. Ties go to the earlier trial.
+    """The first of `ranked`; None if no trial has a value.
 
     Args:
         trials: Candidates.
         with_checkpoint_in: Only those whose checkpoint this run still holds.
     """
-    candidates = [
-        trial
-        for trial in trials
-        if trial.state in (TrialState.COMPLETE, TrialState.PRUNED)
-        and trial.value is not None
-        and (with_checkpoint_in is None or with_checkpoint_in.checkpoint(trial.number).exists())
-    ]
-    return max(candidates, key=lambda trial: (trial.value, -trial.number), default=None)
+    return next(
+        (
+            trial
+            for trial in ranked(trials)
+            if with_checkpoint_in is None or with_checkpoint_in.checkpoint(trial.number).exists()
+        ),
+        None,
+    )
 
 
-def trial_rows(study: optuna.Study) -> list[TrialRow]:
-    """The table of trials, by number."""
-    return [_row(trial) for trial in study.get_trials(deepcopy=False)]
+def trial_rows(trials: Iterable[FrozenTrial]) -> list[TrialRow]:
+    """The table of trials."""
+    return [_row(trial) for trial in trials]
 
 
 def _row(trial: FrozenTrial) -> TrialRow:

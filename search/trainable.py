@@ -33,12 +33,15 @@ from models import (
     release,
 )
 from models.checkpoint import read_state, write_state
+from models.errors import first_line
+from models.memory import is_out_of_memory
 from search.constants import (
     ANY_TOP1,
     BROKEN_OFF,
     EPOCH_FIELDS,
     FAILURE,
     FINISHED,
+    MICRO_BATCH,
     NUMBER,
     RECIPE_AT_FAULT,
     TRACEBACK,
@@ -158,11 +161,11 @@ class CoverTrial(tune.Trainable):  # type: ignore[misc]  # Ray is untyped
             return measured | self._failure(failure.reason, recipe_at_fault=True)
         except torch.AcceleratorError:
             raise  # this process cannot use its GPU any more; Ray tries again in a new one
-        except torch.OutOfMemoryError:
-            return self._failure("out of GPU memory", recipe_at_fault=True)
         except Exception as error:
-            first_line = str(error).strip().partition("\n")[0]
-            return self._failure(f"{type(error).__name__}: {first_line}", recipe_at_fault=False)
+            if is_out_of_memory(error):  # where fewer covers at a time do not help
+                return self._failure(f"out of memory: {first_line(error)}", recipe_at_fault=True)
+            line = str(error).strip().partition("\n")[0]
+            return self._failure(f"{type(error).__name__}: {line}", recipe_at_fault=False)
 
     @staticmethod
     def _failure(reason: str, *, recipe_at_fault: bool) -> dict[str, Any]:
@@ -179,6 +182,9 @@ class CoverTrial(tune.Trainable):  # type: ignore[misc]  # Ray is untyped
         fields = {name: getattr(report, name) for name in EPOCH_FIELDS}
         if report.any_top1 is not None:
             fields[ANY_TOP1] = report.any_top1
+        assert self._tuner is not None
+        if self._tuner.micro_batch is not None:
+            fields[MICRO_BATCH] = self._tuner.micro_batch
         return fields | {
             "confusion": report.confusion_KK,
             "node": platform.node(),

@@ -35,6 +35,7 @@ IMAGE_COLUMNS = (
     "image_url",
     "img_url",
     "cover_url",
+    "url",
 )
 """Where a table's image paths and addresses are looked for, most telling name first."""
 

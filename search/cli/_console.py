@@ -10,7 +10,7 @@ from typing import Any
 import typer
 from rich.console import Console
 
-__all__ = ["console", "duration_s", "print_json", "say_error", "show_duration"]
+__all__ = ["console", "duration_s", "print_json", "say_error", "show_bytes", "show_duration"]
 
 console = Console()
 _stderr = Console(stderr=True)
@@ -54,3 +54,10 @@ def show_duration(seconds: float) -> str:
     if minutes < 60:
         return f"{minutes} min"
     return f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+def show_bytes(count: int) -> str:
+    """`840 kB`, `12 MB`, `1.3 GB`."""
+    if count < 1e6:
+        return f"{count / 1e3:.0f} kB"
+    return f"{count / 1e6:,.0f} MB" if count < 1e9 else f"{count / 1e9:,.1f} GB"

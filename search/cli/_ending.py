@@ -6,7 +6,7 @@ import os
 
 from rich.text import Text
 
-from search.cli._console import console, show_duration
+from search.cli._console import console, show_bytes, show_duration
 from search.cli._tables import STATE_STYLES, outcome_table, plain_table, recipe_summary
 from search.outcome import Outcome
 from search.runner import SearchResult
@@ -26,6 +26,7 @@ def show_result(result: SearchResult) -> None:
     console.print(outcome_table(outcome))
     console.print()
     console.print(_in_words(outcome), highlight=False, soft_wrap=True)
+    console.print(outcome.mattered.in_words, highlight=False, soft_wrap=True)
     run = os.path.relpath(result.run.path)
     model = os.path.relpath(outcome.model)
     console.out(f"model: {model}\n", highlight=False, style="bold")
@@ -85,4 +86,8 @@ def _in_words(outcome: Outcome) -> str:
             "This was a rehearsal on a small sample of the training covers; the same trials on "
             f"the whole store would take about {show_duration(outcome.whole_search_s)}."
         )
+    sentences.append(
+        f"Checkpoints take {show_bytes(outcome.checkpoint_bytes)}, and took "
+        f"{show_bytes(outcome.checkpoint_peak_bytes)} at most."
+    )
     return " ".join(sentences)

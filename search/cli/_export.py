@@ -16,7 +16,10 @@ def export(
     run: Annotated[Path, typer.Argument(help="Run folder, e.g. runs/NAME.")],
     out: Annotated[Path, typer.Argument(help="Model folder to make.")],
     trial: Annotated[
-        int | None, typer.Option(min=0, help="Trial number. Default: the best.")
+        int | None,
+        typer.Option(
+            min=0, help="Trial number, of one whose checkpoint is kept. Default: the best."
+        ),
     ] = None,
 ) -> None:
     """Write the best trial, or a chosen one, as a model folder.

@@ -17,7 +17,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 from rich.text import Text
 
 from models import Recipe
-from search.cli._console import console, say_error, show_duration
+from search.cli._console import console, say_error, show_bytes, show_duration
 from search.cli._tables import STATE_STYLES, input_size, plain_table, recipe_summary
 from search.constants import ANY_TOP1, EPOCH, METRIC
 from search.observer import SearchObserver, SearchPlan
@@ -61,6 +61,7 @@ class LiveView(SearchObserver):
         self._live: Live | None = None
         self._phase: Progress | None = None
         self._stopping = False
+        self._checkpoints = ""
 
     def __enter__(self) -> Self:
         """Nothing to do before the first phase."""
@@ -180,6 +181,11 @@ class LiveView(SearchObserver):
                 soft_wrap=True,
             )
 
+    def checkpoints(self, now_bytes: int, peak_bytes: int) -> None:
+        """The line below the table."""
+        now, peak = show_bytes(now_bytes), show_bytes(peak_bytes)
+        self._checkpoints = f"checkpoints {now}, {peak} at most so far"
+
     def stopping(self) -> None:
         """Say that Ctrl-C was heard."""
         self._stopping = True
@@ -233,7 +239,8 @@ class LiveView(SearchObserver):
                 Text(self._what(line)),
                 style="bold" if is_best else None,
             )
-        return Group(self._headline(), table)
+        below = [Text(self._checkpoints, style="dim")] if self._checkpoints else []
+        return Group(self._headline(), table, *below)
 
     def _headline(self) -> Text:
         plan = self._plan

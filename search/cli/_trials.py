@@ -25,9 +25,9 @@ def trials(
     """
     from search.cli._tables import trials_table
     from search.run_folder import RunFolder
-    from search.study import open_study, trial_rows
+    from search.study import read_trials, trial_rows
 
-    rows = trial_rows(open_study(RunFolder.open(run)))
+    rows = trial_rows(read_trials(RunFolder.open(run)))
     if json:
         print_json([row.model_dump(mode="json") for row in rows])
     else:

@@ -7,16 +7,19 @@ from contextlib import contextmanager
 
 import optuna
 import pytest
+import torch
 from optuna.trial import TrialState
 
 import search.study
 from models import Recipe
+from models.checkpoint import read_state
 from search import Interrupted, RunError, RunFolder, SearchConfig, SearchObserver
 from search.errors import PreflightError, SearchError
 from search.runner import resume_search, run_search
 from search.sampler import make_sampler
 from search.space import SearchSpace
 from search.study import create_study, open_study, trial_rows
+from search.trainable import CoverTrial
 
 GOOD = {"lr_head": 2e-3, "lr_backbone": 2e-3}
 POOR = {"lr_head": 1e-9, "lr_backbone": 1e-9}
@@ -65,7 +68,7 @@ class Watcher(SearchObserver):
     """Remembers, and may interrupt after so many epochs."""
 
     def __init__(self, interrupt_after=None):
-        self.stages, self.epochs, self.ends = [], [], []
+        self.stages, self.epochs, self.ends, self.checkpoint_bytes = [], [], [], []
         self.interrupt_after = interrupt_after
 
     def stage(self, text):
@@ -78,6 +81,9 @@ class Watcher(SearchObserver):
             import signal
 
             os.kill(os.getpid(), signal.SIGINT)
+
+    def checkpoints(self, now_bytes, peak_bytes):
+        self.checkpoint_bytes.append((now_bytes, peak_bytes))
 
     def trial_ended(self, trial):
         self.ends.append(trial.number)
@@ -125,9 +131,22 @@ def test_a_search_ends_with_a_measured_and_exported_model(watched):
     assert facts["store_fingerprint"]
 
 
+def test_the_leaders_and_the_untuned_one_keep_their_checkpoints(watched):
+    result, watcher = watched
+    by_value = sorted(result.trials, key=lambda trial: (-(trial.value or 0), trial.number))
+    there = result.run.checkpoint_bytes()
+    assert set(there) == {0} | {trial.number for trial in by_value[:3]}
+    assert list(result.run.checkpoints.glob(".*")) == []
+    outcome = json.loads((result.run.path / "outcome.json").read_text())
+    now, peak = outcome["checkpoint_bytes"], outcome["checkpoint_peak_bytes"]
+    assert now == sum(there.values())
+    assert now <= peak <= max(there.values()) * 7  # three, the untuned one, two running, one ended
+    assert watcher.checkpoint_bytes[-1] == (now, peak)
+
+
 def test_every_trial_tells_its_history_and_where_it_ran(watched):
     result, _ = watched
-    for row, trial in zip(trial_rows(open_study(result.run)), result.trials, strict=True):
+    for row, trial in zip(trial_rows(result.trials), result.trials, strict=True):
         assert row.epochs == len(trial.user_attrs["history"]) > 0
         assert row.device == "cpu"
         assert row.node
@@ -194,6 +213,55 @@ def test_an_unforeseen_error_fails_the_trial_and_not_the_search(ill_fated):
     assert next_one.state is TrialState.COMPLETE
 
 
+@pytest.fixture(scope="module")
+def tight(store, tmp_path_factory, recipes):
+    """A search whose workers have memory for four covers at once; for none where drop_rate is 0.5.
+
+    The class is local so that it goes to the workers as it is.
+    """
+
+    class TightTrial(CoverTrial):
+        def _build(self):
+            tuner = super()._build()
+            room = 0 if tuner.recipe.drop_rate == 0.5 else 4
+
+            def refuse(module, covers, output):
+                if len(output) > room:
+                    raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB.")
+
+            tuner.model.register_forward_hook(refuse)
+            return tuner
+
+    hopeless = GOOD | {"drop_rate": 0.5}
+    chosen = (GOOD, hopeless, hopeless | {"batch_norm": "frozen"}, GOOD)
+    settings = {"trials": 5, "concurrency": 1, "epochs": 2, "grace_epochs": 2}
+    with recipes(*chosen, epochs=2), pytest.MonkeyPatch.context() as patch:
+        patch.setattr("search.runner.CoverTrial", TightTrial)
+        return run_search(config(store, tmp_path_factory.mktemp("tight"), **settings))
+
+
+def test_trials_that_run_out_of_memory_go_on_with_fewer_covers_at_a_time(tight):
+    for number in (0, 1, 4):
+        trial = tight.trials[number]
+        assert trial.state is TrialState.COMPLETE
+        assert trial.user_attrs["micro_batch"] == 4
+        assert len(trial.user_attrs["history"]) == 2
+        assert read_state(tight.run.checkpoint(number))["micro_batch"] == 4
+    assert tight.trials[1].value > 0.5  # of three genres: it learns
+    log = tight.run.log_file.read_text()
+    assert log.count("trial 1 ran out of memory: it goes on with its batch of 16, at most 4") == 1
+
+
+def test_trials_that_no_cover_fits_fail_with_the_reason(tight):
+    for number, fewest in ((2, "2 covers"), (3, "1 cover")):
+        trial = tight.trials[number]
+        assert trial.state is TrialState.FAIL
+        reason = f"out of memory with {fewest} at a time: CUDA out of memory"
+        assert trial.user_attrs["reason"].startswith(reason)
+        assert trial.user_attrs["recipe_at_fault"]
+        assert not tight.run.checkpoint(number).exists()
+
+
 def test_the_time_budget_ends_the_search(store, tmp_path):
     result = run_search(config(store, tmp_path, trials=None, time_budget_s=25.0, epochs=50))
     assert result.trials
@@ -230,7 +298,20 @@ def test_a_search_whose_ending_was_cut_short_is_concluded(watched, finished):
 
 def test_a_finished_search_is_given_more(finished):
     orphan = open_study(finished).ask()  # as if it had been killed before it had a recipe
-    more = resume_search(finished.path, trials=8)
+    # As if it had been killed in mid-writing, and before it could remove a checkpoint.
+    (half_written := finished.checkpoints / ".trial-00004.pt.0123.partial").touch()
+    worst = min(open_study(finished).get_trials()[1:5], key=lambda trial: trial.value)
+    finished.checkpoint(worst.number).touch()
+    there_when_it_began = []
+
+    class Looks(Watcher):
+        def started(self, plan, ended, spent_s):
+            there_when_it_began.extend(plan.run.checkpoint_bytes())
+
+    more = resume_search(finished.path, trials=8, observer=Looks())
+    assert not half_written.exists()
+    assert worst.number not in there_when_it_began
+    assert len(there_when_it_began) in (3, 4)
     assert len(more.trials) == 8
     assert more.run.config().trials == 8
     assert len({json.dumps(trial.params, sort_keys=True) for trial in more.trials[1:]}) == 7
@@ -259,7 +340,7 @@ def test_a_study_that_stays_locked_is_one_line_and_costs_no_trial(store, tmp_pat
     with pytest.raises(SearchError, match=r"broke off: .*database is locked; see .*resume") as told:
         run_search(config(store, tmp_path, trials=3), locker)
     assert "\n" not in str(told.value)
-    with pytest.raises(RunError, match=r"cannot open the study .*database is locked") as told:
+    with pytest.raises(SearchError, match="database is locked") as told:
         resume_search(run.path)
     assert "\n" not in str(told.value)
     locker.connection.close()
@@ -307,8 +388,6 @@ def test_what_cannot_work_stops_at_once_and_leaves_nothing(store, tmp_path, over
 
 
 def test_weights_that_do_not_fit_stop_at_once(store, tmp_path):
-    import torch
-
     file = tmp_path / "other.pth"
     torch.save({"some.layer": torch.zeros(3)}, file)
     with pytest.raises(PreflightError, match=r"other\.pth"):

@@ -176,6 +176,20 @@ def test_a_collapse_keeps_the_epoch_that_showed_it(bench):
     assert bench.trial(0).intermediate_values == {1: 0.2}
 
 
+def test_the_micro_batch_is_in_the_record(bench, caplog):
+    batch = bench.searcher.suggest("a")["recipe"]["batch_size"]
+    bench.searcher.on_trial_result("a", result(1, 0.4))
+    assert "micro_batch" not in bench.trial(0).user_attrs
+    for epoch, size in ((2, 8), (3, 8), (4, 4)):
+        bench.searcher.on_trial_result("a", result(epoch, 0.4, micro_batch=size))
+        assert bench.trial(0).user_attrs["micro_batch"] == size
+    told = [line for line in caplog.messages if "out of memory" in line]
+    assert told == [
+        f"trial 0 ran out of memory: it goes on with its batch of {batch}, at most {size} at a time"
+        for size in (8, 4)
+    ]
+
+
 def test_a_lost_worker_is_failed(bench):
     bench.searcher.suggest("a")
     bench.searcher.on_trial_complete("a", error=True)
@@ -283,7 +297,7 @@ def test_rows_tell_how_each_trial_ended(bench):
         bench.searcher.suggest(name)
     bench.searcher.on_trial_complete("a", result(2, 0.6, finished=True))
     bench.searcher.on_trial_complete("b", failure("broken"))
-    rows = trial_rows(bench.study)
+    rows = trial_rows(bench.study.trials)
     assert [row.state for row in rows] == ["COMPLETE", "FAIL", "RUNNING"]
     assert rows[0].seconds == 2.0
     assert rows[0].params["optimizer"] == "adam"

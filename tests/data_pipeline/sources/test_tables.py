@@ -62,7 +62,10 @@ class TestTable:
         ("text", "message"),
         [
             ("", "needs a column for the image, called one of path, .*; it has: no columns"),
-            ("url,genre\n", "for the image, .*it has: url, genre; rename one or .*--image-column"),
+            (
+                "link,genre\n",
+                "for the image, .*it has: link, genre; rename one or .*--image-column",
+            ),
             ("path,kind\n", "needs a column for the genre, called one of genre, category, label"),
             ("path,genre\na.jpg\n", "needs its 2 columns, line 2 has 1; repair that line"),
             ("path,genre\na.jpg,Art\n", "at least 2 genres, .* has one, Art; give a table with"),

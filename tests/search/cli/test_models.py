@@ -245,10 +245,25 @@ def test_export_of_an_unknown_trial(refused, run, tmp_path):
     assert "0 to 2" in message
 
 
-def test_export_of_a_trial_without_a_checkpoint(refused, run, tmp_path):
+@pytest.mark.parametrize(
+    ("keep", "told"),
+    [
+        (2, "of trials that have ended only the 2 best and the untuned one keep theirs"),
+        (3, "its file is gone"),
+        (None, "its file is gone"),
+    ],
+)
+def test_export_of_a_trial_without_a_checkpoint(covertune, run, tmp_path, keep, told):
     copy = tmp_path / run.name
     shutil.copytree(run, copy)
     (copy / "tune" / "checkpoints" / "trial-00001.pt").unlink()
-    message = refused("export", copy, tmp_path / "out", "--trial", 1)
-    assert "trial 1 " in message
-    assert "no checkpoint" in message
+    facts = json.loads((copy / "run.json").read_text())
+    facts["config"]["keep_checkpoints"] = keep
+    (copy / "run.json").write_text(json.dumps(facts))
+    ended = covertune("export", copy, tmp_path / "out", "--trial", 1)
+    assert ended.code == 1
+    [line] = ended.err.splitlines()
+    assert line.startswith(f"error: trial 1 of run '{run.name}' has no checkpoint: {told}; ")
+    assert "exported: 0, 2" in line
+    assert ("keep_checkpoints" in line) == (keep == 2)
+    assert not (tmp_path / "out").exists()

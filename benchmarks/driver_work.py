@@ -1,0 +1,170 @@
+"""What the driver of a search does for each trial and each epoch, with thousands of trials behind.
+
+    python benchmarks/driver_work.py [--finished 1000,10000] [--trials 20]
+
+The study lies in an SQLite file, as in a run folder. It is filled with finished trials of six
+epochs; then trials are asked for, report their epochs and end, by way of the searcher, the stopping
+rule and the reporter of a real search, but without training. Pictures are drawn by a thread when it
+has time, which it is given before anything is timed: epochs of real trials are seconds apart.
+Printed are the milliseconds of
+
+    suggest   choosing the next trial and writing it down
+    epoch     judging an epoch, writing it down, ordering its pictures
+    end       writing down how a trial ended
+
+as median and 95th percentile, and the suggestion of Ray's own `OptunaSearch` over a study in
+memory, which writes nothing down.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import random
+import statistics
+import tempfile
+import time
+import warnings
+from pathlib import Path
+from types import SimpleNamespace
+
+import optuna
+from ray.tune.search.optuna import OptunaSearch
+
+from search import RunFolder, SearchConfig
+from search.budget import Budget
+from search.constants import EPOCH, EPOCH_FIELDS, FINISHED, METRIC, MODE
+from search.halving import SuccessiveHalving
+from search.observer import SearchObserver
+from search.pictures import TrialPictures
+from search.portfolio import Portfolio
+from search.reporter import Reporter
+from search.sampler import make_sampler
+from search.scheduler import HalvingScheduler
+from search.searcher import StudySearcher
+from search.space import BackboneFacts, SearchSpace
+from search.study import close_study, create_study
+
+EPOCHS = 6
+GENRES = 30
+CONFUSION = [[1] * GENRES] * GENRES
+BACKBONE = BackboneFacts("efficientnet_lite0", 9, True, (128,))
+
+
+def finished_trials(space, number, seed=0):
+    """Finished trials with everything a real one carries."""
+    rng = random.Random(seed)
+    memory = optuna.create_study(
+        direction="maximize", sampler=optuna.samplers.RandomSampler(seed=seed)
+    )
+    for _ in range(number):
+        trial = memory.ask()
+        trial.set_user_attr("recipe", space.suggest(trial).model_dump(mode="json"))
+        trial.set_user_attr("role", "sampled")
+        trial.set_user_attr("history", [result(epoch, rng) for epoch in range(1, EPOCHS + 1)])
+        for epoch in range(1, EPOCHS + 1):
+            trial.report(rng.random(), epoch)
+        memory.tell(trial, rng.random())
+    return memory.get_trials(deepcopy=False)
+
+
+def result(epoch, rng, **more):
+    fields = {name: rng.random() for name in EPOCH_FIELDS}
+    return fields | {EPOCH: epoch, FINISHED: epoch == EPOCHS, **more}
+
+
+def measure(finished, trials, scratch):
+    config = SearchConfig(epochs=EPOCHS, runs_dir=scratch, name=f"run-{finished}")
+    space = SearchSpace(config, (BACKBONE,), frozenset({(BACKBONE.name, 128, "squash")}))
+    run = RunFolder.create(config)
+    study = create_study(run, make_sampler("tpe", 0), None)
+    before = finished_trials(space, finished)
+    study.add_trials(before)
+    budget = Budget(None)
+    rule = SuccessiveHalving(grace_epochs=1, max_epochs=EPOCHS, eta=3)
+    portfolio = Portfolio(space)
+    scheduler = HalvingScheduler(rule, spared=portfolio.spared)
+    pictures = TrialPictures(study, run.artifacts, [f"genre {n}" for n in range(GENRES)])
+    searcher = StudySearcher(
+        study,
+        space,
+        portfolio=portfolio,
+        trial_limit=10**6,
+        rule=rule,
+        budget=budget,
+        resumed=[],
+        observer=Reporter(study, budget, pictures, SearchObserver()),
+    )
+    rng = random.Random(1)
+    suggest_ms, epoch_ms, end_ms = [], [], []
+    for number in range(trials):
+        key = str(number)
+        drawn(pictures)
+        with timed(suggest_ms):
+            trial = SimpleNamespace(config=searcher.suggest(key), trial_id=key)
+        told = {"node": "here", "node_id": "1", "device": "cpu", "confusion": CONFUSION}
+        for epoch in range(1, EPOCHS + 1):
+            measured = result(epoch, rng, **told)
+            drawn(pictures)
+            if epoch == EPOCHS:
+                with timed(end_ms):
+                    searcher.on_trial_complete(key, measured)
+                break
+            with timed(epoch_ms):
+                if scheduler.on_trial_result(None, trial, measured) == "CONTINUE":
+                    searcher.on_trial_result(key, measured)
+                    continue
+            with timed(end_ms):
+                searcher.on_trial_complete(key, measured)
+            break
+    pictures.close()
+    close_study(study)
+    print(f"{finished} finished trials")
+    for name, times in (("suggest", suggest_ms), ("epoch", epoch_ms), ("end", end_ms)):
+        times.sort()
+        late = times[int(0.95 * (len(times) - 1))]
+        print(f"    {name:<10}{statistics.median(times):>8.1f} ms{late:>10.1f} ms", flush=True)
+    plain_ms = plain(space, before, min(trials, 10))
+    print(f"    {'OptunaSearch, in memory':<10}{statistics.median(plain_ms):>8.1f} ms")
+
+
+def plain(space, finished, trials):
+    """Milliseconds of a suggestion by Ray's `OptunaSearch`."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        search = OptunaSearch(
+            lambda trial: space.suggest(trial) and {}, metric=METRIC, mode=MODE, seed=0
+        )
+    search._ot_study.add_trials(finished)
+    times = []
+    for number in range(trials):
+        with timed(times):
+            search.suggest(str(number))
+    return times
+
+
+def drawn(pictures):
+    """Wait for the thread that draws."""
+    pictures._pool.submit(bool).result()
+
+
+@contextlib.contextmanager
+def timed(times_ms):
+    started = time.perf_counter()
+    yield
+    times_ms.append(1e3 * (time.perf_counter() - started))
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--finished", default="1000,10000")
+    parser.add_argument("--trials", type=int, default=20)
+    given = parser.parse_args()
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    with tempfile.TemporaryDirectory() as scratch:
+        for finished in map(int, given.finished.split(",")):
+            measure(finished, given.trials, Path(scratch))
+
+
+if __name__ == "__main__":
+    main()

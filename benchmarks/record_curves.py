@@ -1,0 +1,71 @@
+"""Makes a table of learning curves for `simulate.py` out of searches that stopped no trial early.
+
+    covertune search STORE --config random.yaml --trials 64      # sampler: random, grace_epochs: 9,
+                                                                 # epochs: 9, image_px: [96]
+    python benchmarks/record_curves.py NAME RUN [RUN …]
+
+Written is benchmarks/curves/NAME.jsonl. An epoch's seconds are the least of its trial's, so that
+what else the machine did meanwhile counts little.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+from _curves import SETTINGS, TABLES
+
+from models import get_backbone
+from search import RunFolder
+from search.study import ROLE_UNTUNED, read_trials
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("name")
+    parser.add_argument("runs", nargs="+", type=Path)
+    given = parser.parse_args()
+    runs = [RunFolder.open(path) for path in given.runs]
+    rows = [row for run in runs for row in _rows(run)]
+    config = runs[0].config()
+    covers = json.loads((config.store / "covers.json").read_text("utf-8"))
+    facts = {
+        "store": covers["fingerprint"][:12],
+        "covers": {
+            split: sum(counts[split] for counts in covers["counts"].values())
+            for split in ("train", "val")
+        },
+        "genres": len(covers["genres"]),
+        "backbone": config.backbones[0],
+        "stages": len(get_backbone(config.backbones[0]).stage_names()),
+        "image_px": config.image_px[0],
+        "epochs": config.epochs,
+        "curves": len(rows),
+    }
+    TABLES.mkdir(exist_ok=True)
+    out = TABLES / f"{given.name}.jsonl"
+    out.write_text("".join(json.dumps(row) + "\n" for row in [facts, *rows]), "utf-8")
+    print(f"{len(rows)} curves in {out}, {out.stat().st_size / 1e3:.0f} kB")
+
+
+def _rows(run):
+    for trial in read_trials(run):
+        history = trial.user_attrs.get("history", [])
+        whole = len(history) == trial.user_attrs.get("recipe", {}).get("epochs")
+        failed = trial.state.name == "FAIL" and trial.user_attrs.get("recipe_at_fault")
+        if not (failed or (trial.state.name == "COMPLETE" and whole)):
+            continue
+        recipe = trial.user_attrs["recipe"]
+        # A failure costs what was trained until then, the epoch that was not measured included.
+        least_s = min((epoch["seconds"] for epoch in history), default=1.0)
+        yield {
+            "recipe": {setting: recipe[setting] for setting in SETTINGS},
+            "untuned": trial.user_attrs["role"] == ROLE_UNTUNED,
+            "top1": [round(epoch["top1"], 5) for epoch in history],
+            "seconds": [round(least_s, 2)] * max(1, len(history)),
+        } | ({"failure": trial.user_attrs["reason"]} if failed else {})
+
+
+if __name__ == "__main__":
+    main()
