@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 
-.PHONY: help install search test check format bench clean
+.PHONY: help install search test chaos check format bench clean
 
 help:  ## what can be made
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 10
@@ -21,6 +21,9 @@ search: install  ## a complete search on generated sample covers, and an exporte
 
 test: install check  ## style, types and all tests this machine can run
 	@$(BIN)/python -m pytest
+
+chaos: install  ## searches and prepares killed at 20 random moments each (half an hour)
+	@$(BIN)/python -m pytest tests/chaos -s --kills 20
 
 check: install  ## style and types
 	@$(BIN)/ruff check .

@@ -37,6 +37,8 @@ class Budget:
         self._started = clock()
         self.interrupted = False
         """Whether the user asked for a stop."""
+        self.broken_off: str | None = None
+        """Why no trial can go on before somebody has mended it."""
         self.shortest_epoch_s = 0.0
         """Seconds of the cheapest epoch: a trial that cannot even have that is not begun."""
 
@@ -58,7 +60,12 @@ class Budget:
     @property
     def admits_a_trial(self) -> bool:
         """Whether a new trial would get as far as one measured epoch."""
-        return self.left_s > self.shortest_epoch_s and not self.interrupted
+        return self.left_s > self.shortest_epoch_s and not self.is_halted
+
+    @property
+    def is_halted(self) -> bool:
+        """Whether the search stops before its time; what runs is taken up by a later process."""
+        return self.interrupted or self.broken_off is not None
 
     def interrupt(self) -> None:
         """Ask for a stop."""
@@ -88,7 +95,7 @@ class Budget:
 
 
 class BudgetStopper(tune.Stopper):  # type: ignore[misc]  # Ray is untyped
-    """Ends all trials once the time is over or the user wants it."""
+    """Ends all trials once the time is over, the user wants it or nothing can go on."""
 
     def __init__(self, budget: Budget) -> None:
         """Watch a budget."""
@@ -100,4 +107,4 @@ class BudgetStopper(tune.Stopper):  # type: ignore[misc]  # Ray is untyped
 
     def stop_all(self) -> bool:
         """Ray asks this in every turn of its loop."""
-        return self._budget.is_over or self._budget.interrupted
+        return self._budget.is_over or self._budget.is_halted

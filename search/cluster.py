@@ -8,7 +8,7 @@ import os
 import shutil
 import socket
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +19,7 @@ from ray._private.services import canonicalize_bootstrap_address
 from data_pipeline import in_flight_nbytes
 from search.config import SearchConfig
 from search.errors import PreflightError
+from search.ray_watch import ray_watched
 
 __all__ = ["Slots", "log_to_file", "ray_session", "slots_of"]
 
@@ -62,13 +63,20 @@ class Slots:
         return max(self.cpus_per_trial, self.cpus // self.count)
 
 
+class _LogFile(logging.FileHandler):
+    """A log that cannot be written, on a full disk say, costs nobody anything."""
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's name
+        """Nothing: by default a traceback would land on the terminal."""
+
+
 @contextlib.contextmanager
 def log_to_file(file: Path) -> Iterator[None]:
     """Send what libraries log and warn to a file instead of the terminal.
 
     Enter it after `ray_session`: Ray sets its loggers up anew when it starts.
     """
-    handler = logging.FileHandler(file, encoding="utf-8", delay=True)
+    handler = _LogFile(file, encoding="utf-8", delay=True)
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     before = []
     logging.captureWarnings(True)
@@ -92,8 +100,12 @@ def log_to_file(file: Path) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def ray_session(config: SearchConfig) -> Iterator[None]:
+def ray_session(config: SearchConfig, on_death: Callable[[str], None]) -> Iterator[None]:
     """Start or join Ray; leave a session that was there before as it was.
+
+    Args:
+        config: Says which Ray.
+        on_death: Called with what died if a Ray that was started here dies; then the process ends.
 
     Raises:
         PreflightError: The cluster of `address` cannot be reached.
@@ -117,7 +129,8 @@ def ray_session(config: SearchConfig) -> Iterator[None]:
     except (ConnectionError, RuntimeError, TimeoutError) as error:
         raise _no_cluster(config.address, error) from error
     try:
-        yield
+        with contextlib.nullcontext() if config.address else ray_watched(on_death):
+            yield
     finally:
         ray.shutdown()
 

@@ -8,6 +8,7 @@ from typing import Final, Literal
 
 __all__ = [
     "ANY_TOP1",
+    "BROKEN_OFF",
     "EPOCH",
     "EPOCH_FIELDS",
     "FAILURE",
@@ -37,6 +38,10 @@ EPOCH: Final = "epoch"
 
 FAILURE: Final = "failure"
 """Present in a result that ends a trial as failed; its text is the reason."""
+
+BROKEN_OFF: Final = "broken_off"
+"""Present in a result of a trial that stops for now because its checkpoint cannot be written; its
+text says why. The next trial could not write one either: the whole search stops."""
 
 FINISHED: Final = "finished"
 """True in the last result of a trial that was not stopped from outside."""

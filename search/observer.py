@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -33,7 +34,7 @@ class SearchPlan:
 
 
 class SearchObserver:
-    """Does nothing; override what you want to hear.
+    """Says nothing but that the process ends; override what you want to hear.
 
     Methods are called on the thread that runs the search, `stopping` from a signal handler there,
     and must return quickly.
@@ -74,3 +75,7 @@ class SearchObserver:
 
     def ended(self) -> None:
         """No trial runs any more."""
+
+    def broken_off(self, text: str) -> None:
+        """The process ends right after this, because Ray died; on a thread of its own."""
+        print(f"error: {text}", file=sys.stderr)

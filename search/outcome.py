@@ -7,6 +7,7 @@ search that is given more trials ends anew, and measures its winner anew.
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -85,7 +86,10 @@ def conclude(
     elapsed_s: float,
     retention: Retention,
 ) -> Outcome:
-    """Export the best trial, measure it and its yardsticks on the test split, write the outcome."""
+    """Export the best trial, measure it and its yardsticks on the test split, write the outcome.
+
+    The outcome is written last: a run without one is concluded when it is resumed.
+    """
     trials = study.get_trials(deepcopy=False)
     best = best_trial(trials)
     assert best is not None and best.value is not None
@@ -134,6 +138,8 @@ def conclude(
             val_any_top1=probe.any_top1,
         )
     name, baseline = _baseline(config, scores.get("probe"))
+    for partial in run.path.glob(".model.*.partial"):  # of a process that was killed here
+        shutil.rmtree(partial, ignore_errors=True)
     model = export_trial(run, run.path / "model", best.number, test=measured["best"], replace=True)
     states = [trial.state.name for trial in trials]
     outcome = Outcome(
@@ -154,7 +160,7 @@ def conclude(
         checkpoint_peak_bytes=retention.peak_bytes,
         model=model,
     )
-    run.outcome_file.write_text(outcome.model_dump_json(indent=2) + "\n")
+    run.write_outcome(outcome.model_dump_json(indent=2))
     return outcome
 
 

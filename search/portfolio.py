@@ -16,7 +16,7 @@ from typing import Any
 import optuna
 
 from search.space import BackboneFacts, SearchSpace
-from search.study import NEVER_BEGUN, ROLE_UNTUNED
+from search.study import ROLE_UNTUNED
 
 __all__ = ["Portfolio"]
 
@@ -83,7 +83,6 @@ class Portfolio:
         seen = {
             (trial.user_attrs.get("role"), trial.user_attrs.get("for"))
             for trial in study.get_trials(deepcopy=False)
-            if trial.user_attrs.get("reason") != NEVER_BEGUN
         }
         for role, answers in self._entries:
             backbone = answers.get("backbone")

@@ -42,6 +42,11 @@ class Reporter(SearchObserver):
         self._observer = observer
         self._clock_written = float("-inf")
 
+    def keep_clock(self) -> None:
+        """Write the clock every few seconds: a search may be killed long before its next epoch."""
+        if time.monotonic() - self._clock_written > _CLOCK_EVERY_S:
+            self.write_clock()
+
     def write_clock(self) -> None:
         """Keep the time spent in the study, so that a resumed search counts on from it."""
         self._clock_written = time.monotonic()
@@ -62,8 +67,6 @@ class Reporter(SearchObserver):
         """An epoch was measured."""
         history = trial.user_attrs["history"]
         self._tell(self._pictures.draw, trial, history, result["confusion"])
-        if time.monotonic() - self._clock_written > _CLOCK_EVERY_S:
-            self.write_clock()
         self._tell(self._look_at_disk, self._retention.look)
         self._tell(self._observer.epoch, trial, result)
 

@@ -11,7 +11,7 @@ from search.config import SearchConfig, load_config
 from search.errors import RunError
 from search.halving import SuccessiveHalving
 from search.run_folder import RunFolder
-from search.study import NEVER_BEGUN, ROLE_UNTUNED, finished_count, recipe_of
+from search.study import BEGUN_AT, ROLE_UNTUNED, finished_count, recipe_of
 
 __all__ = [
     "extended",
@@ -20,6 +20,8 @@ __all__ = [
     "require_work",
     "taken_up_again",
 ]
+
+_CHANCES = 5
 
 
 def require_same_store(run: RunFolder, config: SearchConfig) -> CoverStore:
@@ -50,22 +52,28 @@ def remember_rungs(rule: SuccessiveHalving, study: optuna.Study) -> None:
 
 
 def taken_up_again(study: optuna.Study, run: RunFolder) -> list[FrozenTrial]:
-    """Interrupted trials that can go on; those without a checkpoint end as failed here.
+    """Interrupted trials: they go on from their checkpoint, or start over if there is none yet.
+
+    One that was enqueued but never handed out (`WAITING`) is among them. One that was begun
+    `_CHANCES` times in the same epoch ends as failed here: it may be what brings the machine down.
 
     Half-written checkpoints of workers that were killed are removed.
-
-    A trial that was enqueued but never handed out (`WAITING`) has no recipe yet, and ends too.
     """
     run.drop_partial_checkpoints()
-    resumable = []
+    going_on = []
     for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING, TrialState.WAITING)):
-        if "recipe" in trial.user_attrs and run.checkpoint(trial.number).exists():
-            recipe_of(trial)  # a recipe this version cannot read stops here, not in a worker
-            resumable.append(trial)
+        if "recipe" in trial.user_attrs:
+            recipe_of(trial)  # one that this version cannot read stops here, not in a worker
+        epochs = len(trial.user_attrs.get("history", []))
+        if trial.user_attrs.get(BEGUN_AT, []).count(epochs) >= _CHANCES:
+            reason = f"interrupted {_CHANCES} times in epoch {epochs + 1}"
+            study._storage.set_trial_user_attr(trial._trial_id, "reason", reason)
+            study._storage.set_trial_state_values(trial._trial_id, TrialState.FAIL)
             continue
-        study._storage.set_trial_user_attr(trial._trial_id, "reason", NEVER_BEGUN)
-        study._storage.set_trial_state_values(trial._trial_id, TrialState.FAIL)
-    return resumable
+        if trial.state is TrialState.WAITING:
+            study._storage.set_trial_state_values(trial._trial_id, TrialState.RUNNING)
+        going_on.append(trial)
+    return going_on
 
 
 def extended(config: SearchConfig, trials: int | None, time_budget_s: float | None) -> SearchConfig:

@@ -1,6 +1,7 @@
 """The run folder: where everything one search leaves behind lies.
 
-runs/NAME/run.json     resolved configuration, versions, store fingerprint, seed
+runs/NAME/run.json     resolved configuration, versions, store fingerprint, seed; the fingerprint
+                       is missing until the first trial may begin
           study.db     the Optuna study
           log.txt      warnings of the libraries, tracebacks of failed trials
           tune/        Ray Tune's files; tune/checkpoints holds a file for each trial still needed
@@ -29,13 +30,21 @@ from search.errors import RunError
 __all__ = ["RunFolder", "checkpoint_name"]
 
 _RUN_SCHEMA = 1
-_FACTS = ("schema_version", "config", "study", "store_fingerprint", "image_px")
+_FACTS = ("schema_version", "config", "study")
+_STAGE_FACTS = ("store_fingerprint", "image_px")
 _LIBRARIES = ("covertune", "torch", "torchvision", "timm", "ray", "optuna", "pyarrow", "pillow")
 
 
 def checkpoint_name(number: int) -> str:
     """The file name of a trial's checkpoint."""
     return f"trial-{number:05d}.pt"
+
+
+def _write_whole(file: Path, text: str) -> None:
+    """Whoever is killed in here leaves the file as it was."""
+    temporary = file.with_suffix(".tmp")
+    temporary.write_text(text + "\n", encoding="utf-8")
+    temporary.replace(file)
 
 
 @dataclass(frozen=True)
@@ -57,9 +66,11 @@ class RunFolder:
         name = config.name or f"{stem}-{time.strftime('%Y%m%d-%H%M%S')}"
         path = (config.runs_dir / name).absolute()
         if path.exists():
-            remedy = "choose another --name"
+            remedy = "choose another --name, or "
             if cls(path).facts_file.is_file():
-                remedy += f", or go on with `covertune resume {config.runs_dir / name}`"
+                remedy += f"go on with `covertune resume {config.runs_dir / name}`"
+            else:
+                remedy += "remove the folder, which is no run (it has no run.json)"
             raise RunError(f"run {str(config.runs_dir / name)!r} exists already; {remedy}")
         made_runs_dir = not config.runs_dir.exists()
         try:
@@ -134,6 +145,11 @@ class RunFolder:
         return self.path / "probes"
 
     @property
+    def raw_sample(self) -> Path:
+        """Sample covers on their way to a store."""
+        return self.path / "sample"
+
+    @property
     def artifacts(self) -> Path:
         """Optuna's artifact store."""
         return self.path / "artifacts"
@@ -173,6 +189,11 @@ class RunFolder:
             raise RunError(f"{self.facts_file} is damaged: it has no {', '.join(missing)}")
         return dict(facts)
 
+    @property
+    def is_prepared(self) -> bool:
+        """Whether the first trial may have begun; before, a resumed search prepares it anew."""
+        return all(name in self.facts() for name in _STAGE_FACTS)
+
     def config(self) -> SearchConfig:
         """The configuration this run was started with.
 
@@ -201,9 +222,11 @@ class RunFolder:
             "versions": {library: version(library) for library in _LIBRARIES},
         }
         document = {"created": time.strftime("%Y-%m-%dT%H:%M:%S%z"), **facts, **document}
-        temporary = self.facts_file.with_suffix(".tmp")
-        temporary.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
-        temporary.replace(self.facts_file)
+        _write_whole(self.facts_file, json.dumps(document, indent=2))
+
+    def write_outcome(self, outcome: str) -> None:
+        """Write outcome.json whole or not at all; from then on the search is concluded."""
+        _write_whole(self.outcome_file, outcome)
 
     def remove(self) -> None:
         """Delete the folder; for a run that never got to its first trial."""

@@ -5,8 +5,10 @@ open store -> run folder -> Ray -> preflight -> decode once -> probe -> trials -
 
 from __future__ import annotations
 
+import logging
 import os
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +20,7 @@ from ray import tune
 from ray.exceptions import RayError
 from ray.tune.error import TuneError
 from ray.tune.logger import TBXLoggerCallback
+from sqlalchemy.exc import SQLAlchemyError
 
 from data_pipeline import CoverStore
 from models import get_backbone
@@ -57,6 +60,8 @@ from search.trainable import CoverTrial, TrialInputs, checkpoint_result
 
 __all__ = ["SearchResult", "resume_search", "run_search"]
 
+_log = logging.getLogger("ray.tune.covertune")
+_BREAKS_OFF = (TuneError, OptunaError, SQLAlchemyError, RayError, OSError)
 _WORKER_RETRIES = 2
 
 
@@ -90,21 +95,82 @@ def run_search(config: SearchConfig, observer: SearchObserver | None = None) -> 
     if config.store is not None:
         CoverStore.open(config.store)
     run = RunFolder.create(config)
-    begun = False
+    with run.driven(), _one_line(run):
+        try:
+            require_free_name(run, config.storage)
+            run.write_facts(config, {"study": run.name})  # if it is killed now, it can be resumed
+            return _search(run, config, budget, observer)
+        finally:
+            if not run.facts_file.exists() or not run.is_prepared:
+                run.remove()
+
+
+def _search(
+    run: RunFolder,
+    config: SearchConfig,
+    budget: Budget,
+    observer: SearchObserver,
+    *,
+    maybe_made: bool = False,
+) -> SearchResult:
+    """A search from the start; `maybe_made` if an earlier process may have made the study."""
+    with _session(run, config, observer), ExitStack() as ending:
+        if config.store is None:
+            config = config.model_copy(update={"store": sample_store(config, run, observer)})
+        stage = set_stage(config, run, budget, observer)
+        sampler = make_sampler(config.sampler, config.seed)
+        study = create_study(run, sampler, config.storage, maybe_made=maybe_made)
+        ending.callback(close_study, study)
+        run.write_facts(config, run.facts() | stage.facts())
+        return _drive(stage, study, budget, observer, resumed=[])
+
+
+@contextmanager
+def _session(run: RunFolder, config: SearchConfig, observer: SearchObserver) -> Iterator[None]:
+    """Ray, and a log that tells what broke a search off."""
+
+    def broken_off(what: str) -> None:
+        observer.broken_off(f"{what}; see {run.log_file}, and {_go_on(run)}")
+
+    with ray_session(config, broken_off), log_to_file(run.log_file):
+        try:
+            yield
+        except _BREAKS_OFF:
+            _log.exception("the search broke off")
+            raise
+
+
+def _go_on(run: RunFolder) -> str:
+    return f"go on with `covertune resume {os.path.relpath(run.path)}`"
+
+
+@contextmanager
+def _one_line(run: RunFolder) -> Iterator[None]:
+    """What breaks a search off comes out as one line that says how to go on.
+
+    Raises:
+        Interrupted: For a Ctrl-C that did not wait for the trials.
+        SearchError: A study that cannot be read or written, a full disk, a Ray that gave up.
+    """
     try:
-        require_free_name(run, config.storage)
-        with run.driven(), ray_session(config), log_to_file(run.log_file), ExitStack() as ending:
-            if config.store is None:
-                config = config.model_copy(update={"store": sample_store(config, observer)})
-            stage = set_stage(config, run, budget, observer)
-            study = create_study(run, make_sampler(config.sampler, config.seed), config.storage)
-            run.write_facts(config, stage.facts() | {"study": run.name})
-            begun = True
-            ending.callback(close_study, study)
-            return _drive(stage, study, budget, observer, resumed=[])
-    finally:
-        if not begun:
-            run.remove()
+        yield
+    except KeyboardInterrupt as stop:
+        if not run.path.exists():
+            raise
+        raise Interrupted(_go_on(run)) from stop
+    except _BREAKS_OFF as error:
+        remedy = "nothing is left behind"
+        if run.path.exists():
+            remedy = f"see {run.log_file}, and {_go_on(run)}"
+        raise SearchError(f"the search broke off: {_cause(error)}; {remedy}") from error
+
+
+def _cause(error: BaseException) -> str:
+    """Optuna says of any trouble with its database the same; what it was stands at the root."""
+    while isinstance(error, OptunaError | SQLAlchemyError) and error.__cause__ is not None:
+        error = error.__cause__
+    first_line = str(error).strip().partition("\n")[0]
+    return f"{type(error).__name__}: {first_line}"
 
 
 def resume_search(
@@ -130,18 +196,24 @@ def resume_search(
     """
     observer = observer or SearchObserver()
     run = RunFolder.open(path)
-    facts = run.facts()
-    config = extended(run.config(), trials, time_budget_s)
-    require_same_store(run, config)
-    with run.driven(), ExitStack() as ending:
+    with run.driven(), _one_line(run), ExitStack() as ending:
+        facts = run.facts()
+        config = extended(run.config(), trials, time_budget_s)
+        if not run.is_prepared:
+            run.write_facts(config, facts)
+            budget = Budget(config.time_budget_s)
+            return _search(run, config, budget, observer, maybe_made=True)
+        require_same_store(run, config)
         study = open_study(run, driven=True)
         ending.callback(close_study, study)
-        study.sampler = make_sampler(config.sampler, config.seed, finished=finished_count(study))
+        known = len(study.get_trials(deepcopy=False))
+        study.sampler = make_sampler(config.sampler, config.seed, known=known)
         budget = Budget(config.time_budget_s, spent_s=study.user_attrs.get(ELAPSED_S, 0.0))
         resumed = taken_up_again(study, run)
         Retention(run, study, config.keep_checkpoints).tidy()  # of what a kill left
         require_work(config, run, study, resumed, budget)
-        with ray_session(config), log_to_file(run.log_file):
+        run.write_facts(config, facts)  # the new limits hold from here on
+        with _session(run, config, observer):
             image_px = {name: tuple(sizes) for name, sizes in facts["image_px"].items()}
             stage = set_stage(
                 config,
@@ -152,7 +224,7 @@ def resume_search(
                 fits=tuple(facts.get("fits", ("squash",))),
                 finished=finished_count(study),
             )
-            run.write_facts(config, facts | stage.facts())
+            run.write_facts(config, run.facts() | stage.facts())
             return _drive(stage, study, budget, observer, resumed=resumed)
 
 
@@ -184,6 +256,7 @@ def _drive(
         resumed=resumed,
         observer=reporter,
     )
+    reporter.write_clock()
     observer.started(
         SearchPlan(
             run=run,
@@ -205,10 +278,14 @@ def _drive(
         ending.callback(reporter.write_clock)
         with budget.stops_on_ctrl_c(observer.stopping):
             scheduler = HalvingScheduler(rule, spared=portfolio.spared)
-            _run_trials(stage, budget, searcher, scheduler)
+            _run_trials(stage, budget, searcher, scheduler, reporter)
         searcher.settle(lambda number: _last_result(run, number))
+    if budget.broken_off is not None:
+        raise SearchError(
+            f"the search broke off: {budget.broken_off}; mend that, and {_go_on(run)}"
+        )
     if budget.interrupted and searcher.has_work:
-        raise Interrupted(f"go on with `covertune resume {os.path.relpath(run.path)}`")
+        raise Interrupted(_go_on(run))
     run.drop_partial_checkpoints()
     retention.tidy()  # a worker may have saved once more after its trial had ended
     trials = study.get_trials(deepcopy=False)
@@ -239,7 +316,11 @@ def _last_result(run: RunFolder, number: int) -> dict[str, Any] | None:
 
 
 def _run_trials(
-    stage: Stage, budget: Budget, searcher: StudySearcher, scheduler: HalvingScheduler
+    stage: Stage,
+    budget: Budget,
+    searcher: StudySearcher,
+    scheduler: HalvingScheduler,
+    reporter: Reporter,
 ) -> None:
     """Hand the experiment to Ray Tune.
 
@@ -255,31 +336,34 @@ def _run_trials(
         cpus_per_trial=slots.cpus_per_trial,
     )
     sessions = len(list(run.tune.glob("session-*")))
-    try:
-        tune.run(
-            tune.with_parameters(CoverTrial, inputs=inputs),
-            name=f"session-{sessions + 1}",
-            storage_path=str(run.tune),
-            resources_per_trial={"cpu": slots.cpus_per_trial, "gpu": slots.gpus_per_trial},
-            search_alg=searcher,
-            scheduler=scheduler,
-            num_samples=-1,  # the searcher knows when it is full
-            max_concurrent_trials=slots.count,
-            reuse_actors=True,
-            stop=BudgetStopper(budget),
-            max_failures=_WORKER_RETRIES,
-            raise_on_failed_trial=False,
-            callbacks=[TBXLoggerCallback()],
-            trial_dirname_creator=_trial_name,
-            trial_name_creator=_trial_name,
-            verbose=0,
-        )
-    except (TuneError, OptunaError, RayError, OSError) as error:
-        first_line = str(error).strip().partition("\n")[0]
-        raise SearchError(
-            f"the search broke off: {type(error).__name__}: {first_line}; see {run.log_file}, and "
-            f"go on with `covertune resume {os.path.relpath(run.path)}`"
-        ) from error
+    tune.run(
+        tune.with_parameters(CoverTrial, inputs=inputs),
+        name=f"session-{sessions + 1}",
+        storage_path=str(run.tune),
+        resources_per_trial={"cpu": slots.cpus_per_trial, "gpu": slots.gpus_per_trial},
+        search_alg=searcher,
+        scheduler=scheduler,
+        num_samples=-1,  # the searcher knows when it is full
+        max_concurrent_trials=slots.count,
+        reuse_actors=True,
+        stop=BudgetStopper(budget),
+        max_failures=_WORKER_RETRIES,
+        raise_on_failed_trial=False,
+        callbacks=[TBXLoggerCallback(), _KeepsClock(reporter)],
+        trial_dirname_creator=_trial_name,
+        trial_name_creator=_trial_name,
+        verbose=0,
+    )
+
+
+class _KeepsClock(tune.Callback):  # type: ignore[misc]  # Ray is untyped
+    """Lets the reporter write the clock in every turn of Ray's loop that it wants to."""
+
+    def __init__(self, reporter: Reporter) -> None:
+        self._reporter = reporter
+
+    def on_step_end(self, iteration: int, trials: list[Any], **_info: Any) -> None:
+        self._reporter.keep_clock()
 
 
 def _trial_name(trial: tune.experiment.Trial) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import tempfile
+import shutil
 from pathlib import Path
 
 from data_pipeline import CoverStore, PrepareSettings, StoreError, prepare_store
@@ -11,6 +11,7 @@ from data_pipeline.schema import SCHEMA_VERSION
 from search.config import SearchConfig
 from search.errors import RunError
 from search.observer import SearchObserver
+from search.run_folder import RunFolder
 
 __all__ = ["sample_store"]
 
@@ -18,8 +19,13 @@ _FOLDER = f".sample-store-{SCHEMA_VERSION}"  # an older covertune may have left 
 _MAX_PX = 128
 
 
-def sample_store(config: SearchConfig, observer: SearchObserver) -> Path:
+def sample_store(config: SearchConfig, run: RunFolder, observer: SearchObserver) -> Path:
     """The path of the sample store of a runs folder, made if it is not there.
+
+    Args:
+        config: Names the runs folder.
+        run: Holds the raw covers while they are prepared.
+        observer: Hears what happens.
 
     Raises:
         RunError: The runs folder cannot be written, or the store in it is damaged.
@@ -34,17 +40,17 @@ def sample_store(config: SearchConfig, observer: SearchObserver) -> Path:
             ) from error
         return path
     try:
-        config.runs_dir.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=config.runs_dir) as folder:
-            observer.stage("drawing sample covers")
-            draw_sample(Path(folder) / "covers", progress=observer.progress)
-            observer.stage("preparing sample covers")
-            prepare_store(
-                Path(folder) / "covers",
-                path,
-                settings=PrepareSettings(max_px=_MAX_PX),
-                progress=observer.progress,
-            )
+        shutil.rmtree(run.raw_sample, ignore_errors=True)  # of a process that was killed here
+        observer.stage("drawing sample covers")
+        draw_sample(run.raw_sample, progress=observer.progress)
+        observer.stage("preparing sample covers")
+        prepare_store(
+            run.raw_sample,
+            path,
+            settings=PrepareSettings(max_px=_MAX_PX),
+            progress=observer.progress,
+        )
+        shutil.rmtree(run.raw_sample)
     except OSError as error:
         raise RunError(
             f"cannot make the sample covers in {config.runs_dir}: {error.strerror}; "

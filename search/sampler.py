@@ -112,17 +112,18 @@ def _stopped(trial: FrozenTrial) -> FrozenTrial:
 
 
 def make_sampler(
-    kind: Literal["tpe", "random"], seed: int, *, finished: int = 0
+    kind: Literal["tpe", "random"], seed: int, *, known: int = 0
 ) -> optuna.samplers.BaseSampler:
     """The sampler of a search.
 
     Args:
         kind: `tpe`, multivariate over the groups of a conditional space; or `random`.
         seed: Of the search.
-        finished: Trials that ended before this process. A resumed search draws with another seed
-            than the one before it: the same would draw the same random trials again.
+        known: Trials that there were before this process, running ones included. A resumed search
+            draws with another seed than the one before it: the same would draw the same random
+            trials again.
     """
-    seed += _SEED_STEP * finished
+    seed += _SEED_STEP * known
     if kind == "random":
         return optuna.samplers.RandomSampler(seed=seed)
     with warnings.catch_warnings():

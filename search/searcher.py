@@ -26,6 +26,7 @@ from models import Recipe
 from search.budget import Budget
 from search.constants import (
     ANY_TOP1,
+    BROKEN_OFF,
     EPOCH,
     EPOCH_FIELDS,
     FAILURE,
@@ -41,7 +42,7 @@ from search.halving import SuccessiveHalving
 from search.observer import SearchObserver
 from search.portfolio import Portfolio
 from search.space import SearchSpace
-from search.study import ROLE_SAMPLED, ROLE_UNTUNED
+from search.study import BEGUN_AT, ROLE_SAMPLED, ROLE_UNTUNED
 
 __all__ = ["StudySearcher"]
 
@@ -93,23 +94,26 @@ class StudySearcher(Searcher):  # type: ignore[misc]  # Ray is untyped
             frozen = self._resumed.pop(0)
             trial = optuna.Trial(self._study, frozen._trial_id)
             self._history[trial.number] = list(frozen.user_attrs.get("history", []))
-            return self._start(trial_id, trial, frozen.user_attrs["recipe"])
+            return self._start(trial_id, trial)
         if not self._budget.admits_a_trial or self._is_full():
             return str(Searcher.FINISHED)
         self._portfolio.enqueue_next(self._study)
-        trial = self._study.ask()
-        recipe = self._space.suggest(trial).model_dump(mode="json")
-        trial.set_user_attr("recipe", recipe)
-        if "role" not in trial.user_attrs:
-            trial.set_user_attr("role", ROLE_SAMPLED)
-        return self._start(trial_id, trial, recipe)
+        return self._start(trial_id, self._study.ask())
 
     def _is_full(self) -> bool:
         if self._trial_limit is None:
             return False
         return len(self._study.get_trials(deepcopy=False)) >= self._trial_limit
 
-    def _start(self, trial_id: str, trial: optuna.Trial, recipe: dict[str, Any]) -> dict[str, Any]:
+    def _start(self, trial_id: str, trial: optuna.Trial) -> dict[str, Any]:
+        """Also a trial whose process was killed in here: what it was given, it keeps."""
+        if "role" not in trial.user_attrs:
+            trial.set_user_attr("role", ROLE_SAMPLED)
+        if "recipe" not in trial.user_attrs:
+            trial.set_user_attr("recipe", self._space.suggest(trial).model_dump(mode="json"))
+        recipe = trial.user_attrs["recipe"]
+        begun_at = trial.user_attrs.get(BEGUN_AT, [])
+        trial.set_user_attr(BEGUN_AT, [*begun_at, len(self._history.get(trial.number, []))])
         self._running[trial_id] = trial
         self._observer.trial_started(
             trial.number, trial.user_attrs["role"], Recipe.model_validate(recipe)
@@ -132,8 +136,10 @@ class StudySearcher(Searcher):  # type: ignore[misc]  # Ray is untyped
         result = result or {}
         if METRIC in result:
             self._report(trial, result)
+        if BROKEN_OFF in result:
+            self._budget.broken_off = result[BROKEN_OFF]
         halved = trial.number in self._rule.stopped
-        goes_on_later = self._budget.interrupted and not self._budget.is_over
+        goes_on_later = self._budget.is_halted and not self._budget.is_over
         if goes_on_later and not (halved or error or result.get(FINISHED)):
             return
         history = self._history.get(trial.number, [])

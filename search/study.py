@@ -6,6 +6,7 @@ study with Optuna alone still sees everything:
     role       untuned | recipe: NAME | sampled
     recipe     every setting of the trial
     history    one mapping per measured epoch
+    begun_at   epochs it had each time a process took it up
     node, node_id, device
     micro_batch   most covers trained at once, where memory ran out with the recipe's batch
     reason     why it was stopped or failed
@@ -15,6 +16,7 @@ study with Optuna alone still sees everything:
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Iterable
 from typing import Any, Final
 
@@ -31,8 +33,8 @@ from search.errors import RunError
 from search.run_folder import RunFolder
 
 __all__ = [
+    "BEGUN_AT",
     "ELAPSED_S",
-    "NEVER_BEGUN",
     "ROLE_SAMPLED",
     "ROLE_UNTUNED",
     "TrialRow",
@@ -50,7 +52,7 @@ __all__ = [
 
 ROLE_UNTUNED: Final = "untuned"
 ROLE_SAMPLED: Final = "sampled"
-NEVER_BEGUN: Final = "interrupted before its first checkpoint"
+BEGUN_AT: Final = "begun_at"
 ELAPSED_S: Final = "elapsed_s"
 _BUSY_TIMEOUT_S = 60
 
@@ -127,9 +129,19 @@ def _taken(run: RunFolder, url: str | None) -> RunError:
 
 
 def create_study(
-    run: RunFolder, sampler: optuna.samplers.BaseSampler, url: str | None
+    run: RunFolder,
+    sampler: optuna.samplers.BaseSampler,
+    url: str | None,
+    *,
+    maybe_made: bool = False,
 ) -> optuna.Study:
     """Make the run's study; its name is the run's.
+
+    Args:
+        run: The run.
+        sampler: Chooses what trials try.
+        url: Of the storage; None: study.db in the run folder.
+        maybe_made: Whether an earlier process of this run may have come this far.
 
     Raises:
         RunError: The storage cannot be opened, or holds a study of that name.
@@ -140,6 +152,7 @@ def create_study(
             sampler=sampler,
             study_name=run.name,
             direction=StudyDirection.MAXIMIZE,
+            load_if_exists=maybe_made,
         )
     except optuna.exceptions.DuplicatedStudyError as error:
         raise _taken(run, url) from error
@@ -156,6 +169,11 @@ def open_study(run: RunFolder, *, driven: bool = False) -> optuna.Study:
         RunError: It is missing or cannot be read.
     """
     facts = run.facts()
+    if not run.is_prepared:
+        raise RunError(
+            f"run {run.name!r} has no trial yet; unless it is being prepared at this moment, go on "
+            f"with `covertune resume {os.path.relpath(run.path)}`"
+        )
     url = run.config().storage
     if url is None and not run.study_file.is_file():
         raise RunError(f"run {run.path} has no study.db; bring the file back, or search anew")

@@ -23,12 +23,21 @@ import torch
 from ray import tune
 
 from data_pipeline import CoverRefs, Fit
-from models import EpochReport, FineTuner, HeadWeights, Recipe, TrainingFailure, release
+from models import (
+    EpochReport,
+    FineTuner,
+    HeadWeights,
+    ModelError,
+    Recipe,
+    TrainingFailure,
+    release,
+)
 from models.checkpoint import read_state, write_state
 from models.errors import first_line
 from models.memory import is_out_of_memory
 from search.constants import (
     ANY_TOP1,
+    BROKEN_OFF,
     EPOCH_FIELDS,
     FAILURE,
     FINISHED,
@@ -142,7 +151,10 @@ class CoverTrial(tune.Trainable):  # type: ignore[misc]  # Ray is untyped
             report = self._tuner.run_epoch(self._train.epoch(epoch), self._val.epoch(0))
             result = self._measured(report)
             result[FINISHED] = result["done"] = report.epoch >= self._recipe.epochs
-            write_state(self._tuner.state_dict() | {_RESULT: result}, self._checkpoint)
+            try:
+                write_state(self._tuner.state_dict() | {_RESULT: result}, self._checkpoint)
+            except ModelError as error:  # a full disk, say; the trial goes on when there is room
+                return {BROKEN_OFF: str(error), "done": True}
             return result
         except TrainingFailure as failure:
             measured = {} if failure.report is None else self._measured(failure.report)

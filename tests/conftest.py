@@ -8,6 +8,16 @@ settings.register_profile("covertune", deadline=None)
 settings.load_profile("covertune")
 
 
+def pytest_addoption(parser):
+    # Here and not in chaos/: pytest learns options only from the first conftests it meets.
+    parser.addoption(
+        "--kills", type=int, default=3, help="how often the chaos tests kill each kind of process"
+    )
+    parser.addoption(
+        "--chaos-seed", type=int, default=None, help="repeats the moments of an earlier chaos test"
+    )
+
+
 @pytest.fixture(scope="session")
 def local_ray():
     """Two CPUs, no dashboard, quiet; whatever other Ray runs on this machine is none of ours."""

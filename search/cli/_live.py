@@ -17,7 +17,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 from rich.text import Text
 
 from models import Recipe
-from search.cli._console import console, show_bytes, show_duration
+from search.cli._console import console, say_error, show_bytes, show_duration
 from search.cli._tables import STATE_STYLES, input_size, plain_table, recipe_summary
 from search.constants import ANY_TOP1, EPOCH, METRIC
 from search.observer import SearchObserver, SearchPlan
@@ -197,6 +197,12 @@ class LiveView(SearchObserver):
         if self._live is not None:
             self._live.stop()
             self._live = None
+
+    def broken_off(self, text: str) -> None:
+        """Leave a clean terminal and one line."""
+        self._close_phase()
+        self.ended()
+        say_error(text)
 
     @property
     def _best(self) -> tuple[float, int] | None:

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import sqlite3
 from contextlib import contextmanager
 
 import optuna
@@ -9,13 +10,15 @@ import pytest
 import torch
 from optuna.trial import TrialState
 
+import search.study
 from models import Recipe
 from models.checkpoint import read_state
 from search import Interrupted, RunError, RunFolder, SearchConfig, SearchObserver
-from search.errors import PreflightError
+from search.errors import PreflightError, SearchError
 from search.runner import resume_search, run_search
+from search.sampler import make_sampler
 from search.space import SearchSpace
-from search.study import open_study, trial_rows
+from search.study import create_study, open_study, trial_rows
 from search.trainable import CoverTrial
 
 GOOD = {"lr_head": 2e-3, "lr_backbone": 2e-3}
@@ -294,7 +297,7 @@ def test_a_search_whose_ending_was_cut_short_is_concluded(watched, finished):
 
 
 def test_a_finished_search_is_given_more(finished):
-    orphan = open_study(finished).ask()  # as if it had been interrupted before its checkpoint
+    orphan = open_study(finished).ask()  # as if it had been killed before it had a recipe
     # As if it had been killed in mid-writing, and before it could remove a checkpoint.
     (half_written := finished.checkpoints / ".trial-00004.pt.0123.partial").touch()
     worst = min(open_study(finished).get_trials()[1:5], key=lambda trial: trial.value)
@@ -311,11 +314,54 @@ def test_a_finished_search_is_given_more(finished):
     assert len(there_when_it_began) in (3, 4)
     assert len(more.trials) == 8
     assert more.run.config().trials == 8
-    params = [t.params for t in more.trials[1:] if t.number != orphan.number]
-    assert len({json.dumps(p, sort_keys=True) for p in params}) == 6
-    failed = more.trials[orphan.number]
-    assert failed.state is TrialState.FAIL
-    assert failed.user_attrs["reason"] == "interrupted before its first checkpoint"
+    assert len({json.dumps(trial.params, sort_keys=True) for trial in more.trials[1:]}) == 7
+    assert all(state.is_finished() for state in states(open_study(finished)))
+    assert more.trials[orphan.number].user_attrs["history"]
+
+
+class Locker(Watcher):
+    """Another process that takes the study for itself when the first epoch is there."""
+
+    def __init__(self, study):
+        super().__init__()
+        self.study, self.connection = study, None
+
+    def epoch(self, trial, result):
+        super().epoch(trial, result)
+        if self.connection is None:
+            self.connection = sqlite3.connect(self.study, isolation_level=None)
+            self.connection.execute("BEGIN EXCLUSIVE")
+
+
+def test_a_study_that_stays_locked_is_one_line_and_costs_no_trial(store, tmp_path, monkeypatch):
+    monkeypatch.setattr(search.study, "_BUSY_TIMEOUT_S", 0.5)
+    run = RunFolder(tmp_path / "runs" / "run")
+    locker = Locker(run.study_file)
+    with pytest.raises(SearchError, match=r"broke off: .*database is locked; see .*resume") as told:
+        run_search(config(store, tmp_path, trials=3), locker)
+    assert "\n" not in str(told.value)
+    with pytest.raises(SearchError, match="database is locked") as told:
+        resume_search(run.path)
+    assert "\n" not in str(told.value)
+    locker.connection.close()
+    result = resume_search(run.path)
+    assert [trial.number for trial in result.trials] == [0, 1, 2]
+    for trial in result.trials:
+        assert trial.state in (TrialState.COMPLETE, TrialState.PRUNED)
+        epochs = [row["epoch"] for row in trial.user_attrs["history"]]
+        assert epochs == list(range(1, len(epochs) + 1))
+
+
+def test_what_was_killed_before_its_first_trial_is_prepared_anew(store, tmp_path):
+    wanted = config(store, tmp_path, trials=2, epochs=1)
+    run = RunFolder.create(wanted)
+    run.write_facts(wanted, {"study": run.name})
+    with pytest.raises(RunError, match=r"run 'run' has no trial yet; .*covertune resume"):
+        open_study(run)
+    create_study(run, make_sampler("tpe", 0), None)  # killed just before it was written down
+    result = resume_search(run.path)
+    assert [trial.state for trial in result.trials] == [TrialState.COMPLETE] * 2
+    assert result.run.facts()["store_fingerprint"]
 
 
 def test_a_changed_store_is_noticed(finished):

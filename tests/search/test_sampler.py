@@ -45,7 +45,7 @@ def test_a_resumed_search_draws_anew():
         return optuna.create_study(sampler=sampler).ask().suggest_float("x", 0, 1)
 
     assert first(make_sampler("tpe", 0)) == first(make_sampler("tpe", 0))
-    assert first(make_sampler("tpe", 0)) != first(make_sampler("tpe", 0, finished=3))
+    assert first(make_sampler("tpe", 0)) != first(make_sampler("tpe", 0, known=3))
 
 
 def test_random_is_drawn_by_seed():

@@ -5,15 +5,17 @@ import pytest
 from optuna.trial import TrialState
 from ray.tune.search import Searcher
 
-from search.budget import Budget
+from search.budget import Budget, BudgetStopper
 from search.config import SearchConfig
-from search.constants import EPOCH, FAILURE, METRIC
+from search.constants import BROKEN_OFF, EPOCH, FAILURE, METRIC
 from search.halving import SuccessiveHalving
 from search.observer import SearchObserver
 from search.portfolio import Portfolio
+from search.resuming import taken_up_again
+from search.run_folder import RunFolder
 from search.searcher import StudySearcher
 from search.space import BackboneFacts, SearchSpace
-from search.study import NEVER_BEGUN, best_trial, trial_rows
+from search.study import best_trial, trial_rows
 
 CNN = BackboneFacts("small_cnn", stages=4, pretrained=False, image_px=(32,))
 
@@ -157,15 +159,6 @@ def test_a_study_that_cannot_be_written_is_told_once_more(bench, monkeypatch):
     assert bench.trial(0).state is TrialState.COMPLETE
 
 
-def test_a_yardstick_that_never_began_is_tried_again(bench, tmp_path):
-    first = bench.searcher.suggest("a")["number"]
-    storage, trial_id = bench.study._storage, bench.trial(first)._trial_id
-    storage.set_trial_user_attr(trial_id, "reason", NEVER_BEGUN)
-    storage.set_trial_state_values(trial_id, TrialState.FAIL)
-    again = Bench(tmp_path).searcher.suggest("b")["number"]
-    assert bench.trial(again).user_attrs["role"] == "untuned"
-
-
 def test_a_failure_is_failed_with_its_reason(bench):
     bench.searcher.suggest("a")
     bench.searcher.on_trial_complete("a", failure("the training loss became nan"))
@@ -220,6 +213,68 @@ def test_interrupted_stays_running_and_goes_on_in_another_process(bench, tmp_pat
     assert trial.state is TrialState.COMPLETE
     assert [row["epoch"] for row in trial.user_attrs["history"]] == [1, 2]
     assert len(later.study.trials) == 1
+
+
+@pytest.mark.parametrize("killed_in", ["enqueue", "ask", "suggest", "role"])
+def test_a_trial_killed_while_it_was_chosen_keeps_what_it_has(bench, tmp_path, killed_in):
+    bench.searcher.suggest("yardstick")
+    bench.searcher._portfolio.enqueue_next(bench.study)
+    if killed_in != "enqueue":
+        trial = bench.study.ask()
+    if killed_in == "suggest":
+        chosen = {"batch_size": trial.suggest_categorical("batch_size", [16, 32, 64])}
+    elif killed_in == "role":
+        chosen = bench.searcher._space.suggest(trial).model_dump(include={"batch_size", "lr_head"})
+    else:
+        chosen = {}
+
+    run = RunFolder(tmp_path / "run")
+    resumed = taken_up_again(bench.study, run)
+    assert [one.number for one in resumed] == [0, 1]
+    later = Bench(tmp_path, trial_limit=2, resumed=resumed)
+    later.study.get_trials()  # as a run that is taken up has read them
+    answers = [later.searcher.suggest(name) for name in "abc"]
+    assert [answer["number"] for answer in answers[:2]] == [0, 1]
+    assert answers[2] == Searcher.FINISHED
+    assert answers[1]["recipe"].items() >= chosen.items()
+    assert [trial.user_attrs["role"] for trial in later.study.trials] == [
+        "untuned",
+        "recipe: from scratch",
+    ]
+    assert [trial.state for trial in later.study.trials] == [TrialState.RUNNING] * 2
+
+
+def test_what_brings_the_machine_down_again_and_again_is_given_up(bench, tmp_path):
+    resumed, later = [], bench
+    for _ in range(5):
+        assert later.searcher.suggest("a")["number"] == 0
+        resumed = taken_up_again(bench.study, RunFolder(tmp_path / "run"))
+        later = Bench(tmp_path, resumed=resumed)
+    assert resumed == []
+    assert bench.trial(0).state is TrialState.FAIL
+    assert bench.trial(0).user_attrs["reason"] == "interrupted 5 times in epoch 1"
+
+
+def test_a_trial_that_moves_on_is_taken_up_as_often_as_it_takes(bench, tmp_path):
+    later = bench
+    for epoch in range(1, 12):
+        assert later.searcher.suggest("a")["number"] == 0
+        later.searcher.on_trial_result("a", result(epoch))
+        resumed = taken_up_again(bench.study, RunFolder(tmp_path / "run"))
+        later = Bench(tmp_path, resumed=resumed)
+    assert bench.trial(0).state is TrialState.RUNNING
+
+
+def test_a_checkpoint_that_cannot_be_written_stops_the_search_and_costs_no_trial(bench):
+    for name in "ab":
+        bench.searcher.suggest(name)
+    bench.searcher.on_trial_complete("a", {BROKEN_OFF: "no space", "done": True})
+    assert bench.budget.broken_off == "no space"
+    assert BudgetStopper(bench.budget).stop_all()
+    assert bench.searcher.suggest("c") == Searcher.FINISHED
+    bench.searcher.settle(lambda number: result(1, 0.4) if number else None)
+    assert [trial.state for trial in bench.study.trials] == [TrialState.RUNNING] * 2
+    assert bench.trial(1).intermediate_values == {1: 0.4}
 
 
 def test_what_ended_while_the_user_interrupts_is_told(bench):
