@@ -243,7 +243,10 @@ def _drive(
     portfolio = Portfolio(stage.space)
     ended = [trial for trial in study.get_trials(deepcopy=False) if trial.state.is_finished()]
     rule = SuccessiveHalving(
-        grace_epochs=config.grace_epochs, max_epochs=config.epochs, eta=config.eta
+        grace_epochs=config.grace_epochs,
+        max_epochs=config.epochs,
+        eta=config.eta,
+        covers=stage.feed.count("val"),
     )
     remember_rungs(rule, study)
     searcher = StudySearcher(
