@@ -9,7 +9,7 @@ A store is a folder:
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 import pyarrow as pa
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -25,6 +25,7 @@ __all__ = [
     "PartInfo",
     "PrepareSettings",
     "Split",
+    "StoreFacts",
     "StoreManifest",
 ]
 
@@ -128,29 +129,38 @@ class PartInfo(_Frozen):
         return -(-self.rows // self.group_rows)
 
 
-class StoreManifest(_Frozen):
-    """The content of `covers.json`."""
+class StoreFacts(_Frozen):
+    """What a manifest, a prepare and a report tell of a store alike."""
 
-    schema_version: int = Field(description="Version of the store's layout.")
     fingerprint: str = Field(description="SHA-256 of the content; equal stores have equal ones.")
-    source: str = Field(description="What the store was prepared from, as it was given.")
-    genres: list[str] = Field(min_length=2, description="Genre names; a label indexes this list.")
     counts: dict[str, dict[Split, int]] = Field(description="Covers per genre and split.")
     found: int = Field(ge=0, description="Image files or table rows that were looked at.")
-    kept: int = Field(ge=0, description="Covers in the store.")
-    rejected: int = Field(ge=0, description="Files or rows refused; found = kept + rejected.")
+    rejected: int = Field(ge=0, description="Files or rows refused; the others were kept.")
     ignored: int = Field(ge=0, description="Files that are no images by their name; not looked at.")
-    reasons: dict[str, int] = Field(description="How many were refused, by reason.")
+    reasons: dict[str, int] = Field(description="How many were refused, by reason, most first.")
     pictures: int = Field(ge=0, description="Distinct pictures found; copies count once.")
     conflicting: int = Field(ge=0, description="Of these, pictures that lay in several genres.")
     noise_ceiling: float = Field(
         ge=0.0, le=1.0, description="Best top-1 any predictor could reach on the labels as found."
     )
-    kept_ceiling: float = Field(
-        ge=0.0, le=1.0, description="The same on the labels as they were kept."
-    )
     groups: int = Field(ge=0, description="Groups of covers kept; a group never crosses splits.")
     official_split: bool = Field(description="Whether the listing itself named the test covers.")
+
+    def facts(self) -> dict[str, Any]:
+        """These fields alone."""
+        return {name: getattr(self, name) for name in StoreFacts.model_fields}
+
+
+class StoreManifest(StoreFacts):
+    """The content of `covers.json`."""
+
+    schema_version: int = Field(description="Version of the store's layout.")
+    source: str = Field(description="What the store was prepared from, as it was given.")
+    genres: list[str] = Field(min_length=2, description="Genre names; a label indexes this list.")
+    kept: int = Field(ge=0, description="Covers in the store.")
+    kept_ceiling: float = Field(
+        ge=0.0, le=1.0, description="The noise ceiling of the labels as they were kept."
+    )
     settings: PrepareSettings = Field(description="The settings the store was prepared with.")
     parts: list[PartInfo] = Field(description="The Parquet files, in the store's order.")
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
-from data_pipeline.schema import PrepareSettings, Split
+from data_pipeline.schema import PrepareSettings, StoreFacts
 from data_pipeline.store import CoverStore
 
 __all__ = ["SideReport", "StoreReport", "inspect_store"]
@@ -24,34 +24,19 @@ class SideReport(BaseModel):
     max: int = Field(description="The longest.")
 
 
-class StoreReport(BaseModel):
+class StoreReport(StoreFacts):
     """What a cover store holds."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     path: Path = Field(description="The store.")
     schema_version: int = Field(description="Version of the store's layout.")
-    fingerprint: str = Field(description="SHA-256 of the content.")
     source: str = Field(description="What it was prepared from.")
     covers: int = Field(description="Covers in it.")
-    counts: dict[str, dict[Split, int]] = Field(description="Covers per genre and split.")
     width_px: SideReport = Field(description="Widths of the covers.")
     height_px: SideReport = Field(description="Heights of the covers.")
     parts: int = Field(description="Parquet files.")
     bytes: int = Field(description="Size of the whole folder.")
-    found: int = Field(description="Image files or table rows that were looked at.")
-    rejected: int = Field(description="Files or rows refused.")
-    ignored: int = Field(description="Files that are no images by their name.")
-    reasons: dict[str, int] = Field(description="How many were refused, by reason, most first.")
-    pictures: int = Field(description="Distinct pictures found; copies count once.")
-    conflicting: int = Field(description="Of these, pictures that lay in several genres.")
-    noise_ceiling: float = Field(
-        description="Best top-1 any predictor could reach on the labels as found."
-    )
-    groups: int = Field(description="Groups of covers; a group never crosses splits.")
     group_sizes: dict[int, int] = Field(description="How many groups, by covers in the group.")
     several_genres: int = Field(description="Covers that carry more than one genre.")
-    official_split: bool = Field(description="Whether the listing itself named the test covers.")
     settings: PrepareSettings = Field(description="The settings it was prepared with.")
 
 
@@ -66,27 +51,17 @@ def inspect_store(path: Path) -> StoreReport:
     covers = store.read_columns(["width", "height", "group", "genres"])
     sizes = Counter(Counter(covers["group"].to_pylist()).values())
     return StoreReport(
+        **manifest.facts(),
         path=store.path,
         schema_version=manifest.schema_version,
-        fingerprint=manifest.fingerprint,
         source=manifest.source,
         covers=manifest.kept,
-        counts=manifest.counts,
         width_px=_side(covers["width"].to_numpy()),
         height_px=_side(covers["height"].to_numpy()),
         parts=len(manifest.parts),
         bytes=sum(file.stat().st_size for file in store.path.iterdir()),
-        found=manifest.found,
-        rejected=manifest.rejected,
-        ignored=manifest.ignored,
-        reasons=manifest.reasons,
-        pictures=manifest.pictures,
-        conflicting=manifest.conflicting,
-        noise_ceiling=manifest.noise_ceiling,
-        groups=manifest.groups,
         group_sizes=dict(sorted(sizes.items())),
         several_genres=sum(len(genres) > 1 for genres in covers["genres"].to_pylist()),
-        official_split=manifest.official_split,
         settings=manifest.settings,
     )
 

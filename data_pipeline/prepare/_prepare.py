@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from data_pipeline import _filesystems, _ray
 from data_pipeline.downloads import DownloadCounts, DownloadSettings, download_all
@@ -26,6 +26,7 @@ from data_pipeline.schema import (
     Conflicts,
     PrepareSettings,
     Split,
+    StoreFacts,
     StoreManifest,
 )
 from data_pipeline.sources import Source, find_sources
@@ -33,34 +34,16 @@ from data_pipeline.sources import Source, find_sources
 __all__ = ["PrepareSummary", "prepare_store"]
 
 
-class PrepareSummary(BaseModel):
+class PrepareSummary(StoreFacts):
     """What a prepare did."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
     path: Path = Field(description="The new store.")
-    fingerprint: str = Field(description="SHA-256 of the store's content.")
-    found: int = Field(description="Image files or table rows that were looked at.")
     kept: int = Field(description="Covers in the store.")
-    rejected: int = Field(description="Files or rows refused; found = kept + rejected.")
-    ignored: int = Field(description="Files that are no images by their name; not looked at.")
-    reasons: dict[str, int] = Field(description="How many were refused, by reason, most first.")
-    pictures: int = Field(description="Distinct pictures found; copies count once.")
-    conflicting: int = Field(description="Of these, pictures that lay in several genres.")
-    noise_ceiling: float = Field(
-        description="Best top-1 any predictor could reach on the labels as found."
-    )
     conflicts: Conflicts = Field(description="What was done with pictures in several genres.")
-    kept_ceiling: float = Field(description="The same on the labels as they were kept.")
-    groups: int = Field(description="Groups of covers kept; a group never crosses splits.")
-    official_split: bool = Field(description="Whether the listing itself named the test covers.")
-    counts: dict[str, dict[Split, int]] = Field(description="Covers per genre and split.")
+    kept_ceiling: float = Field(description="The noise ceiling of the labels as they were kept.")
     downloads: DownloadCounts | None = Field(
         default=None, description="What became of web addresses; nothing if there were none."
     )
-
-
-_SAME_IN_MANIFEST = PrepareSummary.model_fields.keys() & StoreManifest.model_fields.keys()
 
 
 def prepare_store(
@@ -162,10 +145,12 @@ def prepare_store(
         _writing.write_manifest(folder, manifest)
         shutil.rmtree(spool)
     return PrepareSummary(
+        **manifest.facts(),
         path=out,
+        kept=manifest.kept,
         conflicts=settings.conflicts,
+        kept_ceiling=manifest.kept_ceiling,
         downloads=counts,
-        **{name: getattr(manifest, name) for name in _SAME_IN_MANIFEST},
     )
 
 
