@@ -57,7 +57,7 @@ def ensure_ray() -> None:
             logging_level=logging.ERROR,
             log_to_driver=False,
         )
-    except (OSError, RuntimeError, ValueError) as err:
+    except Exception as err:  # a node that does not come up in time is a bare Exception
         first_line = (str(err).strip() or type(err).__name__).partition("\n")[0].rstrip(".")
         raise DataError(
             f"Ray must run on this machine, it could not be started: {first_line}; "

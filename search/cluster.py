@@ -126,7 +126,7 @@ def ray_session(config: SearchConfig, on_death: Callable[[str], None]) -> Iterat
             logging_level=logging.ERROR,
             object_store_memory=None if config.address else _object_store_nbytes(config),
         )
-    except (ConnectionError, RuntimeError, TimeoutError) as error:
+    except Exception as error:  # a node that does not come up in time is a bare Exception
         raise _no_cluster(config.address, error) from error
     try:
         with contextlib.nullcontext() if config.address else ray_watched(on_death):
@@ -161,9 +161,12 @@ def _require_reachable(address: str) -> None:
 
 
 def _no_cluster(address: str | None, error: Exception) -> PreflightError:
-    first_line = str(error).strip().partition("\n")[0] or type(error).__name__
+    first_line = str(error).strip().partition("\n")[0].rstrip(".") or type(error).__name__
     if address is None:
-        return PreflightError(f"Ray does not start on this machine: {first_line}")
+        return PreflightError(
+            f"Ray does not start on this machine: {first_line}; if the machine is very busy, try "
+            "again later"
+        )
     return PreflightError(
         f"no Ray cluster at --address {address}: {first_line}; start one with "
         "`ray up cluster.yaml` (or `ray start --head`), or leave --address out"

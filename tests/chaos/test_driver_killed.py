@@ -53,7 +53,10 @@ def test_a_killed_driver_costs_nothing_but_time(new_run, resume, predicts, draws
                 command.end()
             if command.process.returncode == 0:
                 break
-            assert command.end() == -9, command.story
+            if command.end() == 1 and "Ray does not start on this machine" in command.errors[-1]:
+                print(f"{run.path.name}: {command.errors[-1]}")  # so busy; it can be resumed
+            else:
+                assert command.end() == -9, command.story
             # Not waiting for Ray's processes: a person would not either.
             if (run.path / "run.json").exists():
                 command = resume(run)

@@ -43,7 +43,7 @@ def test_a_killed_prepare_leaves_a_whole_store_or_none(
     killed = whole = 0
     while killed < kills:
         command = start("data", "prepare", source, "store", cwd=tmp_path)
-        moment_s = draws.uniform(0, life_s)
+        moment_s = draws.uniform(0, 1.1 * life_s)
         command.until(f"{moment_s} s", lambda c=command, s=moment_s: c.age_s >= s)
         if not command.has_ended:
             command.kill()

@@ -38,9 +38,12 @@ def test_no_other_cluster_is_joined():
     assert ray.get_runtime_context().get_node_id() not in answer.stdout
 
 
-def test_a_ray_that_cannot_be_started_is_no_error_of_the_disk(monkeypatch, make_folder, tmp_path):
+@pytest.mark.parametrize("error", [ConnectionError, Exception])
+def test_a_ray_that_cannot_be_started_is_no_error_of_the_disk(
+    monkeypatch, make_folder, tmp_path, error
+):
     def fail(**options):
-        raise ConnectionError("no answer.\nmuch more")
+        raise error("no answer.\nmuch more")
 
     monkeypatch.setattr(ray, "is_initialized", lambda: False)
     monkeypatch.setattr(ray, "init", fail)

@@ -7,9 +7,10 @@ import sys
 from pathlib import Path
 
 import pytest
+import ray
 import yaml
 
-from search.cluster import Slots, _fits, slots_of
+from search.cluster import Slots, _fits, ray_session, slots_of
 from search.config import SearchConfig
 from search.errors import PreflightError
 
@@ -114,3 +115,15 @@ def test_a_trial_no_node_holds_is_refused(local_ray):
 )
 def test_trials_a_node_holds(resources, cpus, gpus, trials):
     assert _fits(resources, cpus, gpus) == trials
+
+
+def test_a_ray_that_does_not_come_up_is_one_line(monkeypatch):
+    def times_out(**_options):
+        raise Exception("The current node timed out.\nMuch more.")  # as Ray 2.60 does
+
+    monkeypatch.setattr(ray, "is_initialized", lambda: False)
+    monkeypatch.setattr(ray, "init", times_out)
+    message = r"^Ray does not start on this machine: The current node timed out; if the machine"
+    with pytest.raises(PreflightError, match=message) as told, ray_session(SearchConfig(), print):
+        pass
+    assert "\n" not in str(told.value)
