@@ -1,5 +1,7 @@
 """Small real parts: covers drawn by the test, a prepared store."""
 
+import logging
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -22,3 +24,15 @@ def store(tmp_path_factory, local_ray):
             Image.fromarray(pixels).save(file, quality=95)
     prepare_store(folder / "raw", folder / "store", settings=PrepareSettings(max_px=32))
     return folder / "store"
+
+
+@pytest.fixture
+def told(caplog):
+    """What a search logs; Ray's loggers keep it from the root once Ray has been started."""
+    logger = logging.getLogger("ray.tune.covertune")
+    logger.addHandler(caplog.handler)
+    before = logger.level
+    logger.setLevel(logging.INFO)
+    yield caplog
+    logger.setLevel(before)
+    logger.removeHandler(caplog.handler)

@@ -91,7 +91,7 @@ def test_sizes_now_and_at_most(run, study):
     assert Retention(run, study, 1).peak_bytes == 300, "a resumed search counts on"
 
 
-def test_what_cannot_be_removed_is_said_and_does_no_harm(run, study, caplog):
+def test_what_cannot_be_removed_is_said_and_does_no_harm(run, study, told):
     for value in (0.5, 0.4, 0.3):
         study.tell(study.ask(), value)
     run.checkpoint(0).touch()
@@ -99,7 +99,7 @@ def test_what_cannot_be_removed_is_said_and_does_no_harm(run, study, caplog):
     run.checkpoint(2).touch()
     Retention(run, study, 1).tidy()
     assert set(run.checkpoint_bytes()) == {0, 1}
-    assert "the checkpoint of trial 1 cannot be removed" in caplog.text
+    assert "the checkpoint of trial 1 cannot be removed" in told.text
 
 
 def test_other_files_are_left_alone(run, study):

@@ -50,7 +50,7 @@ def test_a_name_with_a_slash_is_one_file(run):
 def test_trials_start_from_it_and_the_outcome_names_it(store, tmp_path):
     result = run_search(
         SearchConfig(
-            store=store, runs_dir=tmp_path, name="r", image_px=(32,), trials=2, epochs=1, seed=1
+            store=store, runs_dir=tmp_path, name="r", image_px=(32,), trials=2, epochs=3, seed=1
         )
     )
     recipes = [trial.user_attrs["recipe"] for trial in result.trials]

@@ -1,7 +1,5 @@
 """How trials end in the study. Ray's part is played by calling the searcher as Ray does."""
 
-import logging
-
 import optuna
 import pytest
 from optuna.trial import TrialState
@@ -176,18 +174,6 @@ def test_a_collapse_keeps_the_epoch_that_showed_it(bench):
     bench.searcher.on_trial_complete("a", result(1, 0.2) | failure("collapse"))
     assert bench.trial(0).state is TrialState.FAIL
     assert bench.trial(0).intermediate_values == {1: 0.2}
-
-
-@pytest.fixture
-def told(caplog):
-    """What the searcher logs; Ray's loggers keep it from the root once Ray has been started."""
-    logger = logging.getLogger("ray.tune.covertune")
-    logger.addHandler(caplog.handler)
-    before = logger.level
-    logger.setLevel(logging.INFO)
-    yield caplog
-    logger.setLevel(before)
-    logger.removeHandler(caplog.handler)
 
 
 def test_the_micro_batch_is_in_the_record(bench, told):
