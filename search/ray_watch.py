@@ -21,7 +21,7 @@ import ray._private.worker
 __all__ = ["ray_watched"]
 
 _log = logging.getLogger("ray.covertune")
-_EVERY_S = 0.1
+_EVERY_S = 0.02  # Ray may end the process within a fifth of a second, before it has a worker
 _VITAL = ("raylet", "gcs_server")
 _EXIT_FAILED = 1
 
@@ -56,6 +56,8 @@ def _end(tell: Callable[[str], None], what: str) -> None:
     """Nothing is unwound: what asks Ray for anything now may hang."""
     try:
         tell(what)
+    except Exception:
+        _log.exception("cannot tell that %s", what)
     finally:
         with contextlib.suppress(OSError, ValueError):
             sys.stdout.flush()
