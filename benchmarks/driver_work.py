@@ -39,6 +39,7 @@ from search.observer import SearchObserver
 from search.pictures import TrialPictures
 from search.portfolio import Portfolio
 from search.reporter import Reporter
+from search.retention import Retention
 from search.sampler import make_sampler
 from search.scheduler import HalvingScheduler
 from search.searcher import StudySearcher
@@ -85,6 +86,7 @@ def measure(finished, trials, scratch):
     portfolio = Portfolio(space)
     scheduler = HalvingScheduler(rule, spared=portfolio.spared)
     pictures = TrialPictures(study, run.artifacts, [f"genre {n}" for n in range(GENRES)])
+    retention = Retention(run, study, config.keep_checkpoints)
     searcher = StudySearcher(
         study,
         space,
@@ -93,7 +95,7 @@ def measure(finished, trials, scratch):
         rule=rule,
         budget=budget,
         resumed=[],
-        observer=Reporter(study, budget, pictures, SearchObserver()),
+        observer=Reporter(study, budget, pictures, retention, SearchObserver()),
     )
     rng = random.Random(1)
     suggest_ms, epoch_ms, end_ms = [], [], []

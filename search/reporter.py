@@ -75,6 +75,6 @@ class Reporter(SearchObserver):
         self._tell(self._look_at_disk, self._retention.tidy)
         self._tell(self._observer.trial_ended, trial)
 
-    def _look_at_disk(self, look: Callable[[], None]) -> None:
+    def _look_at_disk(self, look: Callable[[], object]) -> None:
         look()
         self._observer.checkpoints(self._retention.now_bytes, self._retention.peak_bytes)

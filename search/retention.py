@@ -70,17 +70,18 @@ class Retention:
         self.peak_bytes: int = study.user_attrs.get(CHECKPOINT_PEAK_BYTES, 0)
         """The most that were there at any look, in all processes that drove the run."""
 
-    def look(self) -> None:
-        """Take the size of what is there."""
-        self.now_bytes = sum(self._run.checkpoint_bytes().values())
+    def look(self) -> dict[int, int]:
+        """Take the size of what is there: bytes by trial."""
+        sizes = self._run.checkpoint_bytes()
+        self.now_bytes = sum(sizes.values())
         if self.now_bytes > self.peak_bytes:
             self.peak_bytes = self.now_bytes
             self._study.set_user_attr(CHECKPOINT_PEAK_BYTES, self.peak_bytes)
+        return sizes
 
     def tidy(self) -> None:
         """Remove checkpoints nobody needs; what cannot be removed is logged, and tried again."""
-        self.look()
-        sizes = self._run.checkpoint_bytes()
+        sizes = self.look()
         stay = needed(self._study.get_trials(deepcopy=False), sizes.keys(), self._keep)
         for number in sizes.keys() - stay:
             try:

@@ -10,7 +10,7 @@ from search.cli._console import console, show_bytes, show_duration
 from search.cli._tables import STATE_STYLES, outcome_table, plain_table, recipe_summary
 from search.outcome import Outcome
 from search.runner import SearchResult
-from search.study import recipe_of
+from search.study import ranked, recipe_of
 
 __all__ = ["show_result"]
 
@@ -41,12 +41,8 @@ def show_result(result: SearchResult) -> None:
 
 
 def _leaderboard(result: SearchResult) -> object:
-    measured = sorted(
-        (trial for trial in result.trials if trial.value is not None),
-        key=lambda trial: (-(trial.value or 0.0), trial.number),
-    )
     table = plain_table("rank", "trial", "state", "epochs", "top-1", left=3, wide="recipe")
-    for rank, trial in enumerate(measured[:_LEADERS], start=1):
+    for rank, trial in enumerate(ranked(result.trials)[:_LEADERS], start=1):
         table.add_row(
             str(rank),
             str(trial.number),
