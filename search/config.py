@@ -98,6 +98,9 @@ class SearchConfig(BaseModel):
         False,
         description="Search a small stratified sample of the training covers, in minutes.",
     )
+    warm_start: tuple[Path, ...] = Field(
+        (), description="Earlier runs whose best recipes are tried first."
+    )
     baseline: float | None = Field(
         None, gt=0, le=1, description="Named top-1 to compare with; none: the frozen probe."
     )
@@ -146,6 +149,7 @@ class SearchConfig(BaseModel):
                 "runs_dir": self.runs_dir.absolute(),
                 "weights": weights,
                 "storage": storage,
+                "warm_start": tuple(path.absolute() for path in self.warm_start),
             }
         )
 

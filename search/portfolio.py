@@ -1,9 +1,11 @@
-"""What is tried before the sampler chooses: the yardstick, then recipes known to be good.
+"""What is tried before the sampler chooses: the yardstick, then recipes that did well before.
 
 The yardstick is what a hurried person does (two epochs, Adam 1e-3, random head); every search
 measures it, because the distance to it is what the search is worth.
 
-The recipes are points of the search space, so that the sampler learns from them. They answer to
+First those of the user's earlier runs (`search.warm_start`), then those that are known to be good.
+
+All are points of the search space, so that the sampler learns from them. The known ones answer to
 what is known about fine-tuning on small sets: a head that starts from a linear probe keeps early
 gradients from distorting the features (Kumar et al. 2022, arXiv:2202.10054); lower layers want
 smaller steps (Howard and Ruder 2018, arXiv:1801.06146).
@@ -11,12 +13,14 @@ smaller steps (Howard and Ruder 2018, arXiv:1801.06146).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import optuna
 
 from search.space import BackboneFacts, SearchSpace
 from search.study import ROLE_UNTUNED
+from search.warm_start import EarlierRecipe
 
 __all__ = ["Portfolio"]
 
@@ -64,19 +68,25 @@ _SCRATCH: dict[str, dict[str, Any]] = {
 
 
 class Portfolio:
-    """The yardstick and the good recipes, each tried once per backbone."""
+    """The yardstick, the earlier recipes, and the known ones, each tried once per backbone."""
 
-    def __init__(self, space: SearchSpace) -> None:
-        """List what there is to try on this space, the yardstick first."""
+    def __init__(self, space: SearchSpace, earlier: Sequence[EarlierRecipe] = ()) -> None:
+        """List what there is to try on this space, the yardstick first.
+
+        Args:
+            space: Of the search.
+            earlier: Recipes of its backbones that did well in earlier runs, best first.
+        """
         self.spared: set[int] = set()
         """Numbers of trials early stopping leaves alone."""
         self._entries: list[tuple[str, dict[str, Any]]] = [(ROLE_UNTUNED, {})]
+        self._entries += [(given.role, space.answers(given.recipe)) for given in earlier]
         for facts in space.backbones:
             chosen = _TRANSFER if facts.pretrained else _SCRATCH
-            self._entries += [
-                (f"recipe: {name}", _answers(space, facts, recipe))
-                for name, recipe in chosen.items()
-            ]
+            for name, recipe in chosen.items():
+                answers = _answers(space, facts, recipe)
+                if not any(answers.items() <= known.items() for _, known in self._entries):
+                    self._entries.append((f"recipe: {name}", answers))
 
     def enqueue_next(self, study: optuna.Study) -> None:
         """Make the next entry the study has not seen the one it hands out next, if any is left."""

@@ -57,6 +57,7 @@ from search.study import (
     require_free_name,
 )
 from search.trainable import CoverTrial, TrialInputs, checkpoint_result
+from search.warm_start import EarlierRecipe, earlier_recipes
 
 __all__ = ["SearchResult", "resume_search", "run_search"]
 
@@ -94,11 +95,16 @@ def run_search(config: SearchConfig, observer: SearchObserver | None = None) -> 
         get_backbone(backbone)  # what is misspelt is said before Ray starts
     if config.store is not None:
         CoverStore.open(config.store)
+    earlier = earlier_recipes(config)
     run = RunFolder.create(config)
     with run.driven(), _one_line(run):
         try:
             require_free_name(run, config.storage)
-            run.write_facts(config, {"study": run.name})  # if it is killed now, it can be resumed
+            facts = {
+                "study": run.name,
+                "earlier_recipes": [given.model_dump(mode="json") for given in earlier],
+            }
+            run.write_facts(config, facts)  # if it is killed now, it can be resumed
             return _search(run, config, budget, observer)
         finally:
             if not run.facts_file.exists() or not run.is_prepared:
@@ -240,7 +246,8 @@ def _drive(
     pictures = TrialPictures(study, run.artifacts, stage.store.genres)
     retention = Retention(run, study, config.keep_checkpoints)
     reporter = Reporter(study, budget, pictures, retention, observer)
-    portfolio = Portfolio(stage.space)
+    earlier = map(EarlierRecipe.model_validate, run.facts().get("earlier_recipes", []))
+    portfolio = Portfolio(stage.space, list(earlier))
     ended = [trial for trial in study.get_trials(deepcopy=False) if trial.state.is_finished()]
     rule = SuccessiveHalving(
         grace_epochs=config.grace_epochs,

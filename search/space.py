@@ -19,6 +19,9 @@ from search.study import ROLE_UNTUNED
 
 __all__ = ["BackboneFacts", "SearchSpace"]
 
+_LEAST_LR = 1e-5
+_LEAST_WEIGHT_DECAY = 1e-6
+
 
 @dataclass(frozen=True)
 class BackboneFacts:
@@ -86,7 +89,7 @@ class SearchSpace:
         recipe |= self._transfer(trial, facts, (facts.name, image_px, fit) in self.probed)
         recipe |= {
             "batch_size": trial.suggest_categorical("batch_size", [16, 32, 64]),
-            "weight_decay": trial.suggest_float("weight_decay", 1e-6, 0.3, log=True),
+            "weight_decay": trial.suggest_float("weight_decay", _LEAST_WEIGHT_DECAY, 0.3, log=True),
             "warmup_epochs": trial.suggest_float("warmup_epochs", 0.0, 1.0),
             "label_smoothing": trial.suggest_float("label_smoothing", 0.0, 0.2),
             "augment_strength": trial.suggest_float("augment_strength", 0.0, 1.0),
@@ -98,6 +101,39 @@ class SearchSpace:
         if trial.suggest_categorical("ema", [False, True]):
             recipe["ema_decay"] = trial.suggest_float("ema_decay", 0.9, 0.999, log=False)
         return Recipe(**recipe)
+
+    def answers(self, recipe: Recipe) -> dict[str, Any]:
+        """What `suggest` has to be answered for a recipe like this one, on this space.
+
+        Args:
+            recipe: Of one of the space's backbones, perhaps from another search: an input size or
+                a fit there is not becomes the nearest size, the best fit.
+
+        Returns:
+            Answers by question; those that suit no question are ignored by Optuna.
+        """
+        facts = self.facts(recipe.backbone)
+        taken_over = {
+            name: getattr(recipe, name)
+            for name in (
+                *("head_init", "lr_head", "layer_decay", "batch_norm"),
+                *("batch_size", "warmup_epochs", "label_smoothing"),
+                *("augment_strength", "drop_rate", "mixup_alpha", "cutmix_alpha"),
+            )
+        }
+        mixing = "mixup" if recipe.mixup_alpha else "cutmix" if recipe.cutmix_alpha else "none"
+        return taken_over | {
+            "backbone": facts.name,
+            f"{facts.name}.image_px": min(facts.image_px, key=lambda px: abs(px - recipe.image_px)),
+            "fit": recipe.fit if recipe.fit in self.fits else facts.fit,
+            "scratch.lr": recipe.lr_head,
+            "lr_backbone": max(recipe.lr_backbone, _LEAST_LR),
+            "weight_decay": max(recipe.weight_decay, _LEAST_WEIGHT_DECAY),
+            f"{facts.name}.frozen_stages": recipe.frozen_stages,
+            "mixing": mixing,
+            "ema": recipe.ema_decay is not None,
+            "ema_decay": recipe.ema_decay,
+        }
 
     def _transfer(
         self, trial: optuna.Trial, facts: BackboneFacts, is_probed: bool
@@ -114,8 +150,8 @@ class SearchSpace:
         answers: dict[str, Any] = {"head_init": "random"}
         if is_probed:
             answers["head_init"] = trial.suggest_categorical("head_init", ["random", "probe"])
-        answers["lr_head"] = trial.suggest_float("lr_head", 1e-5, 1e-2, log=True)
-        answers["lr_backbone"] = trial.suggest_float("lr_backbone", 1e-5, 3e-3, log=True)
+        answers["lr_head"] = trial.suggest_float("lr_head", _LEAST_LR, 1e-2, log=True)
+        answers["lr_backbone"] = trial.suggest_float("lr_backbone", _LEAST_LR, 3e-3, log=True)
         answers["layer_decay"] = trial.suggest_float("layer_decay", 0.5, 1.0)
         answers["batch_norm"] = trial.suggest_categorical("batch_norm", ["train", "frozen"])
         # The last stage stays free: with every stage frozen nothing is left but the probe.

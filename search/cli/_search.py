@@ -121,6 +121,12 @@ def search(
             help="Accuracy to compare with, 0.40 or NAME=0.40. Default: the frozen probe."
         ),
     ] = None,
+    warm_start: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="Earlier run whose best recipes are tried first; may be repeated.",
+        ),
+    ] = None,
     config: Annotated[
         Path | None, typer.Option(help="YAML file of settings; options here win over it.")
     ] = None,
@@ -140,6 +146,8 @@ def search(
       covertune search my-store --time-budget 40m
 
       covertune search my-store --backbones resnet18,timm/convnext_nano --trials 40
+
+      covertune search my-store --warm-start runs/last-week
 
       covertune search my-store --config search.yaml --address auto
     """
@@ -164,6 +172,7 @@ def search(
         storage=storage,
         baseline=baseline_top1,
         baseline_name=baseline_name,
+        warm_start=tuple(warm_start) if warm_start else None,
         seed=seed,
         rehearse=rehearse or None,
     )
