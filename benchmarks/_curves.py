@@ -1,4 +1,4 @@
-"""Recorded learning curves, and how a recipe nobody trained gets one of them.
+"""Recorded learning curves, and what a recipe nobody trained would measure.
 
 A table is a JSON-lines file. Its first line says where the curves come from, each other line is a
 trial that was trained to its last epoch: its recipe, top-1 and seconds of each epoch, and the
@@ -9,50 +9,63 @@ from __future__ import annotations
 
 import json
 import math
+import zlib
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cache
 from pathlib import Path
 
 import numpy as np
+from sklearn.gaussian_process import GaussianProcessRegressor
+from sklearn.gaussian_process.kernels import ConstantKernel, Matern, WhiteKernel
+from sklearn.model_selection import KFold, cross_val_predict
 
 TABLES = Path(__file__).parent / "curves"
-_NEIGHBOURS = 5
-_SAME = 1.0  # recipes nearer than this are told apart little: what one measured is noisy
 
 
 @dataclass(frozen=True)
 class Curve:
-    """What training one recipe gave.
+    """What training one recipe gives.
 
     Attributes:
-        top1_E: Validation top-1 after each epoch.
-        seconds_E: What each epoch cost.
+        top1_E: Validation top-1 after each epoch, as measured on so many covers.
+        seconds_E: What each epoch costs.
         failure: Why it ended there, or None.
+        expected_E: Top-1 without the luck of one measurement; None of a recorded curve.
     """
 
     top1_E: tuple[float, ...]
     seconds_E: tuple[float, ...]
     failure: str | None = None
+    expected_E: tuple[float, ...] | None = None
 
 
 class CurveTable:
-    """Curves by recipe; a recipe that nobody trained gets what lies between the most similar ones.
+    """A surrogate of training, as Eggensperger et al. 2015 propose for comparing searches.
 
-    A surrogate, as Eggensperger et al. 2015 propose for comparing searches: the mean of the curves
-    of the five most similar trials, the more similar the more weight. What failed is like its
-    nearest neighbour: a recipe nearest to a failure fails as that did.
-
-    How much each setting counts for similarity is learnt from the table: weights that best predict
-    each recorded trial's final top-1 from its nearest neighbours among the others.
+    What a recipe is worth is the mean of a Gaussian process (Matern 5/2, a length for each setting)
+    over the recorded trials, for each epoch. What it *measures* is that and an error: one trial's
+    error is drawn from those of the recorded ones, all its epochs together, and scaled to the noise
+    that the process finds in them. A recipe nearest to a failure fails as that did.
     """
 
     def __init__(self, facts, recipes, curves, untuned):
         self.facts = facts
         self.curves = curves
         self.untuned = untuned  # of the yardstick, which is like no other recipe
-        self._points_ND = np.array([_point(recipe) for recipe in recipes])
-        self._final_N = np.array([max(curve.top1_E, default=0.0) for curve in curves])
-        self._failed_N = np.array([curve.failure is not None for curve in curves])
+        points_ND = np.array([_point(recipe) for recipe in recipes])
+        self._asked_D = np.ptp(points_ND, axis=0) > 0  # of a backbone from scratch, less is asked
+        self._all_ND = points_ND[:, self._asked_D]
+        self._points_ND = np.array(
+            [p for p, c in zip(self._all_ND, curves, strict=True) if not c.failure]
+        )
+        self._top1_NE = np.array([curve.top1_E for curve in curves if not curve.failure])
+        self._final_N = self._top1_NE[:, -3:].mean(axis=1)
+        self._process = _process().fit(self._points_ND, self._final_N)
+        self._epochs = GaussianProcessRegressor(
+            self._process.kernel_, optimizer=None, normalize_y=True
+        ).fit(self._points_ND, self._top1_NE)
+        self._lengths_D = self._process.kernel_.k1.k2.length_scale
+        self._errors_NE = self._left_out_errors()
 
     @classmethod
     @cache
@@ -82,47 +95,51 @@ class CurveTable:
         """Mean seconds of a trial that nobody stops."""
         return float(np.mean([sum(c.seconds_E) for c in self.curves if c.failure is None]))
 
-    def curve(self, recipe):
-        """What training a recipe would give."""
-        distances_N = np.abs(self._points_ND - _point(recipe)) @ self.weights
-        nearest = self.curves[int(np.argmin(distances_N))]
+    @property
+    def noise(self):
+        """Standard deviation of what a trial measures at its end, for equal recipes."""
+        return float(np.sqrt(self._process.kernel_.k2.noise_level) * self._final_N.std())
+
+    def curve(self, recipe, seed=0):
+        """What training a recipe would give; another seed has other luck."""
+        point_D = _point(recipe)[self._asked_D]
+        differences_ND = (self._all_ND - point_D) / self._lengths_D
+        nearest = self.curves[int(np.argmin((differences_ND**2).sum(axis=1)))]
         if nearest.failure is not None:
             return nearest
-        distances_N = np.where(self._failed_N, np.inf, distances_N)
-        chosen = np.argsort(distances_N)[:_NEIGHBOURS]
-        shares = 1.0 / (distances_N[chosen] + _SAME)
-        shares /= shares.sum()
-        curves = [self.curves[at] for at in chosen]
+        expected_E = self._epochs.predict(point_D[None])[0]
+        rng = np.random.default_rng((seed, zlib.crc32(point_D.tobytes())))
+        error_E = self._errors_NE[rng.integers(len(self._errors_NE))] * rng.choice((-1, 1))
         return Curve(
-            tuple(shares @ np.array([curve.top1_E for curve in curves])),
-            tuple(shares @ np.array([curve.seconds_E for curve in curves])),
+            tuple(np.clip(expected_E + error_E, 0, 1)),
+            nearest.seconds_E,
+            expected_E=tuple(expected_E),
         )
 
-    @cached_property
-    def weights(self):
-        """How much a difference in each of `SETTINGS` counts."""
-        weights_D = np.ones(len(SETTINGS))
-        distances_NND = np.abs(self._points_ND[:, None] - self._points_ND[None])
-        least = self._left_out_error(distances_NND @ weights_D)
-        for _ in range(3):
-            for at in range(len(weights_D)):
-                for weight in (0.05, 0.25, 0.5, 1.0, 2.0, 4.0):
-                    tried_D = weights_D.copy()
-                    tried_D[at] = weight
-                    error = self._left_out_error(distances_NND @ tried_D)
-                    if error < least:
-                        least, weights_D = error, tried_D
-        return weights_D
-
     def explained(self):
-        """Share of the variance of final top-1 that neighbours predict, each trial left out."""
-        distances_NN = np.abs(self._points_ND[:, None] - self._points_ND[None]) @ self.weights
-        return 1.0 - self._left_out_error(distances_NN) / float(self._final_N.var())
+        """Share of the variance of final top-1 that is predicted for trials left out (10 folds)."""
+        folds = KFold(10, shuffle=True, random_state=0)
+        predicted_N = cross_val_predict(_process(), self._points_ND, self._final_N, cv=folds)
+        return 1.0 - float(((predicted_N - self._final_N) ** 2).mean() / self._final_N.var())
 
-    def _left_out_error(self, distances_NN):
-        distances_NN = distances_NN + np.diag(np.full(len(distances_NN), np.inf))
-        nearest_NK = np.argsort(distances_NN, axis=1)[:, :_NEIGHBOURS]
-        return float(np.mean((self._final_N[nearest_NK].mean(axis=1) - self._final_N) ** 2))
+    def _left_out_errors(self):
+        """By trial and epoch: measured less predicted from the others, scaled to the noise.
+
+        Left-out residuals of a Gaussian process: Rasmussen and Williams 2006, eq. 5.12.
+        """
+        inverse_NN = np.linalg.inv(self._epochs.kernel_(self._points_ND))
+        centred_NE = self._top1_NE - self._top1_NE.mean(axis=0)
+        errors_NE = (inverse_NN @ centred_NE) / np.diag(inverse_NN)[:, None]
+        return errors_NE * self.noise / errors_NE[:, -3:].mean(axis=1).std()
+
+
+def _process():
+    lengths = Matern(np.ones(len(SETTINGS)), (0.3, 30.0), nu=2.5)
+    return GaussianProcessRegressor(
+        ConstantKernel(1.0, (0.05, 20.0)) * lengths + WhiteKernel(0.3, (0.05, 2.0)),
+        normalize_y=True,
+        random_state=0,
+    )
 
 
 # Setting, and how its values become a number between about 0 and 1.

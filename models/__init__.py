@@ -9,6 +9,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from models.averaging import average_weights
     from models.backbones import Backbone, get_backbone, list_backbones
     from models.bundle import BundleSummary, load_bundle, write_bundle
     from models.checkpoint import model_from_checkpoint
@@ -25,7 +26,12 @@ if TYPE_CHECKING:
     from models.finetune import FineTuner
     from models.heads import HeadWeights, load_head
     from models.input_spec import InputSpec
-    from models.measure import Measurement, measure_model, measure_probabilities
+    from models.measure import (
+        Measurement,
+        measure_model,
+        measure_probabilities,
+        predict_probabilities,
+    )
     from models.memory import release
     from models.probe import ProbeResult, extract_features, fit_probe
     from models.recipe import UNTUNED, Recipe
@@ -52,6 +58,7 @@ __all__ = [
     "TrainStats",
     "TrainingFailure",
     "WeightsError",
+    "average_weights",
     "extract_features",
     "fit_probe",
     "get_backbone",
@@ -61,11 +68,13 @@ __all__ = [
     "measure_model",
     "measure_probabilities",
     "model_from_checkpoint",
+    "predict_probabilities",
     "release",
     "write_bundle",
 ]
 
 _HOMES = {
+    "models.averaging": ("average_weights",),
     "models.backbones": (
         "Backbone",
         "get_backbone",
@@ -97,6 +106,7 @@ _HOMES = {
         "Measurement",
         "measure_model",
         "measure_probabilities",
+        "predict_probabilities",
     ),
     "models.memory": ("release",),
     "models.probe": (

@@ -28,7 +28,7 @@ from models.metrics import (
 from models.micro_batches import MicroBatches
 from models.precision import whole_float32
 
-__all__ = ["Measurement", "measure_model", "measure_probabilities"]
+__all__ = ["Measurement", "measure_model", "measure_probabilities", "predict_probabilities"]
 
 
 class Measurement(BaseModel):
@@ -109,6 +109,26 @@ def measure_model(model: nn.Module, input_spec: InputSpec, batches: Batches) -> 
         OutOfMemory: Not even one cover at a time fits.
         ModelError: No covers, or logits that are not finite.
     """
+    return measure_probabilities(*predict_probabilities(model, input_spec, batches))
+
+
+def predict_probabilities(
+    model: nn.Module, input_spec: InputSpec, batches: Batches
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64], npt.NDArray[np.int64] | None]:
+    """What a classifier tells of each cover, computed as `measure_model` does.
+
+    Args:
+        model: Gives (B, K) logits; left in eval mode.
+        input_spec: Of the backbone.
+        batches: On the model's device.
+
+    Returns:
+        probabilities_NK; labels_N; genres_NK, None where each cover has one genre.
+
+    Raises:
+        OutOfMemory: Not even one cover at a time fits.
+        ModelError: No covers.
+    """
     model.eval()
     micro = MicroBatches(next(model.parameters()).device)
     probabilities, labels, genres = [], [], []
@@ -122,7 +142,7 @@ def measure_model(model: nn.Module, input_spec: InputSpec, batches: Batches) -> 
             genres += [genres_BK.cpu() for genres_BK in marks]
     if not labels:
         raise ModelError("a measurement needs at least one cover, got none")
-    return measure_probabilities(
+    return (
         torch.cat(probabilities).numpy(),
         torch.cat(labels).numpy(),
         torch.cat(genres).numpy() if genres else None,

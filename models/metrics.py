@@ -16,6 +16,7 @@ __all__ = [
     "confusion",
     "expected_calibration_error",
     "macro_f1",
+    "standard_error",
     "top_k",
     "wilson_interval",
 ]
@@ -91,6 +92,11 @@ def expected_calibration_error(probs_NK: Floats, labels_N: Ints, *, bins: int = 
     bin_N = np.clip(np.ceil(confidence_N * bins).astype(int) - 1, 0, bins - 1)
     gap_M = np.bincount(bin_N, weights=right_N - confidence_N, minlength=bins)
     return float(np.abs(gap_M).sum() / len(labels_N))
+
+
+def standard_error(share: float, n: int) -> float:
+    """Standard error of a share measured on n covers: sqrt(p (1 - p) / n)."""
+    return math.sqrt(max(0.0, share * (1.0 - share)) / n)
 
 
 def wilson_interval(k: int, n: int, *, z: float = _Z_95) -> tuple[float, float]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -10,8 +11,8 @@ import numpy as np
 from optuna.trial import FrozenTrial, TrialState
 from torch import nn
 
-from data_pipeline import CoverStore, load_square
-from models import Measurement, get_backbone, model_from_checkpoint, write_bundle
+from data_pipeline import load_square
+from models import Measurement, Recipe, get_backbone, model_from_checkpoint, write_bundle
 from search.constants import ANY_TOP1
 from search.errors import RunError
 from search.resuming import require_same_store
@@ -19,7 +20,7 @@ from search.run_folder import RunFolder
 from search.study import best_trial, read_trials, recipe_of
 from search.trainable import checkpoint_result
 
-__all__ = ["export_trial", "trial_model"]
+__all__ = ["export_model", "export_trial", "trial_model"]
 
 _CHECKED_COVERS = 16
 
@@ -95,42 +96,76 @@ def export_trial(
         raise RunError(
             f"run {run.name!r} has no trial {number}; its trials are 0 to {len(trials) - 1}"
         )
-    store = require_same_store(run, run.config())
-    model = trial_model(run, trial)
-    recipe = recipe_of(trial)
-    covers, _ = store.read_images("val", limit=_CHECKED_COVERS)
-    images_NHWC = np.stack([load_square(cover, recipe.image_px, recipe.fit) for cover in covers])
-    write_bundle(
-        out,
-        model,
-        recipe,
-        get_backbone(recipe.backbone),
-        store.genres,
-        _facts(run, trial, store, test),
-        images_NHWC,
-        replace=replace,
-    )
-    return out
-
-
-def _facts(
-    run: RunFolder, trial: FrozenTrial, store: CoverStore, test: Measurement | None
-) -> dict[str, Any]:
-    """What the model card and config.json tell about where the model comes from."""
     # Of the epoch the checkpoint holds: one that showed a collapse is in the history only.
     validation = checkpoint_result(run.checkpoint(trial.number))
     told = ("top1", "top3", "macro_f1", ANY_TOP1)
-    metrics = {"validation": {key: validation[key] for key in told if key in validation}}
+    return export_model(
+        run,
+        out,
+        trial_model(run, trial),
+        recipe_of(trial),
+        validation={key: validation[key] for key in told if key in validation},
+        test=test,
+        origin={"trial": trial.number},
+        replace=replace,
+    )
+
+
+def export_model(
+    run: RunFolder,
+    out: Path,
+    model: nn.Module,
+    recipe: Recipe,
+    *,
+    validation: Mapping[str, float],
+    test: Measurement | None,
+    origin: Mapping[str, Any],
+    replace: bool = False,
+) -> Path:
+    """Write a model of a run as a model folder.
+
+    Args:
+        run: The run.
+        out: The folder to make.
+        model: On the CPU.
+        recipe: How it was trained.
+        validation: What it measured on the validation split.
+        test: What it measured on the test split, if it was measured there.
+        origin: Which trial it is, or which trials it is made of, for the model card.
+        replace: Whether a model folder at `out` may be replaced.
+
+    Returns:
+        `out`.
+
+    Raises:
+        RunError: The store has changed.
+        ModelError: The exported graph disagrees with the model.
+    """
+    store = require_same_store(run, run.config())
+    covers, _ = store.read_images("val", limit=_CHECKED_COVERS)
+    images_NHWC = np.stack([load_square(cover, recipe.image_px, recipe.fit) for cover in covers])
+    metrics: dict[str, Any] = {"validation": dict(validation)}
     if test is not None:
         metrics["test"] = test.model_dump(mode="json")
-    return {
+    facts = {
         "metrics": metrics,
         "provenance": {
             "run": run.name,
-            "trial": trial.number,
+            **origin,
             "store_fingerprint": store.fingerprint,
             "covers": {split: store.count(split) for split in ("train", "val", "test")},
             "covertune": version("covertune"),
             "torch": version("torch"),
         },
     }
+    write_bundle(
+        out,
+        model,
+        recipe,
+        get_backbone(recipe.backbone),
+        store.genres,
+        facts,
+        images_NHWC,
+        replace=replace,
+    )
+    return out

@@ -14,6 +14,8 @@ from __future__ import annotations
 
 import math
 
+from models.metrics import standard_error
+
 __all__ = ["SuccessiveHalving"]
 
 
@@ -78,4 +80,4 @@ class SuccessiveHalving:
         """How far behind is not behind yet."""
         if self._covers is None:
             return 0.0
-        return _STANDARD_ERRORS * math.sqrt(max(0.0, value * (1.0 - value)) / self._covers)
+        return _STANDARD_ERRORS * standard_error(value, self._covers)

@@ -1,6 +1,6 @@
-"""The end of a search: untuned recipe, frozen probe, best trial, named baseline, gap closed.
+"""The end of a search: untuned recipe, frozen probe, best trial, their average, the gap closed.
 
-Here, and only after the last trial, the test split is read: once for each of the three models. A
+Here, and only after the last trial, the test split is read: once for each of these models. A
 search that is given more trials ends anew, and measures its winner anew.
 """
 
@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import optuna
@@ -20,20 +21,24 @@ from torch import nn
 
 from data_pipeline import CoverRefs, Fit
 from models import Measurement, Recipe, get_backbone, measure_model
-from search.cluster import Slots
 from search.config import SearchConfig
 from search.constants import ANY_TOP1
 from search.devices import pick_device
-from search.export import export_trial, trial_model
+from search.export import export_model, export_trial, trial_model
 from search.feed import Feed
 from search.insight import Insight, what_mattered
+from search.observer import SearchObserver
 from search.remote import results_of
 from search.retention import Retention
-from search.run_folder import RunFolder
 from search.scouting import Probe, probe_model
-from search.study import ROLE_UNTUNED, best_trial, recipe_of
+from search.soup import Kitchen
+from search.staging import Stage
+from search.study import ROLE_UNTUNED, ranked, recipe_of
 
 __all__ = ["Outcome", "Score", "conclude"]
+
+LoadModel = Callable[[], nn.Module]
+"""Brings a model, on the CPU, ready to predict."""
 
 _BATCH = 64
 
@@ -56,10 +61,15 @@ class Outcome(BaseModel):
     untuned: Score | None
     probe: Score | None
     best: Score
+    """The best trial."""
+    average: Score | None = None
+    """What is exported instead, where it is better on validation: the average of several models."""
+    average_of: str | None = None
+    """Which those are."""
     baseline_name: str
     baseline_top1: float | None
     gap_closed: float | None
-    """(best - untuned) / (baseline - untuned) on the test split; None if it has no meaning."""
+    """(exported - untuned) / (baseline - untuned) on the test split; None if it has no meaning."""
     trials: int
     completed: int
     pruned: int
@@ -75,77 +85,99 @@ class Outcome(BaseModel):
     """The most they took during the search."""
     model: Path
 
+    @property
+    def exported(self) -> Score:
+        """Of the model in RUN/model."""
+        return self.average or self.best
+
 
 def conclude(
-    run: RunFolder,
-    feed: Feed,
-    config: SearchConfig,
+    stage: Stage,
     study: optuna.Study,
-    probes: Sequence[Probe],
-    slots: Slots,
     elapsed_s: float,
     retention: Retention,
+    observer: SearchObserver,
 ) -> Outcome:
-    """Export the best trial, measure it and its yardsticks on the test split, write the outcome.
+    """Measure the winner and its yardsticks on the test split, export it, write the outcome.
 
     The outcome is written last: a run without one is concluded when it is resumed.
+
+    Args:
+        stage: Of the search.
+        study: With one measured trial at least.
+        elapsed_s: What the search took.
+        retention: Knows what the checkpoints take.
+        observer: Hears what happens.
     """
+    run, config, probes = stage.run, stage.config, stage.probes
+    num_genres = len(stage.store.genres)
     trials = study.get_trials(deepcopy=False)
-    best = best_trial(trials)
-    assert best is not None and best.value is not None
-    untuned = next((t for t in trials if t.user_attrs.get("role") == ROLE_UNTUNED), None)
-    if untuned is not None and (
-        untuned.value is None or not run.checkpoint(untuned.number).exists()
-    ):
-        untuned = None
+    leaders = ranked(trials)
+    best = leaders[0]
+    recipe = recipe_of(best)
+    yardsticks = (trial for trial in leaders if trial.user_attrs.get("role") == ROLE_UNTUNED)
+    untuned = next((t for t in yardsticks if run.checkpoint(t.number).exists()), None)
     probe = max(probes, key=lambda probe: probe.top1, default=None)
+    observer.stage("averaging the best models")
+    kitchen = Kitchen.of(run, leaders, probes, config.weights_of(recipe.backbone), num_genres)
+    soup = kitchen.cook(stage.splits[recipe.image_px, recipe.fit]["val"], stage.slots)
 
-    recipes = [recipe_of(trial) for trial in (best, untuned) if trial is not None]
-    test = _test_covers(feed, [*recipes, *([probe] if probe is not None else [])])
-    resources = {"num_cpus": slots.cpus_per_trial, "num_gpus": slots.gpus_per_trial}
-    measure_trial = ray.remote(**resources)(_measure_trial)
-    measure_probe = ray.remote(**resources)(_measure_probe)
-    genres = len(feed.store.genres)
-
-    def of_trial(trial: FrozenTrial) -> ray.ObjectRef:
-        recipe = recipe_of(trial)
-        refs = test[recipe.image_px, recipe.fit]
-        return measure_trial.remote(run, trial, refs, slots.cpus_per_trial)
-
-    pending = {"best": of_trial(best)}
+    observer.stage("measuring the winner on the test split")
+    models: dict[str, tuple[LoadModel, Recipe | Probe]] = {
+        "best": (partial(trial_model, run, best), recipe)
+    }
+    if soup is not None:
+        models["average"] = partial(kitchen.model, soup.shares), recipe
     if untuned is not None:
-        pending["untuned"] = of_trial(untuned)
+        models["untuned"] = partial(trial_model, run, untuned), recipe_of(untuned)
     if probe is not None:
         weights = config.weights_of(probe.backbone)
-        pending["probe"] = measure_probe.remote(
-            probe, weights, test[probe.image_px, probe.fit], genres, slots.cpus_per_trial
-        )
-    doing = "measuring on the test split"
-    remedy = f"`covertune resume {os.path.relpath(run.path)}` tries again"
-    measured: dict[str, Measurement] = dict(
-        zip(pending, results_of(list(pending.values()), doing, remedy=remedy), strict=True)
-    )
+        models["probe"] = partial(probe_model, probe, weights, num_genres), probe
+    tested = _tested(stage, models)
 
-    scores: dict[str, Score] = {"best": _trial_score("best trial", best, measured["best"])}
+    scores = {"best": _trial_score("best trial", best, tested["best"])}
+    if soup is not None:
+        scores["average"] = Score(
+            what="average",
+            trial=None,
+            val_top1=soup.top1,
+            test=tested["average"],
+            val_any_top1=soup.any_top1,
+        )
     if untuned is not None:
-        scores["untuned"] = _trial_score("untuned recipe", untuned, measured["untuned"])
+        scores["untuned"] = _trial_score("untuned recipe", untuned, tested["untuned"])
     if probe is not None:
         scores["probe"] = Score(
             what="frozen probe",
             trial=None,
             val_top1=probe.top1,
-            test=measured["probe"],
+            test=tested["probe"],
             val_any_top1=probe.any_top1,
         )
+    for partly in run.path.glob(".model.*.partial"):  # of a process that was killed here
+        shutil.rmtree(partly, ignore_errors=True)
+    model = run.path / "model"
+    if soup is None:
+        export_trial(run, model, best.number, test=tested["best"], replace=True)
+    else:
+        export_model(
+            run,
+            model,
+            kitchen.model(soup.shares),
+            recipe,
+            validation=soup.measured(),
+            test=tested["average"],
+            origin={"average_of": soup.in_words},
+            replace=True,
+        )
     name, baseline = _baseline(config, scores.get("probe"))
-    for partial in run.path.glob(".model.*.partial"):  # of a process that was killed here
-        shutil.rmtree(partial, ignore_errors=True)
-    model = export_trial(run, run.path / "model", best.number, test=measured["best"], replace=True)
     states = [trial.state.name for trial in trials]
     outcome = Outcome(
         untuned=scores.get("untuned"),
         probe=scores.get("probe"),
         best=scores["best"],
+        average=scores.get("average"),
+        average_of=None if soup is None else soup.in_words,
         baseline_name=name,
         baseline_top1=baseline,
         gap_closed=_gap_closed(scores, baseline),
@@ -154,7 +186,7 @@ def conclude(
         pruned=states.count("PRUNED"),
         failed=states.count("FAIL"),
         elapsed_s=elapsed_s,
-        whole_search_s=_whole_search_s(feed, trials, slots) if config.rehearse else None,
+        whole_search_s=_whole_search_s(stage, trials) if config.rehearse else None,
         mattered=what_mattered(trials, config.grace_epochs, seed=config.seed),
         checkpoint_bytes=retention.now_bytes,
         checkpoint_peak_bytes=retention.peak_bytes,
@@ -162,6 +194,22 @@ def conclude(
     )
     run.write_outcome(outcome.model_dump_json(indent=2))
     return outcome
+
+
+def _tested(
+    stage: Stage, models: dict[str, tuple[LoadModel, Recipe | Probe]]
+) -> dict[str, Measurement]:
+    """What each of the models measures on the test split, side by side."""
+    slots = stage.slots
+    test = _test_covers(stage.feed, [kind for _, kind in models.values()])
+    measure = ray.remote(num_cpus=slots.cpus_per_trial, num_gpus=slots.gpus_per_trial)(_measure)
+    futures = [
+        measure.remote(load, kind.backbone, test[kind.image_px, kind.fit], slots.cpus_per_trial)
+        for load, kind in models.values()
+    ]
+    remedy = f"`covertune resume {os.path.relpath(stage.run.path)}` tries again"
+    measured = results_of(futures, "measuring on the test split", remedy=remedy)
+    return dict(zip(models, measured, strict=True))
 
 
 def _test_covers(feed: Feed, models: Sequence[Recipe | Probe]) -> dict[tuple[int, Fit], CoverRefs]:
@@ -176,12 +224,13 @@ def _test_covers(feed: Feed, models: Sequence[Recipe | Probe]) -> dict[tuple[int
     }
 
 
-def _whole_search_s(feed: Feed, trials: list[FrozenTrial], slots: Slots) -> float:
+def _whole_search_s(stage: Stage, trials: list[FrozenTrial]) -> float:
     """The seconds trials trained, scaled by the covers, shared among the slots."""
     trained_s = sum(
         epoch["seconds"] for trial in trials for epoch in trial.user_attrs.get("history", [])
     )
-    return float(trained_s) * feed.store.count("train") / feed.count("train") / slots.count
+    whole = stage.store.count("train") / stage.feed.count("train")
+    return float(trained_s) * whole / stage.slots.count
 
 
 def _trial_score(what: str, trial: FrozenTrial, test: Measurement) -> Score:
@@ -208,22 +257,13 @@ def _gap_closed(scores: dict[str, Score], baseline: float | None) -> float | Non
     untuned = scores["untuned"].test.top1
     if untuned >= baseline:
         return None
-    return (scores["best"].test.top1 - untuned) / (baseline - untuned)
+    exported = scores.get("average", scores["best"]).test.top1
+    return (exported - untuned) / (baseline - untuned)
 
 
-def _measure_trial(run: RunFolder, trial: FrozenTrial, refs: CoverRefs, cpus: int) -> Measurement:
-    return _measure(trial_model(run, trial), recipe_of(trial).backbone, refs, cpus)
-
-
-def _measure_probe(
-    probe: Probe, weights: str, refs: CoverRefs, num_genres: int, cpus: int
-) -> Measurement:
-    return _measure(probe_model(probe, weights, num_genres), probe.backbone, refs, cpus)
-
-
-def _measure(model: nn.Module, backbone: str, refs: CoverRefs, cpus: int) -> Measurement:
+def _measure(load: LoadModel, backbone: str, refs: CoverRefs, cpus: int) -> Measurement:
     """Runs in a worker."""
     torch.set_num_threads(cpus)
     device = pick_device(wants_gpu=bool(ray.get_gpu_ids()))
     batches = refs.batches(_BATCH, device, shuffle=False)
-    return measure_model(model.to(device), get_backbone(backbone).input, batches.epoch(0))
+    return measure_model(load().to(device), get_backbone(backbone).input, batches.epoch(0))

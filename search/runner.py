@@ -305,17 +305,7 @@ def _drive(
             f"no trial of run {run.name!r} measured anything: {'; '.join(reasons)}; "
             f"see {run.log_file}"
         )
-    observer.stage("measuring the winner on the test split")
-    outcome = conclude(
-        run,
-        stage.feed,
-        config,
-        study,
-        stage.probes,
-        stage.slots,
-        budget.spent_s,
-        retention,
-    )
+    outcome = conclude(stage, study, budget.spent_s, retention, observer)
     return SearchResult(run, trials, outcome)
 
 

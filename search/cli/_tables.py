@@ -105,12 +105,12 @@ def _short(value: Any) -> str:
 
 
 def outcome_table(outcome: Outcome) -> Table:
-    """Untuned, probe and best on both splits."""
+    """Untuned, probe, best and their average on both splits."""
     several = [] if outcome.best.test.any_top1 is None else ["any genre"]
     table = plain_table("top-1", "trial", "validation", "test", "95 % interval", "top-3", *several)
-    for score in (outcome.untuned, outcome.probe, outcome.best):
+    for score in (outcome.untuned, outcome.probe, outcome.best, outcome.average):
         if score is not None:
-            _add_score(table, score, style="bold" if score is outcome.best else None)
+            _add_score(table, score, style="bold" if score is outcome.exported else None)
     return table
 
 
