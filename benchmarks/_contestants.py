@@ -49,8 +49,8 @@ def space_of(table, seed):
     )
     return SearchSpace(
         config,
-        (BackboneFacts(backbone, facts["stages"], True, (image_px,)),),
-        frozenset({(backbone, image_px, "squash")}),
+        (BackboneFacts(backbone, facts["stages"], facts["pretrained"], (image_px,)),),
+        frozenset({(backbone, image_px, "squash")} if facts["pretrained"] else ()),
     )
 
 

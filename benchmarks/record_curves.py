@@ -38,6 +38,7 @@ def main():
         },
         "genres": len(covers["genres"]),
         "backbone": config.backbones[0],
+        "pretrained": get_backbone(config.backbones[0]).pretrained,
         "stages": len(get_backbone(config.backbones[0]).stage_names()),
         "image_px": config.image_px[0],
         "epochs": config.epochs,

@@ -2,16 +2,17 @@
 
     python benchmarks/simulate.py [--table covers5] [--seeds 50] [--workers 1,8,64] [--json FILE]
 
-Workers ask a search for recipes; each recipe gets the learning curve that lies between those of the
-most similar recorded trials (`_curves.py`), and its epochs take as long as theirs took. Compared
-are covertune's own searcher (portfolio and yardstick included), Ray's ASHA with random search and
+Workers ask a search for recipes; each recipe measures what a Gaussian process over the recorded
+trials says, with an error as theirs have (`_curves.py`), and its epochs take as long as those of
+the most similar one. Compared are covertune's own searcher (portfolio and yardstick included), Ray's ASHA with random search and
 with `OptunaSearch`, and Optuna's TPE with its Hyperband pruner; same space, rungs, curves and
 seeds. What starting a trial costs is left out for all, and so is the probe that covertune fits
 before.
 
-Printed is the regret, in points of top-1: the best value of any epoch among 4,096 random recipes
-less the best value measured so far; after 10, 30 and 100 % of the budget, the mean over seeds with
-a 95 % interval (bootstrap). The budget is so many whole trials for each worker as keep the sums
+Printed is the regret, in points of top-1: the most that any epoch of 4,096 random recipes is worth,
+less what that trial and epoch are worth that measured most so far. Not what it measured: a search
+that tries more measures more, by luck. After 10, 30 and 100 % of the budget, the mean over seeds
+with a 95 % interval (bootstrap). The budget is so many whole trials for each worker as keep the sums
 comparable (`BUDGETS`).
 """
 
@@ -45,8 +46,8 @@ def search(table, contestant, workers, budget_s, seed):
     """Run one search.
 
     Returns:
-        For each epoch measured within the budget, in order: (seconds, value); and the number of
-        trials begun.
+        For each epoch measured within the budget, in order: (seconds, what it measured, what it is
+        worth); and the number of trials begun.
     """
     now = 0.0
     contestant = CONTESTANTS[contestant](table, seed, lambda: now)
@@ -57,7 +58,7 @@ def search(table, contestant, workers, budget_s, seed):
     def begin():
         number = next(numbers)
         recipe = contestant.suggest(str(number))
-        curve = table.untuned if recipe is None else table.curve(recipe)
+        curve = table.untuned if recipe is None else table.curve(recipe, seed)
         heapq.heappush(events, (now + curve.seconds_E[0], number, str(number), curve, 1))
 
     for _ in range(workers):
@@ -69,7 +70,8 @@ def search(table, contestant, workers, budget_s, seed):
             begin()
             continue
         value = curve.top1_E[epoch - 1]
-        measured.append((now, value))
+        worth = value if curve.expected_E is None else curve.expected_E[epoch - 1]
+        measured.append((now, value, worth))
         last = epoch == len(curve.top1_E) and curve.failure is None
         if contestant.goes_on(key, epoch, value, last=last):
             seconds = curve.seconds_E[min(epoch, len(curve.seconds_E) - 1)]
@@ -81,20 +83,21 @@ def search(table, contestant, workers, budget_s, seed):
 
 @cache
 def best_there_is(name):
-    """The highest top-1 of any epoch of very many recipes."""
+    """The most that any epoch of very many recipes is worth."""
     table = CurveTable.load(name)
     space = space_of(table, seed=0)
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
     random = (space.suggest(study.ask()).model_dump(mode="json") for _ in range(_RANDOM_RECIPES))
-    return max(max(table.curve(recipe).top1_E, default=0.0) for recipe in random)
+    return max(max(table.curve(recipe).expected_E or (0.0,)) for recipe in random)
 
 
 def regrets(table, best, measured, budget_s):
     """In points of top-1, after each of `SHARES` of the budget."""
     answer = []
     for share in SHARES:
-        values = [value for when, value in measured if when <= share * budget_s]
-        answer.append(100 * max(0.0, best - max(values, default=table.chance)))
+        so_far = [(value, worth) for when, value, worth in measured if when <= share * budget_s]
+        _, worth = max(so_far, default=(0.0, table.chance))
+        answer.append(100 * max(0.0, best - worth))
     return answer
 
 
@@ -127,8 +130,8 @@ def main():
     table = CurveTable.load(given.table)
     print(
         f"{given.table}: {len(table)} curves of {table.epochs} epochs, "
-        f"best top-1 {best_there_is(given.table):.3f}; "
-        f"neighbours explain {table.explained():.0%} of the variance"
+        f"best top-1 {best_there_is(given.table):.3f}; {table.explained():.0%} of the variance "
+        f"explained, one measurement errs by {table.noise:.3f}"
     )
     everything = []
     with ProcessPoolExecutor(os.cpu_count()) as pool:

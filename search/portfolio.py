@@ -8,7 +8,8 @@ First those of the user's earlier runs (`search.warm_start`), then those that ar
 All are points of the search space, so that the sampler learns from them. The known ones answer to
 what is known about fine-tuning on small sets: a head that starts from a linear probe keeps early
 gradients from distorting the features (Kumar et al. 2022, arXiv:2202.10054); lower layers want
-smaller steps (Howard and Ruder 2018, arXiv:1801.06146).
+smaller steps (Howard and Ruder 2018, arXiv:1801.06146); who trains every layer needs mixed covers
+against learning a few thousand by heart (Zhang et al. 2018, arXiv:1710.09412).
 """
 
 from __future__ import annotations
@@ -43,6 +44,10 @@ _TRANSFER: dict[str, dict[str, Any]] = {
         "layer_decay": 0.75,
         "batch_norm": "frozen",
         "frozen_share": 0.0,
+        "mixing": "mixup",
+        "mixup_alpha": 0.4,
+        "augment_strength": 0.6,
+        "drop_rate": 0.3,
     },
     "probe, then the top": {
         "head_init": "probe",
