@@ -4,16 +4,16 @@
 
 Workers ask a search for recipes; each recipe measures what a Gaussian process over the recorded
 trials says, with an error as theirs have (`_curves.py`), and its epochs take as long as those of
-the most similar one. Compared are covertune's own searcher (portfolio and yardstick included), Ray's ASHA with random search and
-with `OptunaSearch`, and Optuna's TPE with its Hyperband pruner; same space, rungs, curves and
-seeds. What starting a trial costs is left out for all, and so is the probe that covertune fits
-before.
+the most similar one. Compared are covertune's own searcher (portfolio and yardstick included),
+Ray's ASHA with random search and with `OptunaSearch`, and Optuna's TPE with its Hyperband pruner;
+same space, rungs, curves and seeds. What starting a trial costs is left out for all, and so is the
+probe that covertune fits before.
 
 Printed is the regret, in points of top-1: the most that any epoch of 4,096 random recipes is worth,
 less what that trial and epoch are worth that measured most so far. Not what it measured: a search
 that tries more measures more, by luck. After 10, 30 and 100 % of the budget, the mean over seeds
-with a 95 % interval (bootstrap). The budget is so many whole trials for each worker as keep the sums
-comparable (`BUDGETS`).
+with a 95 % interval (bootstrap). The budget is so many whole trials for each worker as keep the
+sums comparable (`BUDGETS`).
 """
 
 from __future__ import annotations

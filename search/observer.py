@@ -31,6 +31,9 @@ class SearchPlan:
     trial_limit: int | None
     time_budget_s: float | None
     epochs: int
+    baseline_name: str
+    baseline_top1: float | None
+    """On validation covers, if it is the probe's."""
 
 
 class SearchObserver:

@@ -21,11 +21,11 @@ from torch import nn
 
 from data_pipeline import CoverRefs, Fit
 from models import Measurement, Recipe, get_backbone, measure_model
-from search.config import SearchConfig
 from search.constants import ANY_TOP1
 from search.devices import pick_device
 from search.export import export_model, export_trial, trial_model
 from search.feed import Feed
+from search.gap import Gap, baseline_of
 from search.insight import Insight, what_mattered
 from search.observer import SearchObserver
 from search.remote import results_of
@@ -170,7 +170,9 @@ def conclude(
             origin={"average_of": soup.in_words},
             replace=True,
         )
-    name, baseline = _baseline(config, scores.get("probe"))
+    name, baseline = baseline_of(config, tested["probe"].top1 if probe is not None else None)
+    exported = tested["best"] if soup is None else tested["average"]
+    untuned_top1 = tested["untuned"].top1 if untuned is not None else None
     states = [trial.state.name for trial in trials]
     outcome = Outcome(
         untuned=scores.get("untuned"),
@@ -180,7 +182,7 @@ def conclude(
         average_of=None if soup is None else soup.in_words,
         baseline_name=name,
         baseline_top1=baseline,
-        gap_closed=_gap_closed(scores, baseline),
+        gap_closed=Gap(untuned_top1, exported.top1, baseline, name).closed,
         trials=len(trials),
         completed=states.count("COMPLETE"),
         pruned=states.count("PRUNED"),
@@ -242,23 +244,6 @@ def _trial_score(what: str, trial: FrozenTrial, test: Measurement) -> Score:
         test=test,
         val_any_top1=trial.user_attrs["history"][-1].get(ANY_TOP1),
     )
-
-
-def _baseline(config: SearchConfig, probe: Score | None) -> tuple[str, float | None]:
-    """The named baseline, or the frozen probe as measured on the test split."""
-    if config.baseline is not None:
-        return config.baseline_name, config.baseline
-    return "frozen probe", probe.test.top1 if probe is not None else None
-
-
-def _gap_closed(scores: dict[str, Score], baseline: float | None) -> float | None:
-    if baseline is None or "untuned" not in scores:
-        return None
-    untuned = scores["untuned"].test.top1
-    if untuned >= baseline:
-        return None
-    exported = scores.get("average", scores["best"]).test.top1
-    return (exported - untuned) / (baseline - untuned)
 
 
 def _measure(load: LoadModel, backbone: str, refs: CoverRefs, cpus: int) -> Measurement:

@@ -28,6 +28,7 @@ from search.budget import Budget, BudgetStopper
 from search.cluster import log_to_file, ray_session
 from search.config import SearchConfig
 from search.errors import Interrupted, SearchError
+from search.gap import baseline_of
 from search.halving import SuccessiveHalving
 from search.observer import SearchObserver, SearchPlan
 from search.outcome import Outcome, conclude
@@ -267,6 +268,7 @@ def _drive(
         observer=reporter,
     )
     reporter.write_clock()
+    baseline_name, baseline_top1 = baseline_of(config, stage.probe_top1)
     observer.started(
         SearchPlan(
             run=run,
@@ -277,6 +279,8 @@ def _drive(
             trial_limit=config.trial_limit,
             time_budget_s=config.time_budget_s,
             epochs=config.epochs,
+            baseline_name=baseline_name,
+            baseline_top1=baseline_top1,
         ),
         ended,
         budget.spent_s,

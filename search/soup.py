@@ -112,7 +112,8 @@ class Kitchen:
 
         Returns:
             None where there is nothing to add, where nothing added lowers the loss by as much as
-            counts, or where top-1 would fall behind the best trial's by more than half a standard error.
+            counts, or where top-1 would fall behind the best trial's by more than half a standard
+            error.
 
         Raises:
             SearchError: A model cannot be measured.

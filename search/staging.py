@@ -58,7 +58,13 @@ class Stage:
             "store_fingerprint": self.store.fingerprint,
             "image_px": sizes,
             "fits": list(self.space.fits),
+            "probe_top1": self.probe_top1,
         }
+
+    @property
+    def probe_top1(self) -> float | None:
+        """Of the best frozen probe, on validation covers."""
+        return max((probe.top1 for probe in self.probes), default=None)
 
 
 def set_stage(

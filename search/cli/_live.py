@@ -20,10 +20,11 @@ from models import Recipe
 from search.cli._console import console, say_error, show_bytes, show_duration
 from search.cli._tables import STATE_STYLES, input_size, plain_table, recipe_summary
 from search.constants import ANY_TOP1, EPOCH, METRIC
+from search.gap import Gap
 from search.observer import SearchObserver, SearchPlan
 from search.preflight import PreflightReport
 from search.scouting import Probe
-from search.study import ROLE_SAMPLED
+from search.study import ROLE_SAMPLED, ROLE_UNTUNED
 
 __all__ = ["LiveView"]
 
@@ -56,6 +57,8 @@ class LiveView(SearchObserver):
         self._ended_before = 0
         self._ended = 0
         self._values: dict[int, float] = {}
+        self._untuned: int | None = None
+        self._told_best = 0.0
         self._spent_before_s = 0.0
         self._started = 0.0
         self._live: Live | None = None
@@ -143,6 +146,8 @@ class LiveView(SearchObserver):
         for trial in ended:
             if trial.value is not None:
                 self._values[trial.number] = trial.value
+            if trial.user_attrs.get("role") == ROLE_UNTUNED:
+                self._untuned = trial.number
         if console.is_terminal:
             self._live = Live(
                 get_renderable=self._render, console=console, refresh_per_second=4, transient=True
@@ -152,6 +157,8 @@ class LiveView(SearchObserver):
     def trial_started(self, number: int, role: str, recipe: Recipe) -> None:
         """A row appears."""
         self._lines[number] = _Line(number, role, recipe)
+        if role == ROLE_UNTUNED:
+            self._untuned = number
 
     def epoch(self, trial: Trial, result: Mapping[str, Any]) -> None:
         """A row moves on."""
@@ -180,6 +187,14 @@ class LiveView(SearchObserver):
                 markup=False,
                 soft_wrap=True,
             )
+            self._tell_gap()
+
+    def _tell_gap(self) -> None:
+        """Once more each time the best has become better."""
+        gap = self._gap
+        if gap.best is not None and gap.best > self._told_best:
+            self._told_best = gap.best
+            console.print(f"on validation so far: {gap.in_words}", highlight=False, soft_wrap=True)
 
     def checkpoints(self, now_bytes: int, peak_bytes: int) -> None:
         """The line below the table."""
@@ -208,6 +223,15 @@ class LiveView(SearchObserver):
     def _best(self) -> tuple[float, int] | None:
         """The highest latest value, and whose it is: what an export would take now."""
         return max(((v, n) for n, v in self._values.items()), default=None)
+
+    @property
+    def _gap(self) -> Gap:
+        """On validation covers, as far as it is known."""
+        plan = self._plan
+        assert plan is not None
+        untuned = None if self._untuned is None else self._values.get(self._untuned)
+        best = None if self._best is None else self._best[0]
+        return Gap(untuned, best, plan.baseline_top1, plan.baseline_name)
 
     @staticmethod
     def _what(line: _Line) -> str:
@@ -240,7 +264,7 @@ class LiveView(SearchObserver):
                 style="bold" if is_best else None,
             )
         below = [Text(self._checkpoints, style="dim")] if self._checkpoints else []
-        return Group(self._headline(), table, *below)
+        return Group(self._headline(), Text(self._gap.in_words), table, *below)
 
     def _headline(self) -> Text:
         plan = self._plan

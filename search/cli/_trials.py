@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from search.cli._console import console, print_json
+from search.cli._console import console, print_json, show_duration
 
 __all__ = ["trials"]
 
@@ -16,7 +16,7 @@ def trials(
     run: Annotated[Path, typer.Argument(help="Run folder, e.g. runs/NAME.")],
     json: Annotated[bool, typer.Option("--json", help="One JSON document.")] = False,
 ) -> None:
-    """Show the table of trials, the best first.
+    """Show the table of trials, the best first, and how far they have come.
 
     Examples:
       covertune trials runs/my-run
@@ -24,11 +24,21 @@ def trials(
       covertune trials runs/my-run --json | jq '.[] | select(.state == "FAIL") | .reason'
     """
     from search.cli._tables import trials_table
+    from search.gap import gap_so_far
     from search.run_folder import RunFolder
     from search.study import read_trials, trial_rows
 
-    rows = trial_rows(read_trials(RunFolder.open(run)))
+    folder = RunFolder.open(run)
+    found = read_trials(folder)
+    rows = trial_rows(found)
     if json:
         print_json([row.model_dump(mode="json") for row in rows])
     else:
         console.print(trials_table(rows))
+        trained_s = sum(row.seconds for row in rows)
+        console.print(
+            f"{len(rows)} trials, {show_duration(trained_s)} of training; on validation: "
+            f"{gap_so_far(found, folder.config(), folder.facts()).in_words}",
+            highlight=False,
+            soft_wrap=True,
+        )

@@ -1,6 +1,7 @@
-"""What the live table says of the disk."""
+"""What the live table says of the gap and of the disk."""
 
 import io
+from types import SimpleNamespace
 
 import pytest
 from rich.console import Console
@@ -13,11 +14,34 @@ from search.observer import SearchPlan
 from search.run_folder import RunFolder
 
 
-def test_checkpoints_are_told_below_the_table(tmp_path):
+@pytest.fixture
+def view(tmp_path):
+    """A search whose untuned trial runs; the baseline is a probe's 0.5."""
     view = LiveView()
     slots = Slots(count=2, cpus_per_trial=1, gpus_per_trial=0, cpus=2, gpus=0, nodes=1)
-    view._plan = SearchPlan(RunFolder(tmp_path / "a"), "store", 3, {"train": 9}, slots, 4, None, 2)
+    view._plan = SearchPlan(
+        RunFolder(tmp_path / "a"), "store", 3, {"train": 9}, slots, 4, None, 2, "probe", 0.5
+    )
     view.trial_started(0, "untuned", UNTUNED)
+    return view
+
+
+def measured(top1):
+    return {"epoch": 1, "top1": top1}
+
+
+def test_the_gap_is_told_above_the_table(view):
+    assert view._gap.in_words == "probe 0.500"
+    view.epoch(SimpleNamespace(number=0), measured(0.3))
+    view.trial_started(1, "sampled", UNTUNED)
+    view.epoch(SimpleNamespace(number=1), measured(0.4))
+    console = Console(width=100, record=True, file=io.StringIO())
+    console.print(view._render())
+    second = console.export_text().splitlines()[1].rstrip()
+    assert second == "untuned 0.300, best 0.400 (+10.0 points), probe 0.500, gap closed 50%"
+
+
+def test_checkpoints_are_told_below_the_table(view):
     console = Console(width=100, record=True, file=io.StringIO())
     console.print(view._render())
     assert "checkpoints" not in console.export_text()
