@@ -21,7 +21,7 @@ from search.budget import Budget
 from search.cluster import Slots, slots_of
 from search.config import SearchConfig
 from search.feed import Feed, RehearsalFeed, WholeFeed
-from search.image_sizes import choose_image_px
+from search.image_sizes import affordable_image_px, choose_image_px
 from search.memory import plan_memory
 from search.observer import SearchObserver
 from search.preflight import BackboneCheck, run_preflight
@@ -97,20 +97,25 @@ def set_stage(
     warm_workers(slots)
     assert config.store is not None
     store = CoverStore.open(config.store)
-    if image_px is None:
-        image_px = choose_image_px(config, on_gpu=slots.gpus_per_trial > 0)
-    sizes = sorted({px for chosen in image_px.values() for px in chosen})
     if fits is None:
         fits = _fits_that_differ(config, store, observer)
-    feed = _feed(config, store, slots, sizes, len(fits))
-    report = run_preflight(config, feed, run, slots, image_px, finished)
+    on_gpu = slots.gpus_per_trial > 0
+    tried = choose_image_px(config, on_gpu=on_gpu) if image_px is None else image_px
+    feed = _feed(config, store, slots, tried, len(fits))
+    report = run_preflight(config, feed, run, slots, tried, finished)
+    if image_px is None and not on_gpu:
+        affordable = affordable_image_px(tried, config, report.epoch_s, slots.count)
+        if affordable != tried:
+            tried = affordable
+            feed = _feed(config, store, slots, tried, len(fits))
+            report = run_preflight(config, feed, run, slots, tried, finished)
     observer.preflight(report)
     for warning in report.warnings:
         observer.warn(warning)
     budget.shortest_epoch_s = min(report.epoch_s.values())
 
     splits: dict[tuple[int, Fit], dict[str, CoverRefs]] = {}
-    for px in sizes:
+    for px in _sizes(tried):
         if feed.plan.resident(px):
             observer.stage(f"decoding covers at {px} px")
         for fit, fitted in feed.for_trials(px, fits, observer.progress).items():
@@ -135,7 +140,7 @@ def set_stage(
     space = SearchSpace(
         config,
         tuple(
-            BackboneFacts(name, *facts, image_px[name], _best_fit(name, probes, fits))
+            BackboneFacts(name, *facts, tried[name], _best_fit(name, probes, fits))
             for name, facts in stages.items()
         ),
         frozenset((probe.backbone, probe.image_px, probe.fit) for probe in probes),
@@ -163,15 +168,24 @@ def _best_fit(backbone: str, probes: tuple[Probe, ...], fits: tuple[Fit, ...]) -
     return fits[0] if best is None else best.fit
 
 
+def _sizes(image_px: dict[str, tuple[int, ...]]) -> list[int]:
+    """All sizes of all backbones, each once."""
+    return sorted({px for sizes in image_px.values() for px in sizes})
+
+
 def _feed(
-    config: SearchConfig, store: CoverStore, slots: Slots, sizes: list[int], num_fits: int
+    config: SearchConfig,
+    store: CoverStore,
+    slots: Slots,
+    image_px: dict[str, tuple[int, ...]],
+    num_fits: int,
 ) -> Feed:
     """The covers of the search, as many of them in memory as fit."""
     feed = RehearsalFeed(store) if config.rehearse else WholeFeed(store)
     plan = plan_memory(
         {
             (px, split): feed.count(split) * cover_nbytes(store, px) * num_fits
-            for px in sizes
+            for px in _sizes(image_px)
             for split in SPLITS
         },
         free=free_object_store_bytes(),

@@ -4,7 +4,7 @@ import pytest
 
 from models import ModelError
 from search.config import SearchConfig
-from search.image_sizes import choose_image_px
+from search.image_sizes import affordable_image_px, choose_image_px
 
 
 def sizes(*backbones, on_gpu, **settings):
@@ -27,3 +27,29 @@ def test_the_user_decides():
 def test_an_unknown_backbone_is_named():
     with pytest.raises(ModelError, match="resnet5"):
         sizes("resnet5", on_gpu=False)
+
+
+LITE = "efficientnet_lite0"
+
+
+def grown(time_budget_s, *, epoch_s=80.0, slots=2, **settings):
+    config = SearchConfig(time_budget_s=time_budget_s, **settings)
+    sizes = {LITE: config.image_px or (128,)}
+    return affordable_image_px(sizes, config, {(LITE, 128): epoch_s}, slots)[LITE]
+
+
+@pytest.mark.parametrize(
+    ("budget_s", "px"), [(600, 128), (2400, 128), (3600, 160), (7200, 224), (1e6, 224)]
+)
+def test_a_longer_budget_pays_for_larger_covers(budget_s, px):
+    assert grown(budget_s) == (px,)
+
+
+def test_faster_machines_and_more_slots_pay_too():
+    assert grown(3600, epoch_s=20.0) == (224,)
+    assert grown(3600, slots=8) == (224,)
+
+
+def test_without_a_time_budget_or_where_the_user_decides_sizes_stay():
+    assert grown(None) == (128,)
+    assert grown(1e6, image_px=(96,)) == (96,)
