@@ -11,7 +11,7 @@ __all__ = ["affordable_image_px", "choose_image_px"]
 
 _CPU_PX = 128
 _STEP_PX = 32
-_WHOLE_TRIALS = 6
+_WHOLE_TRIALS = 7
 
 
 def choose_image_px(config: SearchConfig, *, on_gpu: bool) -> dict[str, tuple[int, ...]]:
