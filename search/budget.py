@@ -13,6 +13,8 @@ from ray import tune
 
 __all__ = ["Budget", "BudgetStopper"]
 
+_STOPS = (signal.SIGINT, signal.SIGTERM)
+
 
 class Budget:
     """The clock of a search."""
@@ -72,8 +74,10 @@ class Budget:
         self.interrupted = True
 
     @contextlib.contextmanager
-    def stops_on_ctrl_c(self, on_stop: Callable[[], None]) -> Iterator[None]:
+    def stops_on_signal(self, on_stop: Callable[[], None]) -> Iterator[None]:
         """The first Ctrl-C asks for a stop, a second one raises KeyboardInterrupt.
+
+        SIGTERM, which job schedulers and containers send, is the same.
 
         Outside the main thread signals cannot be caught, and this does nothing.
         """
@@ -87,11 +91,12 @@ class Budget:
             self.interrupt()
             on_stop()
 
-        before = signal.signal(signal.SIGINT, handler)
+        before = {number: signal.signal(number, handler) for number in _STOPS}
         try:
             yield
         finally:
-            signal.signal(signal.SIGINT, before)
+            for number, earlier in before.items():
+                signal.signal(number, earlier)
 
 
 class BudgetStopper(tune.Stopper):  # type: ignore[misc]  # Ray is untyped

@@ -290,7 +290,7 @@ def _drive(
         ending.callback(observer.ended)
         ending.callback(pictures.close)
         ending.callback(reporter.write_clock)
-        with budget.stops_on_ctrl_c(observer.stopping):
+        with budget.stops_on_signal(observer.stopping):
             scheduler = HalvingScheduler(rule, spared=portfolio.spared)
             _run_trials(stage, budget, searcher, scheduler, reporter)
         searcher.settle(lambda number: _last_result(run, number))

@@ -58,13 +58,14 @@ def test_the_stopper_ends_all_trials_when_the_time_is_over_or_the_user_wants_it(
     assert BudgetStopper(late).stop_all()
 
 
-def test_the_first_ctrl_c_asks_and_the_second_insists():
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_the_first_signal_asks_and_the_second_insists(number):
     budget, heard = Budget(None), []
-    before = signal.getsignal(signal.SIGINT)
-    with budget.stops_on_ctrl_c(lambda: heard.append("stop")):
-        os.kill(os.getpid(), signal.SIGINT)
+    before = signal.getsignal(number)
+    with budget.stops_on_signal(lambda: heard.append("stop")):
+        os.kill(os.getpid(), number)
         assert budget.interrupted
         assert heard == ["stop"]
         with pytest.raises(KeyboardInterrupt):
-            os.kill(os.getpid(), signal.SIGINT)
-    assert signal.getsignal(signal.SIGINT) is before
+            os.kill(os.getpid(), number)
+    assert signal.getsignal(number) is before
