@@ -6,7 +6,8 @@
 COVERS is a folder of covers, a folder per genre, or a cover store; without it covers are generated.
 The contestants, each with as many trials side by side as there are cores, one core a trial:
 
-    covertune          as it comes: untuned yardstick, frozen probe, first recipes, then TPE
+    covertune          as it comes: untuned yardstick, frozen probe, first recipes, then TPE; at its
+                       end the average of the best models, where that is better on validation
     ray_tune           the plain Ray Tune script: OptunaSearch, ASHAScheduler, an actor a trial
     optuna_study       plain Optuna: a process a core on one study, SuccessiveHalvingPruner
     syne_tune_asha     Syne Tune's ASHA, local backend, a process a trial
@@ -54,7 +55,7 @@ import numpy as np
 import psutil
 import torch
 from _peer_report import report
-from contestants.piece import PIECE, Piece
+from contestants.piece import AVERAGE, PIECE, Piece
 from contestants.space import BACKBONE
 
 from data_pipeline import SPLITS, CoverStore, load_square, prepare_store
@@ -217,7 +218,7 @@ def carries(process, piece):
 def measure_winner(piece, store):
     """The best of the kept models, measured on the test split."""
     kept = [(read_state(file)["result"], file) for file in piece.weights()]
-    result, file = max(kept, key=lambda model: model[0]["top1"])
+    result, file = max(kept, key=lambda model: (model[1].name == AVERAGE, model[0]["top1"]))
     model, _ = model_from_checkpoint(file)
     covers, labels = store.read_images("test")
     images = torch.from_numpy(np.stack([load_square(cover, piece.image_px) for cover in covers]))

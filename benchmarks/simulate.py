@@ -31,8 +31,8 @@ from pathlib import Path
 
 import numpy as np
 import optuna
-from _contestants import CONTESTANTS, space_of
 from _curves import CurveTable
+from _simulated import CONTESTANTS, space_of
 
 BUDGETS = {1: 32.0, 8: 8.0, 64: 2.0}
 """Whole trials a worker could train, by the number of workers."""

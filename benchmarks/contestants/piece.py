@@ -16,6 +16,8 @@ from pathlib import Path
 from models.checkpoint import write_state
 
 PIECE = "COVERTUNE_PEERS_PIECE"
+AVERAGE = "trial-average.pt"
+"""A model that is the average of several trials': where there is one, it is the winner."""
 
 
 @dataclass(frozen=True)
