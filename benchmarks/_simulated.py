@@ -1,7 +1,7 @@
 """The searches that `simulate.py` compares, each driven as its own framework drives it.
 
 A contestant hands out recipes and hears of epochs; what it answers to an epoch is whether the trial
-goes on. All ask the same questions of the same space, `search.space.SearchSpace`.
+goes on. All ask the same questions of the same space, `search.trials.space.SearchSpace`.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ from search.constants import (
     RECIPE_AT_FAULT,
     TRACEBACK,
 )
-from search.halving import SuccessiveHalving
 from search.observer import SearchObserver
-from search.portfolio import Portfolio
-from search.sampler import make_sampler
-from search.scheduler import HalvingScheduler
-from search.searcher import StudySearcher
-from search.space import BackboneFacts, SearchSpace
+from search.trials.halving import SuccessiveHalving
+from search.trials.portfolio import Portfolio
+from search.trials.sampler import make_sampler
+from search.trials.scheduler import HalvingScheduler
+from search.trials.searcher import StudySearcher
+from search.trials.space import BackboneFacts, SearchSpace
 
 __all__ = ["CONTESTANTS"]
 

@@ -34,17 +34,17 @@ from ray.tune.search.optuna import OptunaSearch
 from search import RunFolder, SearchConfig
 from search.budget import Budget
 from search.constants import EPOCH, EPOCH_FIELDS, FINISHED, METRIC, MODE
-from search.halving import SuccessiveHalving
 from search.observer import SearchObserver
-from search.pictures import TrialPictures
-from search.portfolio import Portfolio
+from search.record.pictures import TrialPictures
+from search.record.retention import Retention
+from search.record.study import close_study, create_study
 from search.reporter import Reporter
-from search.retention import Retention
-from search.sampler import make_sampler
-from search.scheduler import HalvingScheduler
-from search.searcher import StudySearcher
-from search.space import BackboneFacts, SearchSpace
-from search.study import close_study, create_study
+from search.trials.halving import SuccessiveHalving
+from search.trials.portfolio import Portfolio
+from search.trials.sampler import make_sampler
+from search.trials.scheduler import HalvingScheduler
+from search.trials.searcher import StudySearcher
+from search.trials.space import BackboneFacts, SearchSpace
 
 EPOCHS = 6
 GENRES = 30

@@ -18,7 +18,7 @@ from _curves import SETTINGS, TABLES
 
 from models import get_backbone
 from search import RunFolder
-from search.study import ROLE_SAMPLED, ROLE_UNTUNED, read_trials
+from search.record.study import ROLE_SAMPLED, ROLE_UNTUNED, read_trials
 
 
 def main():

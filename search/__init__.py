@@ -17,14 +17,14 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from search.config import SearchConfig, load_config
     from search.errors import ConfigError, Interrupted, PreflightError, RunError, SearchError
-    from search.evaluate import Evaluation, evaluate_model
-    from search.export import export_trial
     from search.observer import SearchObserver
-    from search.outcome import Outcome
-    from search.predict import CoverAnswer, predict_covers
-    from search.run_folder import RunFolder
+    from search.record.run_folder import RunFolder
+    from search.record.study import TrialRow, best_trial, open_study, trial_rows
+    from search.results.evaluate import Evaluation, evaluate_model
+    from search.results.export import export_trial
+    from search.results.outcome import Outcome
+    from search.results.predict import CoverAnswer, predict_covers
     from search.runner import SearchResult, resume_search, run_search
-    from search.study import TrialRow, best_trial, open_study, trial_rows
 
 __all__ = [
     "ConfigError",
@@ -54,14 +54,14 @@ __all__ = [
 _HOME = {
     "config": ("SearchConfig", "load_config"),
     "errors": ("ConfigError", "Interrupted", "PreflightError", "RunError", "SearchError"),
-    "evaluate": ("Evaluation", "evaluate_model"),
-    "export": ("export_trial",),
+    "results.evaluate": ("Evaluation", "evaluate_model"),
+    "results.export": ("export_trial",),
     "observer": ("SearchObserver",),
-    "outcome": ("Outcome",),
-    "predict": ("CoverAnswer", "predict_covers"),
-    "run_folder": ("RunFolder",),
+    "results.outcome": ("Outcome",),
+    "results.predict": ("CoverAnswer", "predict_covers"),
+    "record.run_folder": ("RunFolder",),
     "runner": ("SearchResult", "resume_search", "run_search"),
-    "study": ("TrialRow", "best_trial", "open_study", "trial_rows"),
+    "record.study": ("TrialRow", "best_trial", "open_study", "trial_rows"),
 }
 _MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
 

@@ -10,10 +10,10 @@ from typing import Any
 from optuna.trial import FrozenTrial, Trial
 
 from models import Recipe
-from search.cluster import Slots
-from search.preflight import PreflightReport
-from search.run_folder import RunFolder
-from search.scouting import Probe
+from search.machine.cluster import Slots
+from search.record.run_folder import RunFolder
+from search.staging.preflight import PreflightReport
+from search.staging.scouting import Probe
 
 __all__ = ["SearchObserver", "SearchPlan"]
 

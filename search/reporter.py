@@ -13,9 +13,9 @@ from optuna.trial import FrozenTrial, Trial
 from models import Recipe
 from search.budget import Budget
 from search.observer import SearchObserver
-from search.pictures import TrialPictures
-from search.retention import Retention
-from search.study import ELAPSED_S
+from search.record.pictures import TrialPictures
+from search.record.retention import Retention
+from search.record.study import ELAPSED_S
 
 __all__ = ["Reporter"]
 

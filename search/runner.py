@@ -25,31 +25,21 @@ from sqlalchemy.exc import SQLAlchemyError
 from data_pipeline import CoverStore
 from models import get_backbone
 from search.budget import Budget, BudgetStopper
-from search.cluster import log_to_file, ray_session
 from search.config import SearchConfig
 from search.errors import Interrupted, SearchError
-from search.gap import baseline_of
-from search.halving import SuccessiveHalving
+from search.machine.cluster import log_to_file, ray_session
 from search.observer import SearchObserver, SearchPlan
-from search.outcome import Outcome, conclude
-from search.pictures import TrialPictures
-from search.portfolio import Portfolio
-from search.reporter import Reporter
-from search.resuming import (
+from search.record.pictures import TrialPictures
+from search.record.resuming import (
     extended,
     remember_rungs,
     require_same_store,
     require_work,
     taken_up_again,
 )
-from search.retention import Retention
-from search.run_folder import RunFolder
-from search.sample_store import sample_store
-from search.sampler import make_sampler
-from search.scheduler import HalvingScheduler
-from search.searcher import StudySearcher
-from search.staging import Stage, set_stage
-from search.study import (
+from search.record.retention import Retention
+from search.record.run_folder import RunFolder
+from search.record.study import (
     ELAPSED_S,
     close_study,
     create_study,
@@ -57,8 +47,18 @@ from search.study import (
     open_study,
     require_free_name,
 )
-from search.trainable import CoverTrial, TrialInputs, checkpoint_result
-from search.warm_start import EarlierRecipe, earlier_recipes
+from search.reporter import Reporter
+from search.results.gap import baseline_of
+from search.results.outcome import Outcome, conclude
+from search.staging.sample_store import sample_store
+from search.staging.stage import Stage, set_stage
+from search.trials.halving import SuccessiveHalving
+from search.trials.portfolio import Portfolio
+from search.trials.sampler import make_sampler
+from search.trials.scheduler import HalvingScheduler
+from search.trials.searcher import StudySearcher
+from search.trials.trainable import CoverTrial, TrialInputs, checkpoint_result
+from search.trials.warm_start import EarlierRecipe, earlier_recipes
 
 __all__ = ["SearchResult", "resume_search", "run_search"]
 

@@ -26,8 +26,8 @@ def dashboard(
     Examples:
       covertune dashboard runs/my-run
     """
-    from search.dashboard import make_dashboard
-    from search.run_folder import RunFolder
+    from search.record.dashboard import make_dashboard
+    from search.record.run_folder import RunFolder
 
     server = make_dashboard(RunFolder.open(run), _HOST, port)
     logging.getLogger("wsgiref").setLevel(logging.ERROR)

@@ -8,9 +8,9 @@ from rich.text import Text
 
 from search.cli._console import console, show_bytes, show_duration
 from search.cli._tables import STATE_STYLES, outcome_table, plain_table, recipe_summary
-from search.outcome import Outcome
+from search.record.study import ranked, recipe_of
+from search.results.outcome import Outcome
 from search.runner import SearchResult
-from search.study import ranked, recipe_of
 
 __all__ = ["show_result"]
 

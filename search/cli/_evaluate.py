@@ -35,7 +35,7 @@ def evaluate(
       covertune evaluate my-model other-store --split test --json
     """
     from search.cli._tables import evaluation_table
-    from search.evaluate import evaluate_model
+    from search.results.evaluate import evaluate_model
 
     evaluation = evaluate_model(model, store, split.value)
     if json:

@@ -32,8 +32,8 @@ def export(
 
       covertune export runs/my-run my-model --trial 7
     """
-    from search.export import export_trial
-    from search.run_folder import RunFolder
+    from search.record.run_folder import RunFolder
+    from search.results.export import export_trial
 
     export_trial(RunFolder.open(run), out, trial)
     console.out(f"model: {out}\nnext:  covertune predict {out} COVER.jpg", highlight=False)

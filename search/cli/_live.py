@@ -20,11 +20,11 @@ from models import Recipe
 from search.cli._console import console, say_error, show_bytes, show_duration
 from search.cli._tables import STATE_STYLES, input_size, plain_table, recipe_summary
 from search.constants import ANY_TOP1, EPOCH, METRIC
-from search.gap import Gap
 from search.observer import SearchObserver, SearchPlan
-from search.preflight import PreflightReport
-from search.scouting import Probe
-from search.study import ROLE_SAMPLED, ROLE_UNTUNED
+from search.record.study import ROLE_SAMPLED, ROLE_UNTUNED
+from search.results.gap import Gap
+from search.staging.preflight import PreflightReport
+from search.staging.scouting import Probe
 
 __all__ = ["LiveView"]
 

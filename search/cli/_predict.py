@@ -34,7 +34,7 @@ def predict(
 
       covertune predict my-model covers/*.jpg --json
     """
-    from search.predict import predict_covers
+    from search.results.predict import predict_covers
 
     answers = predict_covers(model, images)
     if json:

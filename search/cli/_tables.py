@@ -15,10 +15,10 @@ if TYPE_CHECKING:
     from data_pipeline import PrepareSummary, StoreReport
     from data_pipeline.schema import Split
     from models import Backbone, Recipe
-    from search.evaluate import Evaluation
-    from search.outcome import Outcome, Score
-    from search.scouting import Probe
-    from search.study import TrialRow
+    from search.record.study import TrialRow
+    from search.results.evaluate import Evaluation
+    from search.results.outcome import Outcome, Score
+    from search.staging.scouting import Probe
 
 __all__ = [
     "STATE_STYLES",

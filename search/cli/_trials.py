@@ -24,9 +24,9 @@ def trials(
       covertune trials runs/my-run --json | jq '.[] | select(.state == "FAIL") | .reason'
     """
     from search.cli._tables import trials_table
-    from search.gap import gap_so_far
-    from search.run_folder import RunFolder
-    from search.study import read_trials, trial_rows
+    from search.record.run_folder import RunFolder
+    from search.record.study import read_trials, trial_rows
+    from search.results.gap import gap_so_far
 
     folder = RunFolder.open(run)
     found = read_trials(folder)

@@ -10,16 +10,16 @@ import pytest
 import torch
 from optuna.trial import TrialState
 
-import search.study
+import search.record.study
 from models import Recipe
 from models.checkpoint import read_state
 from search import Interrupted, RunError, RunFolder, SearchConfig, SearchObserver
 from search.errors import PreflightError, SearchError
+from search.record.study import create_study, open_study, trial_rows
 from search.runner import resume_search, run_search
-from search.sampler import make_sampler
-from search.space import SearchSpace
-from search.study import create_study, open_study, trial_rows
-from search.trainable import CoverTrial
+from search.trials.sampler import make_sampler
+from search.trials.space import SearchSpace
+from search.trials.trainable import CoverTrial
 
 GOOD = {"lr_head": 2e-3, "lr_backbone": 2e-3}
 POOR = {"lr_head": 1e-9, "lr_backbone": 1e-9}
@@ -334,7 +334,7 @@ class Locker(Watcher):
 
 
 def test_a_study_that_stays_locked_is_one_line_and_costs_no_trial(store, tmp_path, monkeypatch):
-    monkeypatch.setattr(search.study, "_BUSY_TIMEOUT_S", 0.5)
+    monkeypatch.setattr(search.record.study, "_BUSY_TIMEOUT_S", 0.5)
     run = RunFolder(tmp_path / "runs" / "run")
     locker = Locker(run.study_file)
     with pytest.raises(SearchError, match=r"broke off: .*database is locked; see .*resume") as told:

@@ -13,9 +13,9 @@ from search import RunFolder, SearchConfig, run_search
 from search.cli import main
 from search.cli._ending import show_result
 from search.cli._live import LiveView
-from search.cluster import slots_of
-from search.feed import RehearsalFeed, WholeFeed
-from search.scouting import scout
+from search.machine.cluster import slots_of
+from search.staging.feed import RehearsalFeed, WholeFeed
+from search.staging.scouting import scout
 
 CONTRACT = [
     *("split", "n", "top1", "top1_interval", "top3", "macro_f1", "ece", "store_fingerprint")

@@ -9,9 +9,9 @@ from rich.console import Console
 from models import UNTUNED
 from search.cli._console import show_bytes
 from search.cli._live import LiveView
-from search.cluster import Slots
+from search.machine.cluster import Slots
 from search.observer import SearchPlan
-from search.run_folder import RunFolder
+from search.record.run_folder import RunFolder
 
 
 @pytest.fixture

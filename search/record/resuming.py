@@ -1,0 +1,115 @@
+"""Taking up a run: what goes on, what ends, what the new limits are."""
+
+from __future__ import annotations
+
+import optuna
+from optuna.trial import FrozenTrial, TrialState
+
+from data_pipeline import CoverStore
+from search.budget import Budget
+from search.config import SearchConfig, load_config
+from search.errors import RunError
+from search.record.run_folder import RunFolder
+from search.record.study import BEGUN_AT, ROLE_UNTUNED, finished_count, recipe_of
+from search.trials.halving import SuccessiveHalving
+
+__all__ = [
+    "extended",
+    "remember_rungs",
+    "require_same_store",
+    "require_work",
+    "taken_up_again",
+]
+
+_CHANCES = 5
+
+
+def require_same_store(run: RunFolder, config: SearchConfig) -> CoverStore:
+    """The store a run was made on.
+
+    Raises:
+        RunError: It holds other covers now; trials could not be compared, nor genres named.
+        StoreError: It is gone or damaged.
+    """
+    assert config.store is not None
+    store = CoverStore.open(config.store)
+    if store.fingerprint != run.facts()["store_fingerprint"]:
+        raise RunError(
+            f"the store {store.path} has changed since run {run.name!r} was started; "
+            "bring the old store back, or start a new search"
+        )
+    return store
+
+
+def remember_rungs(rule: SuccessiveHalving, study: optuna.Study) -> None:
+    """Put back on the rungs what earlier processes measured; yardsticks leave no mark."""
+    for trial in study.get_trials(deepcopy=False):
+        if trial.user_attrs.get("role") != ROLE_UNTUNED:
+            for epoch, value in trial.intermediate_values.items():
+                # The epoch that showed a collapse was never put to the rule.
+                if not (trial.state is TrialState.FAIL and epoch == trial.last_step):
+                    rule.record(trial.number, epoch, value)
+
+
+def taken_up_again(study: optuna.Study, run: RunFolder) -> list[FrozenTrial]:
+    """Interrupted trials: they go on from their checkpoint, or start over if there is none yet.
+
+    One that was enqueued but never handed out (`WAITING`) is among them. One that was begun
+    `_CHANCES` times in the same epoch ends as failed here: it may be what brings the machine down.
+
+    Half-written checkpoints of workers that were killed are removed.
+    """
+    run.drop_partial_checkpoints()
+    going_on = []
+    for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING, TrialState.WAITING)):
+        if "recipe" in trial.user_attrs:
+            recipe_of(trial)  # one that this version cannot read stops here, not in a worker
+        epochs = len(trial.user_attrs.get("history", []))
+        if trial.user_attrs.get(BEGUN_AT, []).count(epochs) >= _CHANCES:
+            reason = f"interrupted {_CHANCES} times in epoch {epochs + 1}"
+            study._storage.set_trial_user_attr(trial._trial_id, "reason", reason)
+            study._storage.set_trial_state_values(trial._trial_id, TrialState.FAIL)
+            continue
+        if trial.state is TrialState.WAITING:
+            study._storage.set_trial_state_values(trial._trial_id, TrialState.RUNNING)
+        going_on.append(trial)
+    return going_on
+
+
+def extended(config: SearchConfig, trials: int | None, time_budget_s: float | None) -> SearchConfig:
+    """The configuration with other limits; a new limit of one kind lifts the other.
+
+    Raises:
+        ConfigError: A limit breaks a rule.
+    """
+    if trials is None and time_budget_s is None:
+        return config
+    limits = {"trials": trials, "time_budget_s": time_budget_s}
+    return load_config(**(config.model_dump() | limits))
+
+
+def require_work(
+    config: SearchConfig,
+    run: RunFolder,
+    study: optuna.Study,
+    resumed: list[FrozenTrial],
+    budget: Budget,
+) -> None:
+    """Refuse to start when there is nothing to do.
+
+    Raises:
+        RunError: All trials are finished, or the time is used up.
+    """
+    finished = finished_count(study)
+    if resumed or not run.outcome_file.exists():
+        return  # something to train, or an ending that was cut short
+    if config.trial_limit is not None and finished >= config.trial_limit:
+        raise RunError(
+            f"all {finished} trials of run {study.study_name!r} are finished; "
+            f"give it more with --trials N (N > {finished}) or --time-budget"
+        )
+    if budget.is_over:
+        raise RunError(
+            f"the time budget of run {study.study_name!r} is used up ({budget.spent_s:,.0f} s); "
+            "give it more with --time-budget (in all) or --trials"
+        )

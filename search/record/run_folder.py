@@ -1,0 +1,255 @@
+"""The run folder: where everything one search leaves behind lies.
+
+runs/NAME/run.json     resolved configuration, versions, store fingerprint, seed; the fingerprint
+                       is missing until the first trial may begin
+          study.db     the Optuna study
+          log.txt      warnings of the libraries, tracebacks of failed trials
+          tune/        Ray Tune's files; tune/checkpoints holds a file for each trial still needed
+          probes/      frozen-feature probes, one file per backbone and image size
+          artifacts/   pictures and tables of trials, attached to the study
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import shutil
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+from pydantic import ValidationError
+
+from search.config import SearchConfig
+from search.errors import RunError
+
+__all__ = ["RunFolder", "checkpoint_name"]
+
+_RUN_SCHEMA = 1
+_FACTS = ("schema_version", "config", "study")
+_STAGE_FACTS = ("store_fingerprint", "image_px")
+_LIBRARIES = ("covertune", "torch", "torchvision", "timm", "ray", "optuna", "pyarrow", "pillow")
+
+
+def checkpoint_name(number: int) -> str:
+    """The file name of a trial's checkpoint."""
+    return f"trial-{number:05d}.pt"
+
+
+def _write_whole(file: Path, text: str) -> None:
+    """Whoever is killed in here leaves the file as it was."""
+    temporary = file.with_suffix(".tmp")
+    temporary.write_text(text + "\n", encoding="utf-8")
+    temporary.replace(file)
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """Paths inside one run, and the few operations on the folder as a whole."""
+
+    path: Path
+    made_runs_dir: bool = False
+    """Whether the folder of all runs was made for this one."""
+
+    @classmethod
+    def create(cls, config: SearchConfig) -> RunFolder:
+        """Make an empty run folder.
+
+        Raises:
+            RunError: A run of that name exists, or the folder cannot be made.
+        """
+        stem = config.store.resolve().name if config.store is not None else "sample"
+        name = config.name or f"{stem}-{time.strftime('%Y%m%d-%H%M%S')}"
+        path = (config.runs_dir / name).absolute()
+        if path.exists():
+            remedy = "choose another --name, or "
+            if cls(path).facts_file.is_file():
+                remedy += f"go on with `covertune resume {config.runs_dir / name}`"
+            else:
+                remedy += "remove the folder, which is no run (it has no run.json)"
+            raise RunError(f"run {str(config.runs_dir / name)!r} exists already; {remedy}")
+        made_runs_dir = not config.runs_dir.exists()
+        try:
+            path.mkdir(parents=True)
+        except OSError as error:
+            raise RunError(
+                f"cannot make the run folder {path}: {error.strerror}; choose another --runs-dir"
+            ) from error
+        run = cls(path, made_runs_dir)
+        for folder in (run.checkpoints, run.probes, run.artifacts):
+            folder.mkdir(parents=True)
+        return run
+
+    @classmethod
+    def open(cls, path: Path) -> RunFolder:
+        """Open an existing run.
+
+        Raises:
+            RunError: Missing, not a run, or written by another version's schema.
+        """
+        run = cls(path.absolute())
+        if not path.exists():
+            raise RunError(f"no run at {path}; `covertune search` makes one")
+        if not run.facts_file.is_file():
+            raise RunError(f"{path} is not a run folder: it has no run.json")
+        schema = run.facts().get("schema_version")
+        if schema != _RUN_SCHEMA:
+            raise RunError(
+                f"{path} has run schema {schema}, this covertune reads {_RUN_SCHEMA}; "
+                "use the version that wrote it"
+            )
+        return run
+
+    @property
+    def name(self) -> str:
+        """The run's name: the last part of its path."""
+        return self.path.name
+
+    @property
+    def facts_file(self) -> Path:
+        """run.json."""
+        return self.path / "run.json"
+
+    @property
+    def study_file(self) -> Path:
+        """study.db."""
+        return self.path / "study.db"
+
+    @property
+    def log_file(self) -> Path:
+        """log.txt."""
+        return self.path / "log.txt"
+
+    @property
+    def outcome_file(self) -> Path:
+        """outcome.json; only there once the search is concluded."""
+        return self.path / "outcome.json"
+
+    @property
+    def tune(self) -> Path:
+        """Ray Tune's folder."""
+        return self.path / "tune"
+
+    @property
+    def checkpoints(self) -> Path:
+        """One checkpoint a trial, overwritten after each epoch."""
+        return self.tune / "checkpoints"
+
+    @property
+    def probes(self) -> Path:
+        """Frozen-feature probes."""
+        return self.path / "probes"
+
+    @property
+    def raw_sample(self) -> Path:
+        """Sample covers on their way to a store."""
+        return self.path / "sample"
+
+    @property
+    def artifacts(self) -> Path:
+        """Optuna's artifact store."""
+        return self.path / "artifacts"
+
+    def checkpoint(self, number: int) -> Path:
+        """The checkpoint file of one trial.
+
+        It exists once an epoch is done, and until nobody needs it (`search.record.retention`).
+        """
+        return self.checkpoints / checkpoint_name(number)
+
+    def checkpoint_bytes(self) -> dict[int, int]:
+        """Sizes of the checkpoints that are there, by trial number."""
+        sizes = {}
+        for file in sorted(self.checkpoints.glob("trial-*.pt")):
+            with contextlib.suppress(FileNotFoundError, ValueError):  # gone meanwhile, or not ours
+                sizes[int(file.stem.removeprefix("trial-"))] = file.stat().st_size
+        return sizes
+
+    def drop_partial_checkpoints(self) -> None:
+        """Remove what workers that were killed had half written; only while none runs."""
+        for partial in self.checkpoints.glob(".*"):
+            partial.unlink(missing_ok=True)
+
+    def facts(self) -> dict[str, Any]:
+        """What run.json holds.
+
+        Raises:
+            RunError: It cannot be read.
+        """
+        try:
+            facts = json.loads(self.facts_file.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise RunError(f"cannot read {self.facts_file}: {error}") from error
+        missing = [name for name in _FACTS if not isinstance(facts, dict) or name not in facts]
+        if missing:
+            raise RunError(f"{self.facts_file} is damaged: it has no {', '.join(missing)}")
+        return dict(facts)
+
+    @property
+    def is_prepared(self) -> bool:
+        """Whether the first trial may have begun; before, a resumed search prepares it anew."""
+        return all(name in self.facts() for name in _STAGE_FACTS)
+
+    def config(self) -> SearchConfig:
+        """The configuration this run was started with.
+
+        Raises:
+            RunError: This version cannot read it.
+        """
+        try:
+            return SearchConfig.model_validate(self.facts()["config"])
+        except ValidationError as error:
+            raise RunError(
+                f"the configuration in {self.facts_file} is not one this version of covertune "
+                f"knows; use the version that wrote it: {self.facts().get('versions')}"
+            ) from error
+
+    def write_facts(self, config: SearchConfig, facts: Mapping[str, Any]) -> None:
+        """Write run.json whole or not at all.
+
+        Args:
+            config: The resolved configuration.
+            facts: The study's name, the store's fingerprint and the input sizes; what else an
+                older run.json held is kept.
+        """
+        document = {
+            "schema_version": _RUN_SCHEMA,
+            "config": config.model_dump(mode="json"),
+            "versions": {library: version(library) for library in _LIBRARIES},
+        }
+        document = {"created": time.strftime("%Y-%m-%dT%H:%M:%S%z"), **facts, **document}
+        _write_whole(self.facts_file, json.dumps(document, indent=2))
+
+    def write_outcome(self, outcome: str) -> None:
+        """Write outcome.json whole or not at all; from then on the search is concluded."""
+        _write_whole(self.outcome_file, outcome)
+
+    def remove(self) -> None:
+        """Delete the folder; for a run that never got to its first trial."""
+        shutil.rmtree(self.path, ignore_errors=True)
+        if self.made_runs_dir:
+            with contextlib.suppress(OSError):  # another run may have begun in it
+                self.path.parent.rmdir()
+
+    @contextlib.contextmanager
+    def driven(self) -> Iterator[None]:
+        """Hold the run for this process.
+
+        Raises:
+            RunError: Another process drives it.
+        """
+        lock = FileLock(self.path / ".lock")
+        try:
+            lock.acquire(timeout=0)
+        except Timeout as error:
+            raise RunError(
+                f"run {self.name!r} is driven by another process; wait for it, or stop it"
+            ) from error
+        try:
+            yield
+        finally:
+            lock.release()

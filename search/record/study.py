@@ -1,0 +1,276 @@
+"""The Optuna study: the single source of truth about a run's trials.
+
+A trial carries its whole recipe and its history as user attributes, so that whoever opens the
+study with Optuna alone still sees everything:
+
+    role       untuned | recipe: NAME | sampled
+    recipe     every setting of the trial
+    history    one mapping per measured epoch
+    begun_at   epochs it had each time a process took it up
+    node, node_id, device
+    micro_batch   most covers trained at once, where memory ran out with the recipe's batch
+    reason     why it was stopped or failed
+    recipe_at_fault   the failure came from the recipe, not from the machine
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterable
+from typing import Any, Final
+
+import optuna
+from optuna.storages import RDBStorage
+from optuna.study import StudyDirection
+from optuna.trial import FrozenTrial, TrialState
+from pydantic import BaseModel, ValidationError
+from sqlalchemy import event
+from sqlalchemy.exc import SQLAlchemyError
+
+from models import Recipe
+from search.errors import RunError
+from search.record.run_folder import RunFolder
+
+__all__ = [
+    "BEGUN_AT",
+    "ELAPSED_S",
+    "ROLE_SAMPLED",
+    "ROLE_UNTUNED",
+    "TrialRow",
+    "best_trial",
+    "close_study",
+    "create_study",
+    "finished_count",
+    "open_study",
+    "ranked",
+    "read_trials",
+    "recipe_of",
+    "require_free_name",
+    "trial_rows",
+]
+
+ROLE_UNTUNED: Final = "untuned"
+ROLE_SAMPLED: Final = "sampled"
+BEGUN_AT: Final = "begun_at"
+ELAPSED_S: Final = "elapsed_s"
+_BUSY_TIMEOUT_S = 60
+
+
+class TrialRow(BaseModel):
+    """One line of the table of trials; the fields of `covertune trials --json`."""
+
+    number: int
+    state: str
+    reason: str | None
+    value: float | None
+    epochs: int
+    seconds: float
+    params: dict[str, Any]
+    node: str | None
+    device: str | None
+
+
+def _storage(run: RunFolder, url: str | None, *, driven: bool = False) -> RDBStorage:
+    # Optuna tells of every trial on its own logger; ours is the table.
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    logging.getLogger("alembic").setLevel(logging.WARNING)
+    if url is None:
+        url = f"sqlite:///{run.study_file}"
+    arguments = {"timeout": _BUSY_TIMEOUT_S} if url.startswith("sqlite") else {}
+    try:
+        storage = RDBStorage(url, engine_kwargs={"connect_args": arguments})
+        if driven and url.startswith("sqlite"):
+            _write_ahead(storage)
+        return storage
+    except (SQLAlchemyError, ImportError, RuntimeError) as error:
+        first_line = str(error).splitlines()[0]
+        raise RunError(f"cannot open the study at {url}: {first_line}") from error
+
+
+def _write_ahead(storage: RDBStorage) -> None:
+    """Let SQLite append to a log, which it merges now and then, and wait for the disk only there.
+
+    A write takes 1 ms instead of 16, and dashboards that read do not hold it up. A process that is
+    killed loses nothing; the log lies beside the file until it is opened again. Where a file system
+    cannot do it, SQLite stays as it is. https://sqlite.org/wal.html
+    """
+
+    def set_up(connection: Any, _record: Any) -> None:
+        for pragma in ("journal_mode = WAL", "synchronous = NORMAL"):
+            connection.execute(f"PRAGMA {pragma}")
+
+    event.listen(storage.engine, "connect", set_up)
+    storage.engine.dispose()  # connections made before
+
+
+def close_study(study: optuna.Study) -> None:
+    """Let go of a study's storage; SQLite leaves it in one file once nobody else has it open."""
+    storage: Any = getattr(study._storage, "_backend", study._storage)
+    storage.remove_session()
+    storage.engine.dispose()
+
+
+def require_free_name(run: RunFolder, url: str | None) -> None:
+    """Say early, before anything long starts, that a study cannot be made.
+
+    Raises:
+        RunError: The storage cannot be opened, or holds a study of the run's name.
+    """
+    if url is not None and run.name in optuna.get_all_study_names(_storage(run, url)):
+        raise _taken(run, url)
+
+
+def _taken(run: RunFolder, url: str | None) -> RunError:
+    return RunError(
+        f"the storage {url or run.study_file} holds a study {run.name!r} already; "
+        "choose another --name"
+    )
+
+
+def create_study(
+    run: RunFolder,
+    sampler: optuna.samplers.BaseSampler,
+    url: str | None,
+    *,
+    maybe_made: bool = False,
+) -> optuna.Study:
+    """Make the run's study; its name is the run's.
+
+    Args:
+        run: The run.
+        sampler: Chooses what trials try.
+        url: Of the storage; None: study.db in the run folder.
+        maybe_made: Whether an earlier process of this run may have come this far.
+
+    Raises:
+        RunError: The storage cannot be opened, or holds a study of that name.
+    """
+    try:
+        return optuna.create_study(
+            storage=_storage(run, url, driven=True),
+            sampler=sampler,
+            study_name=run.name,
+            direction=StudyDirection.MAXIMIZE,
+            load_if_exists=maybe_made,
+        )
+    except optuna.exceptions.DuplicatedStudyError as error:
+        raise _taken(run, url) from error
+
+
+def open_study(run: RunFolder, *, driven: bool = False) -> optuna.Study:
+    """Load the study of an existing run.
+
+    Args:
+        run: Whose.
+        driven: Whether a search is to write it.
+
+    Raises:
+        RunError: It is missing or cannot be read.
+    """
+    facts = run.facts()
+    if not run.is_prepared:
+        raise RunError(
+            f"run {run.name!r} has no trial yet; unless it is being prepared at this moment, go on "
+            f"with `covertune resume {os.path.relpath(run.path)}`"
+        )
+    url = run.config().storage
+    if url is None and not run.study_file.is_file():
+        raise RunError(f"run {run.path} has no study.db; bring the file back, or search anew")
+    try:
+        return optuna.load_study(
+            study_name=facts["study"], storage=_storage(run, url, driven=driven)
+        )
+    except KeyError as error:
+        raise RunError(
+            f"{url or run.study_file} holds no study {facts['study']!r}; bring the one of run "
+            f"{run.name!r} back, or search anew"
+        ) from error
+
+
+def read_trials(run: RunFolder) -> list[FrozenTrial]:
+    """All trials of an existing run, by number, however they stand.
+
+    Raises:
+        RunError: As for `open_study`.
+    """
+    study = open_study(run)
+    try:
+        return study.get_trials(deepcopy=False)
+    finally:
+        close_study(study)
+
+
+def recipe_of(trial: FrozenTrial) -> Recipe:
+    """The recipe a trial was trained with.
+
+    Raises:
+        RunError: It has none, or one of another version of covertune.
+    """
+    try:
+        return Recipe.model_validate(trial.user_attrs["recipe"])
+    except (KeyError, ValidationError) as error:
+        raise RunError(
+            f"trial {trial.number} has no recipe this version of covertune can read; "
+            "use the version that made the run"
+        ) from error
+
+
+def finished_count(study: optuna.Study) -> int:
+    """Trials that have ended, however they ended."""
+    return sum(trial.state.is_finished() for trial in study.get_trials(deepcopy=False))
+
+
+def ranked(trials: Iterable[FrozenTrial]) -> list[FrozenTrial]:
+    """Trials with a value, the best first, whether they ran to the end or were stopped.
+
+    A stopped trial's value is what its model measures too. Ties go to the earlier trial.
+    """
+    measured = [
+        (trial.value, trial)
+        for trial in trials
+        if trial.state in (TrialState.COMPLETE, TrialState.PRUNED) and trial.value is not None
+    ]
+    return [trial for value, trial in sorted(measured, key=lambda pair: (-pair[0], pair[1].number))]
+
+
+def best_trial(
+    trials: Iterable[FrozenTrial], *, with_checkpoint_in: RunFolder | None = None
+) -> FrozenTrial | None:
+    """The first of `ranked`; None if no trial has a value.
+
+    Args:
+        trials: Candidates.
+        with_checkpoint_in: Only those whose checkpoint this run still holds.
+    """
+    return next(
+        (
+            trial
+            for trial in ranked(trials)
+            if with_checkpoint_in is None or with_checkpoint_in.checkpoint(trial.number).exists()
+        ),
+        None,
+    )
+
+
+def trial_rows(trials: Iterable[FrozenTrial]) -> list[TrialRow]:
+    """The table of trials."""
+    return [_row(trial) for trial in trials]
+
+
+def _row(trial: FrozenTrial) -> TrialRow:
+    attributes = trial.user_attrs
+    value = trial.value
+    if value is None and trial.intermediate_values:  # still running
+        value = trial.intermediate_values[max(trial.intermediate_values)]
+    return TrialRow(
+        number=trial.number,
+        state=trial.state.name,
+        reason=attributes.get("reason"),
+        value=value,
+        epochs=len(trial.intermediate_values),
+        seconds=round(sum(epoch["seconds"] for epoch in attributes.get("history", [])), 2),
+        params=trial.params or attributes.get("recipe", {}),
+        node=attributes.get("node"),
+        device=attributes.get("device"),
+    )

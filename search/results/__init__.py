@@ -1,0 +1,1 @@
+"""What a search was worth, and what is done with its model."""

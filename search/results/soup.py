@@ -1,0 +1,197 @@
+"""What a search exports where it is better than its best trial: the average of several models.
+
+A search trains many good models, and chooses one by a noisy measurement. The mean of their weights
+(`models.averaging`) uses what the others have learnt; it costs some evaluations and no training.
+
+Ingredients are the best trial, the others whose checkpoints are kept, and the frozen probe, all of
+one backbone, size and fit. To the best trial is added, again and again, whichever ingredient lowers
+the validation loss most, until none does (Caruana et al. 2004, "Ensemble selection from libraries
+of models"). An ingredient may be added twice. Models are compared at the temperature that suits
+each best: an average is less sure of itself, which would lower its loss without making it better.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import ray
+import torch
+from optuna.trial import FrozenTrial
+from torch import nn
+
+from data_pipeline import CoverRefs
+from models import average_weights, get_backbone, predict_probabilities
+from models.metrics import any_top1, standard_error, top_k
+from search.constants import ANY_TOP1, METRIC
+from search.machine.cluster import Slots
+from search.machine.devices import pick_device
+from search.machine.remote import results_of
+from search.record.run_folder import RunFolder
+from search.record.study import recipe_of
+from search.results.export import trial_model
+from search.staging.scouting import Probe, probe_model
+
+__all__ = ["Kitchen", "Soup"]
+
+_ROUNDS = 5
+_LEAST_GAIN = 1e-3  # of validation loss; less is not worth another model
+_BATCH = 64
+_TEMPERATURES = np.geomspace(0.4, 2.5, 43)
+
+
+@dataclass(frozen=True)
+class Soup:
+    """An average of models.
+
+    Attributes:
+        shares: How often each is in it, by trial number; None is the frozen probe.
+        top1: On the validation split.
+        loss: Mean cross-entropy there, at the temperature that suits it best.
+        any_top1: Share given any of their genres; None where each cover has one.
+    """
+
+    shares: dict[int | None, int]
+    top1: float
+    loss: float
+    any_top1: float | None = None
+
+    def measured(self) -> dict[str, float]:
+        """Validation measures under the names of `search.constants`."""
+        several = {} if self.any_top1 is None else {ANY_TOP1: self.any_top1}
+        return {METRIC: self.top1, **several}
+
+    @property
+    def in_words(self) -> str:
+        """Such as `trial 3 (2), trial 7, frozen probe`."""
+        parts = []
+        for number, share in self.shares.items():
+            name = "frozen probe" if number is None else f"trial {number}"
+            parts.append(name if share == 1 else f"{name} ({share} times)")
+        return ", ".join(parts)
+
+
+@dataclass(frozen=True)
+class Kitchen:
+    """Everything an average can be made of."""
+
+    run: RunFolder
+    best: FrozenTrial
+    others: tuple[FrozenTrial, ...]
+    """Further trials with a checkpoint, of the best one's backbone, size and fit."""
+    probe: Probe | None
+    weights: str
+    """The backbone's, under the probe."""
+    num_genres: int
+
+    @classmethod
+    def of(
+        cls,
+        run: RunFolder,
+        ranked: Sequence[FrozenTrial],
+        probes: Sequence[Probe],
+        weights: str,
+        num_genres: int,
+    ) -> Kitchen:
+        """Take what goes with the first of the ranked trials."""
+        best, *rest = ranked
+        wanted = _kind(best)
+        others = tuple(
+            trial
+            for trial in rest
+            if _kind(trial) == wanted and run.checkpoint(trial.number).exists()
+        )
+        probe = next((p for p in probes if (p.backbone, p.image_px, p.fit) == wanted), None)
+        return cls(run, best, others, probe, weights, num_genres)
+
+    def cook(self, val: CoverRefs, slots: Slots) -> Soup | None:
+        """The average with the lowest validation loss that greedy steps find.
+
+        Returns:
+            None where there is nothing to add, where nothing added lowers the loss by as much as
+            counts, or where top-1 would fall behind the best trial's by more than half a standard
+            error.
+
+        Raises:
+            SearchError: A model cannot be measured.
+        """
+        ingredients: list[int | None] = [self.best.number]
+        ingredients += [trial.number for trial in self.others]
+        ingredients += [None] if self.probe is not None else []
+        if len(ingredients) == 1:
+            return None
+        alone = Counter([ingredients[0]])
+        (best,) = self._tasted([alone], val, slots)
+        soup = best
+        for _ in range(_ROUNDS):
+            pots = [Counter(soup.shares) + Counter([added]) for added in ingredients]
+            better = min(
+                self._tasted([pot for pot in pots if len(pot) > 1], val, slots),
+                key=lambda tasted: tasted.loss,
+            )
+            if better.loss > soup.loss - _LEAST_GAIN:
+                break
+            soup = better
+        least_top1 = best.top1 - 0.5 * standard_error(best.top1, val.num_covers)
+        return soup if len(soup.shares) > 1 and soup.top1 >= least_top1 else None
+
+    def model(self, shares: dict[int | None, int]) -> nn.Module:
+        """The average as a model on the CPU, ready to predict."""
+        trials = {trial.number: trial for trial in (self.best, *self.others)}
+        models = []
+        for number in shares:
+            if number is not None:
+                models.append(trial_model(self.run, trials[number]))
+            elif self.probe is not None:
+                models.append(probe_model(self.probe, self.weights, self.num_genres))
+        average = average_weights(
+            [model.state_dict() for model in models], list(map(float, shares.values()))
+        )
+        models[0].load_state_dict(average)
+        return models[0].eval()
+
+    def _tasted(
+        self, pots: Sequence[Counter[int | None]], val: CoverRefs, slots: Slots
+    ) -> list[Soup]:
+        taste = ray.remote(num_cpus=slots.cpus_per_trial, num_gpus=slots.gpus_per_trial)(_taste)
+        kitchen = ray.put(self)
+        futures = [taste.remote(kitchen, dict(pot), val, slots.cpus_per_trial) for pot in pots]
+        return results_of(futures, "averaging the best models", remedy=f"see {self.run.log_file}")
+
+
+def _kind(trial: FrozenTrial) -> tuple[str, int, str]:
+    recipe = recipe_of(trial)
+    return recipe.backbone, recipe.image_px, recipe.fit
+
+
+def _taste(kitchen: Kitchen, shares: dict[int | None, int], val: CoverRefs, cpus: int) -> Soup:
+    """Runs in a worker."""
+    torch.set_num_threads(cpus)
+    device = pick_device(wants_gpu=bool(ray.get_gpu_ids()))
+    input_spec = get_backbone(recipe_of(kitchen.best).backbone).input
+    batches = val.batches(_BATCH, device, shuffle=False)
+    probabilities_NK, labels_N, genres_NK = predict_probabilities(
+        kitchen.model(shares).to(device), input_spec, batches.epoch(0)
+    )
+    return Soup(
+        shares,
+        top1=top_k(probabilities_NK, labels_N, 1),
+        loss=_least_loss(probabilities_NK, labels_N),
+        any_top1=None if genres_NK is None else any_top1(probabilities_NK, genres_NK),
+    )
+
+
+def _least_loss(
+    probabilities_NK: npt.NDArray[np.floating], labels_N: npt.NDArray[np.integer]
+) -> float:
+    """Mean cross-entropy at the best of some temperatures (Guo et al. 2017, arXiv:1706.04599)."""
+    logits_NK = np.log(np.maximum(probabilities_NK, 1e-12))
+    losses = []
+    for temperature in _TEMPERATURES:
+        scaled_NK = logits_NK / temperature
+        scaled_NK -= np.logaddexp.reduce(scaled_NK, axis=1, keepdims=True)
+        losses.append(-scaled_NK[np.arange(len(labels_N)), labels_N].mean())
+    return float(min(losses))

@@ -1,0 +1,1 @@
+"""Before the first trial: is everything there and working, and what do trials share."""

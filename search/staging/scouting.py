@@ -1,0 +1,191 @@
+"""Frozen-feature probes: one per backbone, image size and fit, before the first trial.
+
+A probe is a logistic regression on the features of the untouched backbone. It costs one forward
+pass over the covers, gives trials a head to start from, and is the number fine-tuning has to beat.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import ray
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch import nn
+
+from data_pipeline import CoverRefs, Fit
+from models import HeadWeights, ProbeResult, extract_features, fit_probe, get_backbone
+from models.heads import load_head
+from search.machine.cluster import Slots
+from search.machine.devices import pick_device
+from search.machine.remote import results_of
+from search.record.run_folder import RunFolder
+
+__all__ = ["Probe", "probe_file", "probe_model", "scout"]
+
+_BATCH = 64
+_CHUNKS_PER_SLOT = 2
+
+
+@dataclass(frozen=True)
+class Probe:
+    """A fitted probe and what it measured on the validation split."""
+
+    backbone: str
+    image_px: int
+    head: HeadWeights
+    top1: float
+    top3: float
+    seconds: float
+    any_top1: float | None = None
+    """None unless covers may have several genres."""
+    fit: Fit = "squash"
+
+
+def probe_file(run: RunFolder, backbone: str, image_px: int, fit: Fit = "squash") -> Path:
+    """Where one probe of a run is kept."""
+    input_kind = f"{image_px}" if fit == "squash" else f"{image_px}-{fit}"
+    return run.probes / f"{backbone.replace('/', '--')}-{input_kind}.safetensors"
+
+
+def scout(
+    run: RunFolder,
+    backbone: str,
+    weights: str,
+    image_px: int,
+    splits: dict[str, CoverRefs],
+    num_genres: int,
+    slots: Slots,
+) -> Probe:
+    """Fit a probe with all workers, or read the one this run has.
+
+    Args:
+        run: Keeps the probe.
+        backbone: A pretrained backbone.
+        weights: `default` or a file.
+        image_px: Input size.
+        splits: The `train` and `val` splits at that size, of one fit.
+        num_genres: K.
+        slots: What a worker may hold.
+
+    Raises:
+        SearchError: A worker failed.
+    """
+    fit = splits["train"].fit
+    file = probe_file(run, backbone, image_px, fit)
+    if file.exists():
+        return _read(file, backbone, image_px, fit)
+    started = time.perf_counter()
+    resources = {"num_cpus": slots.cpus_per_trial, "num_gpus": slots.gpus_per_trial}
+    features = ray.remote(**resources)(_features)
+    futures = {
+        split: [
+            features.remote(backbone, weights, refs, chunk, slots.cpus_per_trial)
+            for chunk in _chunks(refs, slots)
+        ]
+        for split, refs in splits.items()
+    }
+    fit_head = ray.remote(**resources)(_fit_head)
+    fitted = fit_head.remote(futures["train"], futures["val"], num_genres, slots.cpus_per_trial)
+    result: ProbeResult
+    (result,) = results_of(
+        [fitted],
+        f"probing backbone {backbone!r} at {image_px} px, {fit}",
+        remedy=f"try a smaller --image-px, or leave {backbone!r} out of --backbones",
+    )
+    probe = Probe(
+        backbone=backbone,
+        image_px=image_px,
+        head=result.head,
+        top1=result.val_top1,
+        top3=result.val_top3,
+        seconds=time.perf_counter() - started,
+        any_top1=result.val_any_top1,
+        fit=fit,
+    )
+    _write(file, probe)
+    return probe
+
+
+def probe_model(probe: Probe, weights: str, num_genres: int) -> nn.Module:
+    """The untouched backbone under the probe's head, on the CPU, ready to predict."""
+    backbone = get_backbone(probe.backbone)
+    model = backbone.build(num_genres, image_px=probe.image_px, weights=weights)
+    load_head(model, probe.head)
+    return model.eval()
+
+
+def _chunks(refs: CoverRefs, slots: Slots) -> list[tuple[int, int]]:
+    """What the workers share a split into."""
+    wanted = slots.count * (1 if slots.gpus_per_trial else _CHUNKS_PER_SLOT)
+    chunks = min(wanted, refs.num_covers)  # none without a cover
+    return [(index, chunks) for index in range(chunks)]
+
+
+def _features(
+    backbone: str, weights: str, refs: CoverRefs, chunk: tuple[int, int], cpus: int
+) -> tuple[np.ndarray, ...]:
+    """Runs in a worker: features (n, D), labels (n,), maybe marks (n, K) of a slice of a split."""
+    torch.set_num_threads(cpus)
+    device = pick_device(wants_gpu=bool(ray.get_gpu_ids()))
+    found = get_backbone(backbone)
+    model = found.build(2, image_px=refs.image_px, weights=weights)
+    batches = refs.batches(_BATCH, device, shuffle=False, chunk=chunk)
+    extracted = extract_features(
+        model, batches.epoch(0), device, input_spec=found.input.at(refs.image_px)
+    )
+    return tuple(tensor.numpy() for tensor in extracted)
+
+
+def _fit_head(
+    train: list[ray.ObjectRef], val: list[ray.ObjectRef], num_genres: int, cpus: int
+) -> ProbeResult:
+    """Runs in a worker: the logistic regression."""
+    torch.set_num_threads(cpus)
+    (train_X, train_y, train_genres), (val_X, val_y, val_genres) = (
+        _joined(ray.get(parts)) for parts in (train, val)
+    )
+    return fit_probe(
+        train_X,
+        train_y,
+        val_X,
+        val_y,
+        num_genres,
+        train_genres=train_genres,
+        val_genres=val_genres,
+    )
+
+
+def _joined(
+    parts: list[tuple[np.ndarray, ...]],
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]:
+    X, y, *genres = (torch.from_numpy(np.concatenate(one)) for one in zip(*parts, strict=True))
+    return X, y, genres[0] if genres else None
+
+
+def _write(file: Path, probe: Probe) -> None:
+    facts = {
+        "top1": probe.top1,
+        "top3": probe.top3,
+        "seconds": probe.seconds,
+        "any_top1": probe.any_top1,
+    }
+    temporary = file.with_suffix(".tmp")
+    save_file(
+        {"weight": probe.head.weight_KD.contiguous(), "bias": probe.head.bias_K.contiguous()},
+        temporary,
+        metadata={"facts": json.dumps(facts)},
+    )
+    temporary.replace(file)
+
+
+def _read(file: Path, backbone: str, image_px: int, fit: Fit) -> Probe:
+    with safe_open(file, framework="pt") as opened:
+        facts = json.loads(opened.metadata()["facts"])
+        head = HeadWeights(opened.get_tensor("weight"), opened.get_tensor("bias"))
+    return Probe(backbone, image_px, head, **facts, fit=fit)

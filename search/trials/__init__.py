@@ -1,0 +1,1 @@
+"""Trials: what each tries, how it trains, which are stopped."""

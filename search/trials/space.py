@@ -1,0 +1,168 @@
+"""The search space: define-by-run, so that each trial is asked only what applies to it.
+
+What depends on the backbone (how many stages can be frozen) carries the backbone's name; what
+depends on another answer (mixing strength, the backbone's learning rate) is asked only when that
+answer calls for it. A parameter with a single possible value is not asked at all.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import optuna
+
+from data_pipeline import Fit
+from models import UNTUNED, Recipe
+from search.config import SearchConfig
+from search.record.study import ROLE_UNTUNED
+
+__all__ = ["BackboneFacts", "SearchSpace"]
+
+_LEAST_LR = 1e-5
+_LEAST_WEIGHT_DECAY = 1e-6
+
+
+@dataclass(frozen=True)
+class BackboneFacts:
+    """What the space needs to know of a backbone."""
+
+    name: str
+    stages: int
+    """Blocks that can be frozen, stem first."""
+    pretrained: bool
+    image_px: tuple[int, ...]
+    """Input sizes a trial may choose."""
+    fit: Fit = "squash"
+    """The fit to try first: that of the best probe."""
+
+
+@dataclass(frozen=True)
+class SearchSpace:
+    """Turns an Optuna trial into a recipe."""
+
+    config: SearchConfig
+    backbones: tuple[BackboneFacts, ...]
+    probed: frozenset[tuple[str, int, Fit]]
+    """(backbone, image_px, fit) for which a probe can initialise the head."""
+    fits: tuple[Fit, ...] = ("squash",)
+    """How covers may meet the square."""
+
+    def facts(self, name: str) -> BackboneFacts:
+        """The facts of one backbone."""
+        return next(facts for facts in self.backbones if facts.name == name)
+
+    def untuned(self) -> Recipe:
+        """The yardstick: two epochs, Adam 1e-3 for everything, random head, nothing else."""
+        facts = self.backbones[0]
+        return UNTUNED.model_copy(
+            update={
+                "backbone": facts.name,
+                "weights": self.config.weights_of(facts.name),
+                "image_px": max(facts.image_px),
+                "fit": "squash" if "squash" in self.fits else self.fits[0],
+                "epochs": min(UNTUNED.epochs, self.config.epochs),
+                "seed": self.config.seed,
+            }
+        )
+
+    def suggest(self, trial: optuna.Trial) -> Recipe:
+        """Ask the sampler for everything a recipe needs.
+
+        A trial whose role is `untuned` is not asked anything.
+        """
+        if trial.user_attrs.get("role") == ROLE_UNTUNED:
+            return self.untuned()
+        facts = self.facts(_choice(trial, "backbone", tuple(b.name for b in self.backbones)))
+        image_px = _choice(trial, f"{facts.name}.image_px", facts.image_px)
+        fit = _choice(trial, "fit", self.fits)
+        recipe: dict[str, Any] = {
+            "backbone": facts.name,
+            "weights": self.config.weights_of(facts.name),
+            "image_px": image_px,
+            "fit": fit,
+            "epochs": self.config.epochs,
+            "seed": self.config.seed + trial.number,
+            "optimizer": "adamw",
+            "schedule": "cosine",
+        }
+        recipe |= self._transfer(trial, facts, (facts.name, image_px, fit) in self.probed)
+        recipe |= {
+            "batch_size": trial.suggest_categorical("batch_size", [16, 32, 64]),
+            "weight_decay": trial.suggest_float("weight_decay", _LEAST_WEIGHT_DECAY, 0.3, log=True),
+            "warmup_epochs": trial.suggest_float("warmup_epochs", 0.0, 1.0),
+            "label_smoothing": trial.suggest_float("label_smoothing", 0.0, 0.2),
+            "augment_strength": trial.suggest_float("augment_strength", 0.0, 1.0),
+            "drop_rate": trial.suggest_float("drop_rate", 0.0, 0.5),
+        }
+        mixing = trial.suggest_categorical("mixing", ["none", "mixup", "cutmix"])
+        if mixing != "none":
+            recipe[f"{mixing}_alpha"] = trial.suggest_float(f"{mixing}_alpha", 0.1, 1.0)
+        if trial.suggest_categorical("ema", [False, True]):
+            recipe["ema_decay"] = trial.suggest_float("ema_decay", 0.9, 0.999, log=False)
+        return Recipe(**recipe)
+
+    def answers(self, recipe: Recipe) -> dict[str, Any]:
+        """What `suggest` has to be answered for a recipe like this one, on this space.
+
+        Args:
+            recipe: Of one of the space's backbones, perhaps from another search: an input size or
+                a fit there is not becomes the nearest size, the best fit.
+
+        Returns:
+            Answers by question; those that suit no question are ignored by Optuna.
+        """
+        facts = self.facts(recipe.backbone)
+        taken_over = {
+            name: getattr(recipe, name)
+            for name in (
+                *("head_init", "lr_head", "layer_decay", "batch_norm"),
+                *("batch_size", "warmup_epochs", "label_smoothing"),
+                *("augment_strength", "drop_rate", "mixup_alpha", "cutmix_alpha"),
+            )
+        }
+        mixing = "mixup" if recipe.mixup_alpha else "cutmix" if recipe.cutmix_alpha else "none"
+        return taken_over | {
+            "backbone": facts.name,
+            f"{facts.name}.image_px": min(facts.image_px, key=lambda px: abs(px - recipe.image_px)),
+            "fit": recipe.fit if recipe.fit in self.fits else facts.fit,
+            "scratch.lr": recipe.lr_head,
+            "lr_backbone": max(recipe.lr_backbone, _LEAST_LR),
+            "weight_decay": max(recipe.weight_decay, _LEAST_WEIGHT_DECAY),
+            f"{facts.name}.frozen_stages": recipe.frozen_stages,
+            "mixing": mixing,
+            "ema": recipe.ema_decay is not None,
+            "ema_decay": recipe.ema_decay,
+        }
+
+    def _transfer(
+        self, trial: optuna.Trial, facts: BackboneFacts, is_probed: bool
+    ) -> dict[str, Any]:
+        """What is taken over from the pretrained backbone, and how fast it may change."""
+        if not facts.pretrained:
+            rate = trial.suggest_float("scratch.lr", 1e-4, 1e-2, log=True)
+            return {
+                "lr_head": rate,
+                "lr_backbone": rate,
+                "head_init": "random",
+                "batch_norm": "train",
+            }
+        answers: dict[str, Any] = {"head_init": "random"}
+        if is_probed:
+            answers["head_init"] = trial.suggest_categorical("head_init", ["random", "probe"])
+        answers["lr_head"] = trial.suggest_float("lr_head", _LEAST_LR, 1e-2, log=True)
+        answers["lr_backbone"] = trial.suggest_float("lr_backbone", _LEAST_LR, 3e-3, log=True)
+        answers["layer_decay"] = trial.suggest_float("layer_decay", 0.5, 1.0)
+        answers["batch_norm"] = trial.suggest_categorical("batch_norm", ["train", "frozen"])
+        # The last stage stays free: with every stage frozen nothing is left but the probe.
+        answers["frozen_stages"] = trial.suggest_int(
+            f"{facts.name}.frozen_stages", 0, facts.stages - 1
+        )
+        return answers
+
+
+def _choice(trial: optuna.Trial, name: str, options: tuple[Any, ...]) -> Any:
+    """A categorical that is asked only if there is a choice."""
+    if len(options) == 1:
+        return options[0]
+    return trial.suggest_categorical(name, options)

@@ -1,0 +1,59 @@
+"""`--warm-start RUN`: what did best in earlier runs is tried first.
+
+Only recipes are taken over, no weights and no values: what they are worth on these covers, this
+search measures itself. They go into run.json, so that a resumed search needs no earlier run.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict
+
+from models import Recipe
+from search.config import SearchConfig
+from search.errors import RunError
+from search.record.run_folder import RunFolder
+from search.record.study import ROLE_UNTUNED, ranked, read_trials, recipe_of
+
+__all__ = ["EarlierRecipe", "earlier_recipes"]
+
+_BEST = 3
+
+
+class EarlierRecipe(BaseModel):
+    """A recipe that did well in an earlier run."""
+
+    model_config = ConfigDict(frozen=True)
+
+    role: str
+    """Of the trial that tries it; says where it comes from."""
+    recipe: Recipe
+
+
+def earlier_recipes(config: SearchConfig) -> list[EarlierRecipe]:
+    """The best few recipes of each run that `warm_start` names, in its order, best first.
+
+    Raises:
+        RunError: Not a run, or it has no trial that this search can learn from.
+    """
+    return [earlier for path in config.warm_start for earlier in _best_of(path, config.backbones)]
+
+
+def _best_of(path: Path, backbones: tuple[str, ...]) -> list[EarlierRecipe]:
+    run = RunFolder.open(path)
+    best = [
+        (trial, recipe)
+        for trial in ranked(read_trials(run))
+        if trial.user_attrs.get("role") != ROLE_UNTUNED
+        and (recipe := recipe_of(trial)).backbone in backbones
+    ]
+    if not best:
+        raise RunError(
+            f"--warm-start {path}: run {run.name!r} has no measured trial of "
+            f"{', '.join(backbones)}; name a backbone it tried with --backbones, or another run"
+        )
+    return [
+        EarlierRecipe(role=f"recipe: trial {trial.number} of {run.name}", recipe=recipe)
+        for trial, recipe in best[:_BEST]
+    ]

@@ -1,0 +1,94 @@
+"""The run folder."""
+
+import json
+
+import pytest
+
+from search.config import SearchConfig
+from search.errors import RunError
+from search.record.run_folder import RunFolder
+
+FACTS = {"study": "first", "store_fingerprint": "abc", "image_px": {"small_cnn": [32]}}
+
+
+def config(tmp_path, **overrides):
+    return SearchConfig(**({"runs_dir": tmp_path / "runs", "name": "first"} | overrides))
+
+
+def test_it_is_made_once(tmp_path):
+    run = RunFolder.create(config(tmp_path))
+    assert run.checkpoints.is_dir()
+    assert run.name == "first"
+    with pytest.raises(RunError, match=r"run '.*first' exists already; choose another --name"):
+        RunFolder.create(config(tmp_path))
+
+
+def test_facts_come_back(tmp_path):
+    wanted = config(tmp_path, trials=3)
+    run = RunFolder.create(wanted)
+    run.write_facts(wanted, FACTS)
+    opened = RunFolder.open(run.path)
+    assert opened.config() == wanted
+    assert opened.facts()["store_fingerprint"] == "abc"
+    assert opened.facts()["versions"]["optuna"]
+    created = opened.facts()["created"]
+    opened.write_facts(wanted, opened.facts())
+    assert opened.facts()["created"] == created
+
+
+def test_what_is_no_run_is_said_to_be_none(tmp_path):
+    with pytest.raises(RunError, match="no run at"):
+        RunFolder.open(tmp_path / "nowhere")
+    with pytest.raises(RunError, match=r"is not a run folder: it has no run\.json"):
+        RunFolder.open(tmp_path)
+
+
+def test_another_schema_is_refused(tmp_path):
+    run = RunFolder.create(config(tmp_path))
+    run.write_facts(config(tmp_path), FACTS)
+    facts = run.facts() | {"schema_version": 99}
+    run.facts_file.write_text(json.dumps(facts))
+    with pytest.raises(RunError, match="run schema 99"):
+        RunFolder.open(run.path)
+
+
+def test_a_folder_that_cannot_be_made_is_named(tmp_path):
+    (tmp_path / "runs").write_text("a file")
+    with pytest.raises(RunError, match="cannot make the run folder"):
+        RunFolder.create(config(tmp_path))
+
+
+def test_one_process_drives_a_run(tmp_path):
+    run = RunFolder.create(config(tmp_path))
+    with run.driven(), pytest.raises(RunError, match="driven by another process"):  # noqa: SIM117
+        with run.driven():
+            pass
+    with run.driven():
+        pass
+
+
+def test_a_run_that_came_to_nothing_leaves_nothing(tmp_path):
+    RunFolder.create(config(tmp_path)).remove()
+    assert not (tmp_path / "runs").exists()
+    (tmp_path / "runs").mkdir()
+    RunFolder.create(config(tmp_path)).remove()
+    assert (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize("text", ["[]", "{", '{"schema_version": 1}'])
+def test_damaged_facts_are_one_line(tmp_path, text):
+    run = RunFolder.create(config(tmp_path))
+    run.facts_file.write_text(text)
+    with pytest.raises(RunError, match=r"run\.json") as caught:
+        RunFolder.open(run.path)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_configuration_of_another_version_is_said_to_be_one(tmp_path):
+    run = RunFolder.create(config(tmp_path))
+    run.write_facts(config(tmp_path), FACTS)
+    facts = run.facts()
+    facts["config"]["warp"] = 9
+    run.facts_file.write_text(json.dumps(facts))
+    with pytest.raises(RunError, match="not one this version of covertune knows"):
+        run.config()

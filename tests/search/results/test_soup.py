@@ -1,0 +1,93 @@
+"""The average a search exports: found on validation covers, of real checkpoints."""
+
+import optuna
+import pytest
+import torch
+
+from data_pipeline import CoverStore
+from models import FineTuner, Recipe
+from models.checkpoint import write_state
+from search.config import SearchConfig
+from search.machine.cluster import Slots
+from search.record.run_folder import RunFolder
+from search.record.study import ranked
+from search.results.soup import Kitchen
+from search.staging.feed import WholeFeed
+
+SLOTS = Slots(count=2, cpus_per_trial=1, gpus_per_trial=0.0, cpus=2, gpus=0, nodes=1)
+CPU = torch.device("cpu")
+
+
+def recipe(**overrides):
+    settings = {"backbone": "small_cnn", "image_px": 32, "epochs": 2, "batch_size": 16}
+    return Recipe(**(settings | {"lr_head": 2e-3, "lr_backbone": 2e-3} | overrides))
+
+
+@pytest.fixture(scope="module")
+def covers(store):
+    return WholeFeed(CoverStore.open(store)).for_trials(32)["squash"]
+
+
+@pytest.fixture(scope="module")
+def trained(covers):
+    """A training state that is good at its task."""
+    train = covers["train"].batches(16, CPU, shuffle=True, seed=0)
+    tuner = FineTuner(recipe(), 3, CPU, steps_per_epoch=len(train))
+    for epoch in (1, 2):
+        tuner.train_epoch(train.epoch(epoch))
+    return tuner.state_dict()
+
+
+@pytest.fixture
+def cook(tmp_path, covers):
+    """A kitchen of the given states, the first the best, and what it cooks."""
+
+    def of(*states):
+        run = RunFolder.create(SearchConfig(runs_dir=tmp_path, name="run"))
+        study = optuna.create_study(direction="maximize")
+        for place, (state, settings) in enumerate(states):
+            trial = study.ask()
+            trial.set_user_attr("recipe", recipe(**settings).model_dump(mode="json"))
+            study.tell(trial, 0.9 - 0.1 * place)
+            write_state(state, run.checkpoint(trial.number))
+        kitchen = Kitchen.of(run, ranked(study.trials), [], "none", 3)
+        return kitchen, kitchen.cook(covers["val"], SLOTS)
+
+    return of
+
+
+def shaken(state, by):
+    """The same model, its weights moved in a direction that is always the same."""
+    generator = torch.Generator().manual_seed(0)
+    moved = {
+        name: tensor + by * tensor.std() * torch.randn(tensor.shape, generator=generator)
+        if tensor.is_floating_point() and tensor.dim() > 1
+        else tensor
+        for name, tensor in state["model"].items()
+    }
+    return state | {"model": moved}
+
+
+def test_two_that_err_in_opposite_ways_are_averaged(cook, trained):
+    kitchen, soup = cook((shaken(trained, 1.5), {}), (shaken(trained, -1.5), {}))
+    assert soup.shares == {0: 1, 1: 1}
+    assert soup.in_words == "trial 0, trial 1"
+    average = kitchen.model(soup.shares).state_dict()
+    for name, tensor in trained["model"].items():
+        assert torch.allclose(average[name], tensor, atol=1e-5), name
+
+
+def test_a_twin_adds_nothing(cook, trained):
+    _, soup = cook((trained, {}), (trained, {}))
+    assert soup is None
+
+
+def test_a_broken_one_stays_out(cook, trained):
+    _, soup = cook((trained, {}), (shaken(trained, 30.0), {}))
+    assert soup is None
+
+
+def test_one_alone_is_no_average(cook, trained):
+    kitchen, soup = cook((trained, {}), (trained, {"image_px": 64}))
+    assert kitchen.others == ()
+    assert soup is None

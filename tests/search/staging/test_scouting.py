@@ -1,0 +1,60 @@
+"""Frozen probes: fitted once with all workers, kept, and what a search does with them."""
+
+import pytest
+import torch
+
+from data_pipeline import CoverStore, decode_store
+from search.config import SearchConfig
+from search.record.run_folder import RunFolder
+from search.runner import run_search
+from search.staging.scouting import probe_file, probe_model, scout
+
+LITE = "efficientnet_lite0"
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    return RunFolder.create(SearchConfig(runs_dir=tmp_path_factory.mktemp("runs"), name="a"))
+
+
+@pytest.fixture(scope="module")
+def probe(run, store):
+    from search.machine.cluster import slots_of
+
+    opened = CoverStore.open(store)
+    splits = decode_store(opened, 32)
+    slots = slots_of(SearchConfig())
+    fitted = scout(run, LITE, "default", 32, splits, len(opened.genres), slots)
+    again = scout(run, LITE, "default", 32, splits, len(opened.genres), slots)
+    return fitted, again
+
+
+def test_a_probe_is_fitted_once_and_read_after_that(run, probe):
+    fitted, again = probe
+    assert probe_file(run, LITE, 32).exists()
+    assert again.seconds == fitted.seconds
+    assert torch.equal(fitted.head.weight_KD, again.head.weight_KD)
+    assert again.top1 == fitted.top1 > 0.5  # the genres differ in colour
+
+
+def test_a_probe_is_a_classifier(probe):
+    model = probe_model(probe[0], "default", 3)
+    assert model(torch.zeros(2, 3, 32, 32)).shape == (2, 3)
+    assert not model.training
+
+
+def test_a_name_with_a_slash_is_one_file(run):
+    assert probe_file(run, "timm/resnet10t", 64).parent == run.probes
+
+
+def test_trials_start_from_it_and_the_outcome_names_it(store, tmp_path):
+    result = run_search(
+        SearchConfig(
+            store=store, runs_dir=tmp_path, name="r", image_px=(32,), trials=2, epochs=3, seed=1
+        )
+    )
+    recipes = [trial.user_attrs["recipe"] for trial in result.trials]
+    assert recipes[0]["head_init"] == "random"
+    assert recipes[1]["head_init"] == "probe"
+    assert result.outcome.baseline_name == "frozen probe"
+    assert result.outcome.probe.test.n == CoverStore.open(store).count("test")

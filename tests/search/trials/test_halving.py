@@ -1,0 +1,95 @@
+"""Successive halving: who goes on after a rung."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from search.trials.halving import SuccessiveHalving
+
+
+def rule(**overrides):
+    return SuccessiveHalving(**({"grace_epochs": 1, "max_epochs": 9, "eta": 3} | overrides))
+
+
+def test_rungs_are_geometric_and_below_the_last_epoch():
+    assert list(rule().rungs) == [1, 3]
+    assert list(rule(max_epochs=10).rungs) == [1, 3, 9]
+    assert list(rule(grace_epochs=2, max_epochs=20, eta=2).rungs) == [2, 4, 8, 16]
+
+
+def test_one_epoch_leaves_nothing_to_stop():
+    assert rule(max_epochs=1).rungs == {}
+
+
+def test_the_first_at_a_rung_goes_on_and_a_worse_second_stops():
+    halving = rule()
+    assert halving.goes_on(0, 1, 0.5)
+    assert not halving.goes_on(1, 1, 0.4)
+    assert halving.goes_on(2, 1, 0.6)
+
+
+def test_between_rungs_everyone_goes_on():
+    halving = rule()
+    halving.goes_on(0, 1, 0.9)
+    assert halving.goes_on(1, 2, 0.0)
+    assert halving.goes_on(1, 9, 0.0)
+
+
+def test_what_is_recorded_counts_like_what_was_decided():
+    fresh, resumed = rule(), rule()
+    values = [0.5, 0.4, 0.7, 0.6, 0.2]
+    for number, value in enumerate(values):
+        fresh.goes_on(number, 1, value)
+        resumed.record(number, 1, value)
+    assert fresh.rungs == resumed.rungs
+    assert fresh.goes_on(9, 1, 0.65) == resumed.goes_on(9, 1, 0.65)
+
+
+def test_a_trial_taken_up_again_is_not_judged_twice():
+    halving = rule()
+    halving.record(0, 1, 0.5)
+    assert halving.goes_on(1, 1, 0.9)
+    assert halving.goes_on(0, 1, 0.5)
+    assert len(halving.rungs[1]) == 2
+
+
+def test_it_remembers_whom_it_stopped():
+    halving = rule()
+    halving.goes_on(0, 1, 0.5)
+    halving.goes_on(1, 1, 0.4)
+    assert halving.stopped == {1}
+
+
+@given(st.lists(st.floats(0, 1, allow_nan=False), min_size=3, max_size=60, unique=True))
+def test_the_best_so_far_always_goes_on(values):
+    halving = rule()
+    for number, value in enumerate(values):
+        goes_on = halving.goes_on(number, 1, value)
+        if value == max(values[: number + 1]):
+            assert goes_on
+
+
+@given(
+    st.lists(st.floats(0, 1, allow_nan=False), min_size=1, max_size=60, unique=True),
+    st.integers(2, 5),
+)
+def test_an_answer_agrees_with_the_rank_at_that_moment(values, eta):
+    halving = rule(eta=eta)
+    for number, value in enumerate(values):
+        rank = sum(other >= value for other in values[: number + 1])
+        allowed = max(1, (number + 1) // eta)
+        assert halving.goes_on(number, 1, value) == (rank <= allowed)
+
+
+def test_half_a_standard_error_behind_is_not_behind():
+    """On 400 covers 0.5 is known to 2.5 points."""
+    rule = SuccessiveHalving(grace_epochs=1, max_epochs=9, eta=3, covers=400)
+    assert rule.goes_on(0, 1, 0.5)
+    assert rule.goes_on(1, 1, 0.489)
+    assert not rule.goes_on(2, 1, 0.487)
+    assert SuccessiveHalving(grace_epochs=1, max_epochs=9, eta=3).goes_on(0, 1, 0.5)
+
+
+def test_on_very_many_covers_the_rank_alone_counts():
+    rule = SuccessiveHalving(grace_epochs=1, max_epochs=9, eta=3, covers=10**8)
+    assert rule.goes_on(0, 1, 0.5)
+    assert not rule.goes_on(1, 1, 0.499)
