@@ -31,14 +31,14 @@ class EventLog(SearchObserver):
 def keep_average(piece, result):
     """Keep the exported model, where it is no trial's, beside the checkpoints of the trials."""
     outcome = result.outcome
-    if outcome.average is None:
+    if outcome.average_of is None:
         return
-    state = read_state(result.run.checkpoint(outcome.best.trial))
-    measured = {"epoch": state["epoch"], "top1": outcome.average.val_top1}
+    state = read_state(result.run.checkpoint(outcome.best_trial.trial))
+    measured = {"epoch": state["epoch"], "top1": outcome.best.val_top1}
     model = load_file(outcome.model / "model.safetensors")
     average = state | {"model": model, "ema": None, "optimizer": None, "result": measured}
     write_state(average, result.run.checkpoints / AVERAGE)
-    piece.note("average", state["epoch"], outcome.average.val_top1)
+    piece.note("average", state["epoch"], outcome.best.val_top1)
 
 
 def main():

@@ -61,7 +61,7 @@ def _in_words(outcome: Outcome) -> str:
         f"{outcome.completed} ran to the end, {outcome.pruned} stopped early, "
         f"{outcome.failed} failed."
     ]
-    best = outcome.exported.test.top1
+    best = outcome.best.test.top1
     if outcome.average_of is not None:
         sentences.append(f"The model is the average of {outcome.average_of}.")
     if outcome.untuned is not None:

@@ -105,12 +105,15 @@ def _short(value: Any) -> str:
 
 
 def outcome_table(outcome: Outcome) -> Table:
-    """Untuned, probe, best and their average on both splits."""
+    """Untuned, probe, best trial and, where it is another one, the exported model."""
     several = [] if outcome.best.test.any_top1 is None else ["any genre"]
     table = plain_table("top-1", "trial", "validation", "test", "95 % interval", "top-3", *several)
-    for score in (outcome.untuned, outcome.probe, outcome.best, outcome.average):
+    scores = [outcome.untuned, outcome.probe, outcome.best_trial]
+    if outcome.average_of is not None:
+        scores.append(outcome.best)
+    for score in scores:
         if score is not None:
-            _add_score(table, score, style="bold" if score is outcome.exported else None)
+            _add_score(table, score, style="bold" if score is scores[-1] else None)
     return table
 
 

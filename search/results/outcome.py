@@ -60,16 +60,15 @@ class Outcome(BaseModel):
 
     untuned: Score | None
     probe: Score | None
+    best_trial: Score
     best: Score
-    """The best trial."""
-    average: Score | None = None
-    """What is exported instead, where it is better on validation: the average of several models."""
-    average_of: str | None = None
+    """Of the model in RUN/model: the best trial, or the average of it and others."""
+    average_of: str | None
     """Which those are."""
     baseline_name: str
     baseline_top1: float | None
     gap_closed: float | None
-    """(exported - untuned) / (baseline - untuned) on the test split; None if it has no meaning."""
+    """(best - untuned) / (baseline - untuned) on the test split; None if it has no meaning."""
     trials: int
     completed: int
     pruned: int
@@ -84,11 +83,6 @@ class Outcome(BaseModel):
     checkpoint_peak_bytes: int
     """The most they took during the search."""
     model: Path
-
-    @property
-    def exported(self) -> Score:
-        """Of the model in RUN/model."""
-        return self.average or self.best
 
 
 def conclude(
@@ -124,7 +118,7 @@ def conclude(
 
     observer.stage("measuring the winner on the test split")
     models: dict[str, tuple[LoadModel, Recipe | Probe]] = {
-        "best": (partial(trial_model, run, best), recipe)
+        "best trial": (partial(trial_model, run, best), recipe)
     }
     if soup is not None:
         models["average"] = partial(kitchen.model, soup.shares), recipe
@@ -135,10 +129,11 @@ def conclude(
         models["probe"] = partial(probe_model, probe, weights, num_genres), probe
     tested = _tested(stage, models)
 
-    scores = {"best": _trial_score("best trial", best, tested["best"])}
+    scores = {"best trial": _trial_score("best trial", best, tested["best trial"])}
+    scores["best"] = scores["best trial"]
     if soup is not None:
-        scores["average"] = Score(
-            what="average",
+        scores["best"] = Score(
+            what="average of the best",
             trial=None,
             val_top1=soup.top1,
             test=tested["average"],
@@ -158,7 +153,7 @@ def conclude(
         shutil.rmtree(partly, ignore_errors=True)
     model = run.path / "model"
     if soup is None:
-        export_trial(run, model, best.number, test=tested["best"], replace=True)
+        export_trial(run, model, best.number, test=scores["best"].test, replace=True)
     else:
         export_model(
             run,
@@ -166,23 +161,22 @@ def conclude(
             kitchen.model(soup.shares),
             recipe,
             validation=soup.measured(),
-            test=tested["average"],
+            test=scores["best"].test,
             origin={"average_of": soup.in_words},
             replace=True,
         )
     name, baseline = baseline_of(config, tested["probe"].top1 if probe is not None else None)
-    exported = tested["best"] if soup is None else tested["average"]
     untuned_top1 = tested["untuned"].top1 if untuned is not None else None
     states = [trial.state.name for trial in trials]
     outcome = Outcome(
         untuned=scores.get("untuned"),
         probe=scores.get("probe"),
+        best_trial=scores["best trial"],
         best=scores["best"],
-        average=scores.get("average"),
         average_of=None if soup is None else soup.in_words,
         baseline_name=name,
         baseline_top1=baseline,
-        gap_closed=Gap(untuned_top1, exported.top1, baseline, name).closed,
+        gap_closed=Gap(untuned_top1, scores["best"].test.top1, baseline, name).closed,
         trials=len(trials),
         completed=states.count("COMPLETE"),
         pruned=states.count("PRUNED"),

@@ -114,10 +114,11 @@ def test_a_search_ends_with_a_measured_and_exported_model(watched):
     assert len(untuned.intermediate_values) == 2
 
     outcome = result.outcome
-    assert outcome.best.val_top1 == max(t.value for t in study.trials if t.value is not None)
+    assert outcome.best_trial.val_top1 == max(t.value for t in study.trials if t.value is not None)
     assert outcome.untuned.trial == 0
     low, high = outcome.best.test.top1_interval
     assert low <= outcome.best.test.top1 <= high
+    assert (outcome.average_of is None) == (outcome.best == outcome.best_trial)
     assert json.loads((result.run.path / "outcome.json").read_text())["trials"] == 5
     assert {file.name for file in outcome.model.iterdir()} >= {
         "model.safetensors",

@@ -112,7 +112,7 @@ def test_tables_have_a_column_for_it(ended, watched, printed):
     lines = printed.getvalue().splitlines()
     assert sum(line.startswith("trial ") and " any genre " in line for line in lines) == 2
     [row] = [line for line in lines if line.startswith("best trial")]
-    assert row.split()[-1] == f"{ended.outcome.best.test.any_top1:.3f}"
+    assert row.split()[-1] == f"{ended.outcome.best_trial.test.any_top1:.3f}"
 
 
 def test_the_card_tells_what_it_means(ended):

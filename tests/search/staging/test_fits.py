@@ -130,7 +130,7 @@ def test_a_search_of_two_fits_from_end_to_end(tall, tmp_path):
     assert all("fit" in trial.params for trial in resumed.trials[1:])
 
     model = load_bundle(resumed.outcome.model)
-    assert model.fit == recipes[resumed.outcome.best.trial].fit
+    assert model.fit == recipes[resumed.outcome.best_trial.trial].fit
     covers = sorted((tall / "raw").rglob("*.png"))[::7]
     session = onnxruntime.InferenceSession(resumed.outcome.model / "model.onnx")
     for cover, answer in zip(covers, predict_covers(resumed.outcome.model, covers), strict=True):
