@@ -5,7 +5,7 @@ import time
 
 # In which part of a driver's life it is killed, and how long after that begins, in seconds.
 PHASES = {"starting": 4.0, "preparing": 10.0, "trials": 1.0, "concluding": 5.0}
-CONCLUDES = "measuring the winner"
+CONCLUDES = "averaging the best models"
 TRIALS_IN_THE_END = 7
 EARLY = ("starting", "preparing", "trials", "trials")
 
