@@ -30,7 +30,7 @@ from search.record.study import ROLE_UNTUNED, ranked, recipe_of
 from search.results.export import export_model, export_trial, trial_model
 from search.results.gap import Gap, baseline_of
 from search.results.insight import Insight, what_mattered
-from search.results.soup import Kitchen
+from search.results.soup import Ingredients
 from search.staging.feed import Feed
 from search.staging.scouting import Probe, probe_model
 from search.staging.stage import Stage
@@ -113,15 +113,17 @@ def conclude(
     untuned = next((t for t in yardsticks if run.checkpoint(t.number).exists()), None)
     probe = max(probes, key=lambda probe: probe.top1, default=None)
     observer.stage("averaging the best models")
-    kitchen = Kitchen.of(run, leaders, probes, config.weights_of(recipe.backbone), num_genres)
-    soup = kitchen.cook(stage.splits[recipe.image_px, recipe.fit]["val"], stage.slots)
+    ingredients = Ingredients.of(
+        run, leaders, probes, config.weights_of(recipe.backbone), num_genres
+    )
+    soup = ingredients.greedy_soup(stage.splits[recipe.image_px, recipe.fit]["val"], stage.slots)
 
     observer.stage("measuring the winner on the test split")
     models: dict[str, tuple[LoadModel, Recipe | Probe]] = {
         "best trial": (partial(trial_model, run, best), recipe)
     }
     if soup is not None:
-        models["average"] = partial(kitchen.model, soup.shares), recipe
+        models["average"] = partial(ingredients.model, soup.shares), recipe
     if untuned is not None:
         models["untuned"] = partial(trial_model, run, untuned), recipe_of(untuned)
     if probe is not None:
@@ -158,7 +160,7 @@ def conclude(
         export_model(
             run,
             model,
-            kitchen.model(soup.shares),
+            ingredients.model(soup.shares),
             recipe,
             validation=soup.measured(),
             test=scores["best"].test,

@@ -35,7 +35,7 @@ from search.record.study import recipe_of
 from search.results.export import trial_model
 from search.staging.scouting import Probe, probe_model
 
-__all__ = ["Kitchen", "Soup"]
+__all__ = ["Ingredients", "Soup"]
 
 _ROUNDS = 5
 _LEAST_GAIN = 1e-3  # of validation loss; less is not worth another model
@@ -75,7 +75,7 @@ class Soup:
 
 
 @dataclass(frozen=True)
-class Kitchen:
+class Ingredients:
     """Everything an average can be made of."""
 
     run: RunFolder
@@ -95,7 +95,7 @@ class Kitchen:
         probes: Sequence[Probe],
         weights: str,
         num_genres: int,
-    ) -> Kitchen:
+    ) -> Ingredients:
         """Take what goes with the first of the ranked trials."""
         best, *rest = ranked
         wanted = _kind(best)
@@ -107,7 +107,7 @@ class Kitchen:
         probe = next((p for p in probes if (p.backbone, p.image_px, p.fit) == wanted), None)
         return cls(run, best, others, probe, weights, num_genres)
 
-    def cook(self, val: CoverRefs, slots: Slots) -> Soup | None:
+    def greedy_soup(self, val: CoverRefs, slots: Slots) -> Soup | None:
         """The average with the lowest validation loss that greedy steps find.
 
         Returns:
@@ -124,13 +124,13 @@ class Kitchen:
         if len(ingredients) == 1:
             return None
         alone = Counter([ingredients[0]])
-        (best,) = self._tasted([alone], val, slots)
+        (best,) = self._measured([alone], val, slots)
         soup = best
         for _ in range(_ROUNDS):
-            pots = [Counter(soup.shares) + Counter([added]) for added in ingredients]
+            mixtures = [Counter(soup.shares) + Counter([added]) for added in ingredients]
             better = min(
-                self._tasted([pot for pot in pots if len(pot) > 1], val, slots),
-                key=lambda tasted: tasted.loss,
+                self._measured([mixture for mixture in mixtures if len(mixture) > 1], val, slots),
+                key=lambda tried: tried.loss,
             )
             if better.loss > soup.loss - _LEAST_GAIN:
                 break
@@ -153,12 +153,15 @@ class Kitchen:
         models[0].load_state_dict(average)
         return models[0].eval()
 
-    def _tasted(
-        self, pots: Sequence[Counter[int | None]], val: CoverRefs, slots: Slots
+    def _measured(
+        self, mixtures: Sequence[Counter[int | None]], val: CoverRefs, slots: Slots
     ) -> list[Soup]:
-        taste = ray.remote(num_cpus=slots.cpus_per_trial, num_gpus=slots.gpus_per_trial)(_taste)
-        kitchen = ray.put(self)
-        futures = [taste.remote(kitchen, dict(pot), val, slots.cpus_per_trial) for pot in pots]
+        measure = ray.remote(num_cpus=slots.cpus_per_trial, num_gpus=slots.gpus_per_trial)(_measure)
+        ingredients = ray.put(self)
+        futures = [
+            measure.remote(ingredients, dict(mixture), val, slots.cpus_per_trial)
+            for mixture in mixtures
+        ]
         return results_of(futures, "averaging the best models", remedy=f"see {self.run.log_file}")
 
 
@@ -167,14 +170,16 @@ def _kind(trial: FrozenTrial) -> tuple[str, int, str]:
     return recipe.backbone, recipe.image_px, recipe.fit
 
 
-def _taste(kitchen: Kitchen, shares: dict[int | None, int], val: CoverRefs, cpus: int) -> Soup:
+def _measure(
+    ingredients: Ingredients, shares: dict[int | None, int], val: CoverRefs, cpus: int
+) -> Soup:
     """Runs in a worker."""
     torch.set_num_threads(cpus)
     device = pick_device(wants_gpu=bool(ray.get_gpu_ids()))
-    input_spec = get_backbone(recipe_of(kitchen.best).backbone).input
+    input_spec = get_backbone(recipe_of(ingredients.best).backbone).input
     batches = val.batches(_BATCH, device, shuffle=False)
     probabilities_NK, labels_N, genres_NK = predict_probabilities(
-        kitchen.model(shares).to(device), input_spec, batches.epoch(0)
+        ingredients.model(shares).to(device), input_spec, batches.epoch(0)
     )
     return Soup(
         shares,

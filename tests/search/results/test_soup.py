@@ -11,7 +11,7 @@ from search.config import SearchConfig
 from search.machine.cluster import Slots
 from search.record.run_folder import RunFolder
 from search.record.study import ranked
-from search.results.soup import Kitchen
+from search.results.soup import Ingredients
 from search.staging.feed import WholeFeed
 
 SLOTS = Slots(count=2, cpus_per_trial=1, gpus_per_trial=0.0, cpus=2, gpus=0, nodes=1)
@@ -39,8 +39,8 @@ def trained(covers):
 
 
 @pytest.fixture
-def cook(tmp_path, covers):
-    """A kitchen of the given states, the first the best, and what it cooks."""
+def made_of(tmp_path, covers):
+    """Ingredients of the given states, the first the best, and the soup they make."""
 
     def of(*states):
         run = RunFolder.create(SearchConfig(runs_dir=tmp_path, name="run"))
@@ -50,8 +50,8 @@ def cook(tmp_path, covers):
             trial.set_user_attr("recipe", recipe(**settings).model_dump(mode="json"))
             study.tell(trial, 0.9 - 0.1 * place)
             write_state(state, run.checkpoint(trial.number))
-        kitchen = Kitchen.of(run, ranked(study.trials), [], "none", 3)
-        return kitchen, kitchen.cook(covers["val"], SLOTS)
+        ingredients = Ingredients.of(run, ranked(study.trials), [], "none", 3)
+        return ingredients, ingredients.greedy_soup(covers["val"], SLOTS)
 
     return of
 
@@ -68,26 +68,26 @@ def shaken(state, by):
     return state | {"model": moved}
 
 
-def test_two_that_err_in_opposite_ways_are_averaged(cook, trained):
-    kitchen, soup = cook((shaken(trained, 1.5), {}), (shaken(trained, -1.5), {}))
+def test_two_that_err_in_opposite_ways_are_averaged(made_of, trained):
+    ingredients, soup = made_of((shaken(trained, 1.5), {}), (shaken(trained, -1.5), {}))
     assert soup.shares == {0: 1, 1: 1}
     assert soup.in_words == "trial 0, trial 1"
-    average = kitchen.model(soup.shares).state_dict()
+    average = ingredients.model(soup.shares).state_dict()
     for name, tensor in trained["model"].items():
         assert torch.allclose(average[name], tensor, atol=1e-5), name
 
 
-def test_a_twin_adds_nothing(cook, trained):
-    _, soup = cook((trained, {}), (trained, {}))
+def test_a_twin_adds_nothing(made_of, trained):
+    _, soup = made_of((trained, {}), (trained, {}))
     assert soup is None
 
 
-def test_a_broken_one_stays_out(cook, trained):
-    _, soup = cook((trained, {}), (shaken(trained, 30.0), {}))
+def test_a_broken_one_stays_out(made_of, trained):
+    _, soup = made_of((trained, {}), (shaken(trained, 30.0), {}))
     assert soup is None
 
 
-def test_one_alone_is_no_average(cook, trained):
-    kitchen, soup = cook((trained, {}), (trained, {"image_px": 64}))
-    assert kitchen.others == ()
+def test_one_alone_is_no_average(made_of, trained):
+    ingredients, soup = made_of((trained, {}), (trained, {"image_px": 64}))
+    assert ingredients.others == ()
     assert soup is None
