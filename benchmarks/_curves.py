@@ -15,9 +15,10 @@ from functools import cache
 from pathlib import Path
 
 import numpy as np
-from sklearn.gaussian_process import GaussianProcessRegressor
-from sklearn.gaussian_process.kernels import ConstantKernel, Matern, WhiteKernel
+from sklearn.ensemble import ExtraTreesRegressor
 from sklearn.model_selection import KFold, cross_val_predict
+
+from models.metrics import standard_error
 
 TABLES = Path(__file__).parent / "curves"
 
@@ -42,30 +43,29 @@ class Curve:
 class CurveTable:
     """A surrogate of training, as Eggensperger et al. 2015 propose for comparing searches.
 
-    What a recipe is worth is the mean of a Gaussian process (Matern 5/2, a length for each setting)
-    over the recorded trials, for each epoch. What it *measures* is that and an error: one trial's
-    error is drawn from those of the recorded ones, all its epochs together, and scaled to the noise
-    that the process finds in them. A recipe nearest to a failure fails as that did.
+    What a recipe is worth is what a forest of extremely randomised trees over the recorded trials
+    says, for each epoch. What it *measures* is that and an error: one trial's error is drawn from
+    the residuals of the recorded ones (each predicted by the trees that have not seen it), all its
+    epochs together, scaled to the standard error of top-1 where they are larger, because a forest
+    errs too. A recipe nearest to a failure fails as that did.
     """
 
     def __init__(self, facts, recipes, curves, untuned):
         self.facts = facts
         self.curves = curves
         self.untuned = untuned  # of the yardstick, which is like no other recipe
-        points_ND = np.array([_point(recipe) for recipe in recipes])
-        self._asked_D = np.ptp(points_ND, axis=0) > 0  # of a backbone from scratch, less is asked
-        self._all_ND = points_ND[:, self._asked_D]
-        self._points_ND = np.array(
-            [p for p, c in zip(self._all_ND, curves, strict=True) if not c.failure]
-        )
+        self._all_ND = np.array([_point(recipe) for recipe in recipes], dtype=np.float32)
+        whole = [not curve.failure for curve in curves]
+        self._points_ND = self._all_ND[whole]
         self._top1_NE = np.array([curve.top1_E for curve in curves if not curve.failure])
-        self._final_N = self._top1_NE[:, -3:].mean(axis=1)
-        self._process = _process().fit(self._points_ND, self._final_N)
-        self._epochs = GaussianProcessRegressor(
-            self._process.kernel_, optimizer=None, normalize_y=True
-        ).fit(self._points_ND, self._top1_NE)
-        self._lengths_D = self._process.kernel_.k1.k2.length_scale
-        self._errors_NE = self._left_out_errors()
+        self._forest = _forest(oob_score=True).fit(self._points_ND, self._top1_NE)
+        self._trees = [tree.tree_ for tree in self._forest.estimators_]
+        self._errors_NE = self._top1_NE - self._forest.oob_prediction_
+        final = self._top1_NE[:, -1].mean()
+        self.noise = min(
+            standard_error(final, facts["covers"]["val"]), float(self._errors_NE[:, -1].std())
+        )
+        self._errors_NE *= self.noise / self._errors_NE[:, -1].std()
 
     @classmethod
     @cache
@@ -95,21 +95,16 @@ class CurveTable:
         """Mean seconds of a trial that nobody stops."""
         return float(np.mean([sum(c.seconds_E) for c in self.curves if c.failure is None]))
 
-    @property
-    def noise(self):
-        """Standard deviation of what a trial measures at its end, for equal recipes."""
-        return float(np.sqrt(self._process.kernel_.k2.noise_level) * self._final_N.std())
-
     def curve(self, recipe, seed=0):
         """What training a recipe would give; another seed has other luck."""
-        point_D = _point(recipe)[self._asked_D]
-        differences_ND = (self._all_ND - point_D) / self._lengths_D
-        nearest = self.curves[int(np.argmin((differences_ND**2).sum(axis=1)))]
+        point_D = _point(recipe).astype(np.float32)
+        nearest = self.curves[int(np.argmin(np.abs(self._all_ND - point_D).sum(axis=1)))]
         if nearest.failure is not None:
             return nearest
-        expected_E = self._epochs.predict(point_D[None])[0]
+        # Tree by tree: the forest's own `predict` takes ten times as long for a single point.
+        expected_E = np.mean([tree.predict(point_D[None])[0, :, 0] for tree in self._trees], axis=0)
         rng = np.random.default_rng((seed, zlib.crc32(point_D.tobytes())))
-        error_E = self._errors_NE[rng.integers(len(self._errors_NE))] * rng.choice((-1, 1))
+        error_E = self._errors_NE[rng.integers(len(self._errors_NE))]
         return Curve(
             tuple(np.clip(expected_E + error_E, 0, 1)),
             nearest.seconds_E,
@@ -119,26 +114,14 @@ class CurveTable:
     def explained(self):
         """Share of the variance of final top-1 that is predicted for trials left out (10 folds)."""
         folds = KFold(10, shuffle=True, random_state=0)
-        predicted_N = cross_val_predict(_process(), self._points_ND, self._final_N, cv=folds)
-        return 1.0 - float(((predicted_N - self._final_N) ** 2).mean() / self._final_N.var())
-
-    def _left_out_errors(self):
-        """By trial and epoch: measured less predicted from the others, scaled to the noise.
-
-        Left-out residuals of a Gaussian process: Rasmussen and Williams 2006, eq. 5.12.
-        """
-        inverse_NN = np.linalg.inv(self._epochs.kernel_(self._points_ND))
-        centred_NE = self._top1_NE - self._top1_NE.mean(axis=0)
-        errors_NE = (inverse_NN @ centred_NE) / np.diag(inverse_NN)[:, None]
-        return errors_NE * self.noise / errors_NE[:, -3:].mean(axis=1).std()
+        final_N = self._top1_NE[:, -1]
+        predicted_N = cross_val_predict(_forest(), self._points_ND, final_N, cv=folds)
+        return 1.0 - float(((predicted_N - final_N) ** 2).mean() / final_N.var())
 
 
-def _process():
-    lengths = Matern(np.ones(len(SETTINGS)), (0.3, 30.0), nu=2.5)
-    return GaussianProcessRegressor(
-        ConstantKernel(1.0, (0.05, 20.0)) * lengths + WhiteKernel(0.3, (0.05, 2.0)),
-        normalize_y=True,
-        random_state=0,
+def _forest(**settings):
+    return ExtraTreesRegressor(
+        200, min_samples_leaf=2, max_features=0.7, bootstrap=True, random_state=0, **settings
     )
 
 

@@ -1,10 +1,11 @@
 """Early stopping: which trials may go on after a rung.
 
 Asynchronous successive halving in its stopping form; r, eta and R are those of Li et al. 2020
-(arXiv:1810.05934). Differs from the paper: a stopped trial is not promoted later, and a trial is
-stopped only if it is behind by more than half a standard error of what is measured. Top-1 on n
-covers has the standard error sqrt(p (1 - p) / n), 2 points on 600 covers: among those that are
-alike within it, a rung would choose by chance, early and for good.
+(arXiv:1810.05934). Differs from the paper: a stopped trial is not promoted later; nobody is stopped
+before eta trials have come to a rung, for of fewer one in eta is none; and a trial is stopped only
+if it is behind by more than half a standard error of what is measured. Top-1 on n covers has the
+standard error sqrt(p (1 - p) / n), 2 points on 600 covers: among those that are alike within it, a
+rung would choose by chance, early and for good.
 
 The rule knows neither Ray nor Optuna: it is fed (trial number, epoch, value) and answers. That lets
 a resumed search rebuild its rungs from the study, and a simulator replay recorded curves.
@@ -62,14 +63,16 @@ class SuccessiveHalving:
             value: Metric to maximise.
 
         Returns:
-            True between rungs, and at a rung if the value is not behind the best
-            max(1, floor(n / eta)) of the n values recorded there, this one included.
+            True between rungs, and at a rung if the value is not behind the best floor(n / eta) of
+            the n values recorded there, this one included; or if n is below eta.
         """
         rung = self.rungs.get(epoch)
         if rung is None or number in rung:
             return True
         rung[number] = value
-        survivors = max(1, math.floor(len(rung) / self.eta))
+        survivors = math.floor(len(rung) / self.eta)
+        if survivors == 0:
+            return True
         cutoff = sorted(rung.values(), reverse=True)[survivors - 1]
         if value >= cutoff - self._slack(cutoff):
             return True

@@ -1,6 +1,6 @@
 """TPE that also learns from failures, and from trials that still run.
 
-Optuna's TPE (Bergstra et al. 2011; multivariate as in Falkner et al. 2018, arXiv:1807.01774) leaves
+Optuna's TPE (Bergstra et al. 2011, each parameter by itself: `docs/decisions/0023`) leaves
 failed trials out, and so walks into the same exploding or collapsing corner again. Here a trial
 whose recipe was at fault counts among the bad ones, with no value made up for it.
 
@@ -13,13 +13,11 @@ which chance chooses, ends when enough trials have measured something, not when 
 from __future__ import annotations
 
 import copy
-import warnings
 from collections.abc import Container
 from typing import Any, Literal, cast
 
 import optuna
 from optuna.distributions import BaseDistribution
-from optuna.exceptions import ExperimentalWarning
 from optuna.samplers import TPESampler
 from optuna.trial import FrozenTrial, TrialState
 
@@ -117,7 +115,7 @@ def make_sampler(
     """The sampler of a search.
 
     Args:
-        kind: `tpe`, multivariate over the groups of a conditional space; or `random`.
+        kind: `tpe` or `random`.
         seed: Of the search.
         known: Trials that there were before this process, running ones included. A resumed search
             draws with another seed than the one before it: the same would draw the same random
@@ -126,13 +124,4 @@ def make_sampler(
     seed += _SEED_STEP * known
     if kind == "random":
         return optuna.samplers.RandomSampler(seed=seed)
-    with warnings.catch_warnings():
-        # `group` is what makes multivariate TPE work on a conditional space.
-        warnings.simplefilter("ignore", ExperimentalWarning)
-        return AttentiveTPESampler(
-            n_startup_trials=_STARTUP_TRIALS,
-            multivariate=True,
-            group=True,
-            constant_liar=True,
-            seed=seed,
-        )
+    return AttentiveTPESampler(n_startup_trials=_STARTUP_TRIALS, constant_liar=True, seed=seed)

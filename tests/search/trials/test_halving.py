@@ -20,11 +20,13 @@ def test_one_epoch_leaves_nothing_to_stop():
     assert rule(max_epochs=1).rungs == {}
 
 
-def test_the_first_at_a_rung_goes_on_and_a_worse_second_stops():
+def test_one_in_three_of_fewer_than_three_is_nobody_to_stop():
     halving = rule()
     assert halving.goes_on(0, 1, 0.5)
-    assert not halving.goes_on(1, 1, 0.4)
-    assert halving.goes_on(2, 1, 0.6)
+    assert halving.goes_on(1, 1, 0.1)
+    assert not halving.goes_on(2, 1, 0.4)
+    assert halving.goes_on(3, 1, 0.6)
+    assert halving.goes_on(4, 3, 0.2), "each rung counts its own"
 
 
 def test_between_rungs_everyone_goes_on():
@@ -54,9 +56,9 @@ def test_a_trial_taken_up_again_is_not_judged_twice():
 
 def test_it_remembers_whom_it_stopped():
     halving = rule()
-    halving.goes_on(0, 1, 0.5)
-    halving.goes_on(1, 1, 0.4)
-    assert halving.stopped == {1}
+    for number, value in enumerate((0.5, 0.4, 0.3)):
+        halving.goes_on(number, 1, value)
+    assert halving.stopped == {2}
 
 
 @given(st.lists(st.floats(0, 1, allow_nan=False), min_size=3, max_size=60, unique=True))
@@ -76,20 +78,22 @@ def test_an_answer_agrees_with_the_rank_at_that_moment(values, eta):
     halving = rule(eta=eta)
     for number, value in enumerate(values):
         rank = sum(other >= value for other in values[: number + 1])
-        allowed = max(1, (number + 1) // eta)
-        assert halving.goes_on(number, 1, value) == (rank <= allowed)
+        allowed = (number + 1) // eta
+        assert halving.goes_on(number, 1, value) == (allowed == 0 or rank <= allowed)
 
 
 def test_half_a_standard_error_behind_is_not_behind():
     """On 400 covers 0.5 is known to 2.5 points."""
     rule = SuccessiveHalving(grace_epochs=1, max_epochs=9, eta=3, covers=400)
     assert rule.goes_on(0, 1, 0.5)
-    assert rule.goes_on(1, 1, 0.489)
-    assert not rule.goes_on(2, 1, 0.487)
+    assert rule.goes_on(1, 1, 0.2)
+    assert rule.goes_on(2, 1, 0.489)
+    assert not rule.goes_on(3, 1, 0.487)
     assert SuccessiveHalving(grace_epochs=1, max_epochs=9, eta=3).goes_on(0, 1, 0.5)
 
 
 def test_on_very_many_covers_the_rank_alone_counts():
     rule = SuccessiveHalving(grace_epochs=1, max_epochs=9, eta=3, covers=10**8)
     assert rule.goes_on(0, 1, 0.5)
-    assert not rule.goes_on(1, 1, 0.499)
+    assert rule.goes_on(1, 1, 0.2)
+    assert not rule.goes_on(2, 1, 0.499)
