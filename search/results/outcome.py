@@ -30,7 +30,7 @@ from search.record.study import ROLE_UNTUNED, ranked, recipe_of
 from search.results.export import export_model, export_trial, trial_model
 from search.results.gap import Gap, baseline_of
 from search.results.insight import Insight, what_mattered
-from search.results.soup import Ingredients
+from search.results.soup import Ingredients, Soup
 from search.staging.feed import Feed
 from search.staging.scouting import Probe, probe_model
 from search.staging.stage import Stage
@@ -48,7 +48,7 @@ class Score(BaseModel):
 
     what: str
     trial: int | None
-    """None for a probe, which is no trial."""
+    """None for a probe or an average, which are no trials."""
     val_top1: float
     test: Measurement
     val_any_top1: float | None = Field(default=None, exclude_if=lambda value: value is None)
@@ -134,23 +134,11 @@ def conclude(
     scores = {"best trial": _trial_score("best trial", best, tested["best trial"])}
     scores["best"] = scores["best trial"]
     if soup is not None:
-        scores["best"] = Score(
-            what="average of the best",
-            trial=None,
-            val_top1=soup.top1,
-            test=tested["average"],
-            val_any_top1=soup.any_top1,
-        )
+        scores["best"] = _score("average of the best", soup, tested["average"])
     if untuned is not None:
         scores["untuned"] = _trial_score("untuned recipe", untuned, tested["untuned"])
     if probe is not None:
-        scores["probe"] = Score(
-            what="frozen probe",
-            trial=None,
-            val_top1=probe.top1,
-            test=tested["probe"],
-            val_any_top1=probe.any_top1,
-        )
+        scores["probe"] = _score("frozen probe", probe, tested["probe"])
     for partly in run.path.glob(".model.*.partial"):  # of a process that was killed here
         shutil.rmtree(partly, ignore_errors=True)
     model = run.path / "model"
@@ -229,6 +217,11 @@ def _whole_search_s(stage: Stage, trials: list[FrozenTrial]) -> float:
     )
     whole = stage.store.count("train") / stage.feed.count("train")
     return float(trained_s) * whole / stage.slots.count
+
+
+def _score(what: str, model: Soup | Probe, test: Measurement) -> Score:
+    """Of a model that is no trial's."""
+    return Score(what=what, trial=None, val_top1=model.top1, test=test, val_any_top1=model.any_top1)
 
 
 def _trial_score(what: str, trial: FrozenTrial, test: Measurement) -> Score:
