@@ -96,13 +96,14 @@ def export_trial(
         raise RunError(
             f"run {run.name!r} has no trial {number}; its trials are 0 to {len(trials) - 1}"
         )
+    model = trial_model(run, trial)
     # Of the epoch the checkpoint holds: one that showed a collapse is in the history only.
     validation = checkpoint_result(run.checkpoint(trial.number))
     told = ("top1", "top3", "macro_f1", ANY_TOP1)
     return export_model(
         run,
         out,
-        trial_model(run, trial),
+        model,
         recipe_of(trial),
         validation={key: validation[key] for key in told if key in validation},
         test=test,

@@ -65,7 +65,7 @@ class AttentiveTPESampler(TPESampler):
     ) -> Any:
         """g(x), the density of bad trials, includes trials that failed by their own fault."""
         if not handle_below:
-            failed = study.get_trials(deepcopy=False, states=(TrialState.FAIL,))
+            failed = study._get_trials(deepcopy=False, states=(TrialState.FAIL,), use_cache=True)
             trials = trials + [
                 trial
                 for trial in failed

@@ -53,7 +53,7 @@ class Watched(LiveView):
 
     def epoch(self, trial, result):
         super().epoch(trial, result)
-        self.headers = tuple(column.header for column in self._render().renderables[1].columns)
+        self.headers = tuple(column.header for column in self._render().renderables[2].columns)
 
 
 @pytest.fixture(scope="module")

@@ -74,7 +74,8 @@ def test_tall_covers_leave_the_choice(tall):
 
 def test_each_fit_counts_in_the_memory_plan(tall):
     store = CoverStore.open(tall / "store")
-    needed = [_feed(SearchConfig(), store, SLOTS, [32], fits).plan.needed for fits in (1, 3)]
+    sizes = {"efficientnet_lite0": (32,)}
+    needed = [_feed(SearchConfig(), store, SLOTS, sizes, fits).plan.needed for fits in (1, 3)]
     assert needed == [decoded_nbytes(store, 32, SPLITS), 3 * decoded_nbytes(store, 32, SPLITS)]
 
 
