@@ -66,9 +66,10 @@ class Reporter(SearchObserver):
     def epoch(self, trial: Trial, result: Mapping[str, Any]) -> None:
         """An epoch was measured."""
         history = trial.user_attrs["history"]
-        self._tell(self._pictures.draw, trial, history, result["confusion"])
         self._tell(self._look_at_disk, self._retention.look)
         self._tell(self._observer.epoch, trial, result)
+        # Last, for the thread that draws slows this one.
+        self._tell(self._pictures.draw, trial, history, result["confusion"])
 
     def trial_ended(self, trial: FrozenTrial) -> None:
         """A trial ended: the study holds it, so what it made superfluous can go."""

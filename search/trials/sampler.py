@@ -32,17 +32,25 @@ _SEED_STEP = 7919
 class AttentiveTPESampler(TPESampler):
     """TPE that looks at all that was measured."""
 
+    _view: tuple[int, _AsMeasured] | None = None  # of the trial that is being asked for
+
+    def _as_measured(self, study: optuna.Study, trial: FrozenTrial) -> optuna.Study:
+        """One view for all questions of a trial."""
+        if self._view is None or self._view[0] != trial.number:
+            self._view = trial.number, _AsMeasured(study)
+        return cast(optuna.Study, self._view[1])
+
     def infer_relative_search_space(
         self, study: optuna.Study, trial: FrozenTrial
     ) -> dict[str, BaseDistribution]:
         """See `BaseSampler`."""
-        return super().infer_relative_search_space(_as_measured(study), trial)
+        return super().infer_relative_search_space(self._as_measured(study, trial), trial)
 
     def sample_relative(
         self, study: optuna.Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
     ) -> dict[str, Any]:
         """See `BaseSampler`."""
-        return super().sample_relative(_as_measured(study), trial, search_space)
+        return super().sample_relative(self._as_measured(study, trial), trial, search_space)
 
     def sample_independent(
         self,
@@ -53,7 +61,7 @@ class AttentiveTPESampler(TPESampler):
     ) -> Any:
         """See `BaseSampler`."""
         return super().sample_independent(
-            _as_measured(study), trial, param_name, param_distribution
+            self._as_measured(study, trial), trial, param_name, param_distribution
         )
 
     def _build_parzen_estimator(
@@ -76,10 +84,15 @@ class AttentiveTPESampler(TPESampler):
 
 
 class _AsMeasured:
-    """A study in which running trials that have measured something were stopped there."""
+    """A study in which running trials that have measured something were stopped there.
+
+    As it was when the trial was asked for: one process alone writes it, and reading it anew for
+    each parameter takes milliseconds.
+    """
 
     def __init__(self, study: optuna.Study) -> None:
         self._measured_study = study
+        self._measured_trials: list[FrozenTrial] | None = None
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._measured_study, name)
@@ -90,15 +103,13 @@ class _AsMeasured:
         states: Container[TrialState] | None = None,
         use_cache: bool = False,
     ) -> list[FrozenTrial]:
-        trials = [
-            _stopped(trial) if trial.state is TrialState.RUNNING else trial
-            for trial in self._measured_study._get_trials(deepcopy=deepcopy, use_cache=use_cache)
-        ]
-        return [trial for trial in trials if states is None or trial.state in states]
-
-
-def _as_measured(study: optuna.Study) -> optuna.Study:
-    return cast(optuna.Study, _AsMeasured(study))
+        if self._measured_trials is None:
+            self._measured_trials = [
+                _stopped(trial) if trial.state is TrialState.RUNNING else trial
+                for trial in self._measured_study.get_trials(deepcopy=False)
+            ]
+        trials = [t for t in self._measured_trials if states is None or t.state in states]
+        return copy.deepcopy(trials) if deepcopy else trials
 
 
 def _stopped(trial: FrozenTrial) -> FrozenTrial:
