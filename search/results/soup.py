@@ -102,7 +102,7 @@ class Ingredients:
         others = tuple(
             trial
             for trial in rest
-            if _kind(trial) == wanted and run.checkpoint(trial.number).exists()
+            if run.checkpoint(trial.number).exists() and _kind(trial) == wanted
         )
         probe = next((p for p in probes if (p.backbone, p.image_px, p.fit) == wanted), None)
         return cls(run, best, others, probe, weights, num_genres)
@@ -147,9 +147,7 @@ class Ingredients:
                 models.append(trial_model(self.run, trials[number]))
             elif self.probe is not None:
                 models.append(probe_model(self.probe, self.weights, self.num_genres))
-        average = average_weights(
-            [model.state_dict() for model in models], list(map(float, shares.values()))
-        )
+        average = average_weights([model.state_dict() for model in models], list(shares.values()))
         models[0].load_state_dict(average)
         return models[0].eval()
 

@@ -40,18 +40,6 @@ class AttentiveTPESampler(TPESampler):
             self._view = trial.number, _AsMeasured(study)
         return cast(optuna.Study, self._view[1])
 
-    def infer_relative_search_space(
-        self, study: optuna.Study, trial: FrozenTrial
-    ) -> dict[str, BaseDistribution]:
-        """See `BaseSampler`."""
-        return super().infer_relative_search_space(self._as_measured(study, trial), trial)
-
-    def sample_relative(
-        self, study: optuna.Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
-    ) -> dict[str, Any]:
-        """See `BaseSampler`."""
-        return super().sample_relative(self._as_measured(study, trial), trial, search_space)
-
     def sample_independent(
         self,
         study: optuna.Study,
@@ -73,7 +61,7 @@ class AttentiveTPESampler(TPESampler):
     ) -> Any:
         """g(x), the density of bad trials, includes trials that failed by their own fault."""
         if not handle_below:
-            failed = study._get_trials(deepcopy=False, states=(TrialState.FAIL,), use_cache=True)
+            failed = study._get_trials(deepcopy=False, states=(TrialState.FAIL,))
             trials = trials + [
                 trial
                 for trial in failed
@@ -135,4 +123,6 @@ def make_sampler(
     seed += _SEED_STEP * known
     if kind == "random":
         return optuna.samplers.RandomSampler(seed=seed)
-    return AttentiveTPESampler(n_startup_trials=_STARTUP_TRIALS, constant_liar=True, seed=seed)
+    return AttentiveTPESampler(
+        n_startup_trials=_STARTUP_TRIALS, multivariate=False, constant_liar=True, seed=seed
+    )
