@@ -127,6 +127,8 @@ def _forest(**settings):
 
 # Setting, and how its values become a number between about 0 and 1.
 SETTINGS = {
+    # So far apart that whoever is nearest to a recipe is of its size, and takes as long.
+    "image_px": lambda value: 20 * math.log2(value / 32),
     "lr_head": lambda value: (math.log10(value) + 5) / 3,
     "lr_backbone": lambda value: (math.log10(value) + 5) / 2.5 if value else -1.0,
     "layer_decay": lambda value: 2 * (value - 0.5),

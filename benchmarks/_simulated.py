@@ -43,14 +43,12 @@ GRACE_EPOCHS = 1
 def space_of(table, seed):
     """The questions of a search on the store of a table."""
     facts = table.facts
-    backbone, image_px = facts["backbone"], facts["image_px"]
-    config = SearchConfig(
-        backbones=(backbone,), image_px=(image_px,), epochs=table.epochs, seed=seed
-    )
+    backbone, sizes = facts["backbone"], tuple(facts["image_px"])
+    probed = sizes if facts["pretrained"] else ()
     return SearchSpace(
-        config,
-        (BackboneFacts(backbone, facts["stages"], facts["pretrained"], (image_px,)),),
-        frozenset({(backbone, image_px, "squash")} if facts["pretrained"] else ()),
+        SearchConfig(backbones=(backbone,), image_px=sizes, epochs=table.epochs, seed=seed),
+        (BackboneFacts(backbone, facts["stages"], facts["pretrained"], sizes),),
+        frozenset((backbone, px, "squash") for px in probed),
     )
 
 

@@ -1,11 +1,11 @@
 """Makes a table of learning curves for `simulate.py` out of searches that stopped no trial early.
 
-    covertune search STORE --config random.yaml --trials 64      # sampler: random, grace_epochs: 9,
-                                                                 # epochs: 9, image_px: [96]
+    covertune search STORE --config random.yaml --trials 64      # sampler: random, grace_epochs: 6,
+                                                                 # epochs: 6, image_px: [64]
     python benchmarks/record_curves.py NAME RUN [RUN …]
 
-Written is benchmarks/curves/NAME.jsonl. An epoch's seconds are the least of its trial's, so that
-what else the machine did meanwhile counts little.
+Written is benchmarks/curves/NAME.jsonl; all runs are of one store and one backbone. An epoch's
+seconds are the least of its trial's, so that what else the machine did meanwhile counts little.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def main():
         "backbone": config.backbones[0],
         "pretrained": get_backbone(config.backbones[0]).pretrained,
         "stages": len(get_backbone(config.backbones[0]).stage_names()),
-        "image_px": config.image_px[0],
+        "image_px": config.image_px,
         "epochs": config.epochs,
         "curves": len(rows),
     }
@@ -66,6 +66,7 @@ def _rows(run):
             "recipe": {setting: recipe[setting] for setting in SETTINGS},
             "untuned": trial.user_attrs["role"] == ROLE_UNTUNED,
             "top1": [round(epoch["top1"], 5) for epoch in history],
+            "loss": [round(epoch["val_loss"], 5) for epoch in history],
             "seconds": [round(least_s, 2)] * max(1, len(history)),
         } | ({"failure": trial.user_attrs["reason"]} if failed else {})
 

@@ -10,12 +10,12 @@ from optuna.trial import TrialState
 
 from data_pipeline import SPLITS, CoverStore, DecodedRefs, StreamedRefs, decode_store
 from search.config import SearchConfig
-from search.machine.cluster import Slots, _object_store_nbytes
+from search.machine.cluster import _object_store_nbytes
 from search.observer import SearchObserver
 from search.runner import run_search
 from search.staging.feed import RehearsalFeed, WholeFeed
 from search.staging.memory import MemoryPlan, plan_memory
-from search.staging.preflight import BackboneCheck, _epoch_s, _streaming_warnings
+from search.staging.preflight import _epoch_s, _streaming_warnings
 from search.staging.scouting import _chunks, _features
 
 SIZES = {
@@ -23,30 +23,6 @@ SIZES = {
     for px in (100, 200)
     for split, share in (("train", 10), ("val", 2), ("test", 2))
 }  # 1,400 and 2,800 bytes
-
-
-@pytest.fixture
-def check():
-    facts = {
-        "backbone": "small_cnn",
-        "image_px": 32,
-        "stages": 4,
-        "pretrained": False,
-        "node": "here",
-        "device": "cpu",
-        "train_covers_per_s": 10.0,
-        "eval_covers_per_s": 30.0,
-        "decode_covers_per_s": 100.0,
-        "memory_mb": 100.0,
-        "checkpoint_mb": 1.0,
-    }
-    return lambda **overrides: BackboneCheck(**(facts | overrides))
-
-
-@pytest.fixture
-def slots():
-    facts = {"count": 2, "cpus_per_trial": 1, "gpus_per_trial": 0.0, "cpus": 2, "gpus": 0}
-    return lambda **overrides: Slots(**(facts | {"nodes": 1} | overrides))
 
 
 def plan(free, memory_gb=None, cpus=0):

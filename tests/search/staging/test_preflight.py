@@ -7,10 +7,8 @@ import pytest
 
 from search.config import SearchConfig
 from search.errors import PreflightError
-from search.machine.cluster import Slots
 from search.record.run_folder import RunFolder
 from search.staging.preflight import (
-    BackboneCheck,
     _check_disk,
     _device_warnings,
     _estimate_s,
@@ -19,36 +17,7 @@ from search.staging.preflight import (
 )
 
 
-def check(**overrides):
-    facts = {
-        "backbone": "small_cnn",
-        "image_px": 32,
-        "stages": 4,
-        "pretrained": False,
-        "node": "here",
-        "device": "cpu",
-        "train_covers_per_s": 10.0,
-        "eval_covers_per_s": 30.0,
-        "decode_covers_per_s": 100.0,
-        "memory_mb": 100.0,
-        "checkpoint_mb": 1.0,
-    }
-    return BackboneCheck(**(facts | overrides))
-
-
-def slots(**overrides):
-    facts = {
-        "count": 2,
-        "cpus_per_trial": 1,
-        "gpus_per_trial": 0.0,
-        "cpus": 2,
-        "gpus": 0,
-        "nodes": 1,
-    }
-    return Slots(**(facts | overrides))
-
-
-def test_the_estimate_follows_the_rungs():
+def test_the_estimate_follows_the_rungs(slots):
     # 9 epochs, eta 3: all train 1, a third 2 more, a ninth 6 more = 1 + 2/3 + 6/9 epochs each
     config = SearchConfig(trials=6, epochs=9)
     assert _estimate_s(config, slots(), 6, [30.0]) == pytest.approx(3 * 30 * (1 + 2 / 3 + 6 / 9))
@@ -65,7 +34,7 @@ def run(tmp_path):
     return RunFolder.create(SearchConfig(runs_dir=tmp_path, name="a"))
 
 
-def test_a_full_disk_is_said_with_figures(run):
+def test_a_full_disk_is_said_with_figures(run, check, slots):
     _check_disk(run, (check(),), slots(), 16, 3)
     large = check(checkpoint_mb=1e9, backbone="vit_h")
     with pytest.raises(
@@ -87,7 +56,9 @@ def test_a_full_disk_is_said_with_figures(run):
         (None, None, 64 + 4),
     ],
 )
-def test_how_many_checkpoints_lie_there_at_once(run, monkeypatch, trials, keep, at_once):
+def test_how_many_checkpoints_lie_there_at_once(
+    run, check, slots, monkeypatch, trials, keep, at_once
+):
     usage = shutil.disk_usage(run.path)
     for free_mb, fits in ((at_once, True), (at_once - 1, False)):
         monkeypatch.setattr(
@@ -97,7 +68,7 @@ def test_how_many_checkpoints_lie_there_at_once(run, monkeypatch, trials, keep, 
             _check_disk(run, (check(),), slots(), trials, keep)
 
 
-def test_what_a_resumed_run_holds_is_counted_on(run, monkeypatch):
+def test_what_a_resumed_run_holds_is_counted_on(run, check, slots, monkeypatch):
     usage = shutil.disk_usage(run.path)
     monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=5 * 2**20))
     with pytest.raises(PreflightError):
@@ -107,7 +78,7 @@ def test_what_a_resumed_run_holds_is_counted_on(run, monkeypatch):
     _check_disk(run, (check(),), slots(), 16, 3)
 
 
-def test_a_batch_that_did_not_fit_is_warned_of():
+def test_a_batch_that_did_not_fit_is_warned_of(check):
     assert _memory_warnings((check(),)) == []
     (warning,) = _memory_warnings((check(micro_batch=16),))
     assert "small_cnn at 32 px ran out of memory on cpu" in warning
@@ -115,14 +86,14 @@ def test_a_batch_that_did_not_fit_is_warned_of():
 
 
 @pytest.mark.parametrize(
-    ("checks", "held", "warning"),
+    ("found", "held", "warning"),
     [
-        ([check()], {}, None),
-        ([check(device="NVIDIA H200")], {"gpus": 1, "gpus_per_trial": 1.0}, None),
-        ([check()], {"gpus": 1, "gpus_per_trial": 1.0}, "torch there cannot use it"),
-        ([check()], {"gpus": 2}, "2 GPU(s) are there and not used"),
+        ({}, {}, None),
+        ({"device": "NVIDIA H200"}, {"gpus": 1, "gpus_per_trial": 1.0}, None),
+        ({}, {"gpus": 1, "gpus_per_trial": 1.0}, "torch there cannot use it"),
+        ({}, {"gpus": 2}, "2 GPU(s) are there and not used"),
     ],
 )
-def test_an_unused_gpu_is_a_warning(checks, held, warning):
-    told = _device_warnings(tuple(checks), slots(**held))
+def test_an_unused_gpu_is_a_warning(check, slots, found, held, warning):
+    told = _device_warnings((check(**found),), slots(**held))
     assert told == [] if warning is None else warning in told[0]
