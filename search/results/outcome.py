@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -26,21 +27,40 @@ from search.machine.devices import pick_device
 from search.machine.remote import results_of
 from search.observer import SearchObserver
 from search.record.retention import Retention
+from search.record.run_folder import RunFolder
 from search.record.study import ROLE_UNTUNED, ranked, recipe_of
 from search.results.export import export_model, export_trial, trial_model
 from search.results.gap import Gap, baseline_of
 from search.results.insight import Insight, what_mattered
-from search.results.soup import Ingredients, Soup
+from search.results.soup import Ingredients
 from search.staging.feed import Feed
 from search.staging.scouting import Probe, probe_model
 from search.staging.stage import Stage
 
 __all__ = ["Outcome", "Score", "conclude"]
 
-LoadModel = Callable[[], nn.Module]
-"""Brings a model, on the CPU, ready to predict."""
-
 _BATCH = 64
+
+
+@dataclass(frozen=True)
+class _Contender:
+    """A model that is measured on the test split.
+
+    Attributes:
+        what: It is, for the reader.
+        load: Brings it, on the CPU, ready to predict.
+        kind: Says what covers it takes.
+        val_top1: What it measured on the validation split.
+        val_any_top1: See `Score`.
+        trial: See `Score`.
+    """
+
+    what: str
+    load: Callable[[], nn.Module]
+    kind: Recipe | Probe
+    val_top1: float
+    val_any_top1: float | None
+    trial: int | None = None
 
 
 class Score(BaseModel):
@@ -103,47 +123,30 @@ def conclude(
         retention: Knows what the checkpoints take.
         observer: Hears what happens.
     """
-    run, config, probes = stage.run, stage.config, stage.probes
-    num_genres = len(stage.store.genres)
+    run, config = stage.run, stage.config
     trials = study.get_trials(deepcopy=False)
     leaders = ranked(trials)
-    best = leaders[0]
-    recipe = recipe_of(best)
-    yardsticks = (trial for trial in leaders if trial.user_attrs.get("role") == ROLE_UNTUNED)
-    untuned = next((t for t in yardsticks if run.checkpoint(t.number).exists()), None)
-    probe = max(probes, key=lambda probe: probe.top1, default=None)
+    recipe = recipe_of(leaders[0])
     observer.stage("averaging the best models")
-    ingredients = Ingredients.of(
-        run, leaders, probes, config.weights_of(recipe.backbone), num_genres
-    )
+    weights = config.weights_of(recipe.backbone)
+    ingredients = Ingredients.of(run, leaders, stage.probes, weights, len(stage.store.genres))
     soup = ingredients.greedy_soup(stage.splits[recipe.image_px, recipe.fit]["val"], stage.slots)
 
     observer.stage("measuring the winner on the test split")
-    models: dict[str, tuple[LoadModel, Recipe | Probe]] = {
-        "best trial": (partial(trial_model, run, best), recipe)
-    }
+    contenders = _contenders(stage, leaders)
     if soup is not None:
-        models["average"] = partial(ingredients.model, soup.shares), recipe
-    if untuned is not None:
-        models["untuned"] = partial(trial_model, run, untuned), recipe_of(untuned)
-    if probe is not None:
-        weights = config.weights_of(probe.backbone)
-        models["probe"] = partial(probe_model, probe, weights, num_genres), probe
-    tested = _tested(stage, models)
+        load = partial(ingredients.model, soup.shares)
+        contenders["average"] = _Contender(
+            "average of the best", load, recipe, soup.top1, soup.any_top1
+        )
+    scores = _tested(stage, contenders)
+    winner = scores.get("average", scores["best trial"])
 
-    scores = {"best trial": _trial_score("best trial", best, tested["best trial"])}
-    scores["best"] = scores["best trial"]
-    if soup is not None:
-        scores["best"] = _score("average of the best", soup, tested["average"])
-    if untuned is not None:
-        scores["untuned"] = _trial_score("untuned recipe", untuned, tested["untuned"])
-    if probe is not None:
-        scores["probe"] = _score("frozen probe", probe, tested["probe"])
     for partly in run.path.glob(".model.*.partial"):  # of a process that was killed here
         shutil.rmtree(partly, ignore_errors=True)
     model = run.path / "model"
     if soup is None:
-        export_trial(run, model, best.number, test=scores["best"].test, replace=True)
+        export_trial(run, model, leaders[0].number, test=winner.test, replace=True)
     else:
         export_model(
             run,
@@ -151,22 +154,24 @@ def conclude(
             ingredients.model(soup.shares),
             recipe,
             validation=soup.measured(),
-            test=scores["best"].test,
+            test=winner.test,
             origin={"average_of": soup.in_words},
             replace=True,
         )
-    name, baseline = baseline_of(config, tested["probe"].top1 if probe is not None else None)
-    untuned_top1 = tested["untuned"].top1 if untuned is not None else None
+    untuned_top1, probe_top1 = (
+        scores[name].test.top1 if name in scores else None for name in ("untuned", "probe")
+    )
+    name, baseline = baseline_of(config, probe_top1)
     states = [trial.state.name for trial in trials]
     outcome = Outcome(
         untuned=scores.get("untuned"),
         probe=scores.get("probe"),
         best_trial=scores["best trial"],
-        best=scores["best"],
+        best=winner,
         average_of=None if soup is None else soup.in_words,
         baseline_name=name,
         baseline_top1=baseline,
-        gap_closed=Gap(untuned_top1, scores["best"].test.top1, baseline, name).closed,
+        gap_closed=Gap(untuned_top1, winner.test.top1, baseline, name).closed,
         trials=len(trials),
         completed=states.count("COMPLETE"),
         pruned=states.count("PRUNED"),
@@ -182,20 +187,59 @@ def conclude(
     return outcome
 
 
-def _tested(
-    stage: Stage, models: dict[str, tuple[LoadModel, Recipe | Probe]]
-) -> dict[str, Measurement]:
-    """What each of the models measures on the test split, side by side."""
+def _contenders(stage: Stage, leaders: Sequence[FrozenTrial]) -> dict[str, _Contender]:
+    """The best trial, and of the yardsticks, untuned and probe, those that there are."""
+    run, num_genres = stage.run, len(stage.store.genres)
+    contenders = {"best trial": _contending_trial("best trial", run, leaders[0])}
+    untuned = (trial for trial in leaders if trial.user_attrs.get("role") == ROLE_UNTUNED)
+    kept = next((trial for trial in untuned if run.checkpoint(trial.number).exists()), None)
+    if kept is not None:
+        contenders["untuned"] = _contending_trial("untuned recipe", run, kept)
+    probe = max(stage.probes, key=lambda probe: probe.top1, default=None)
+    if probe is not None:
+        load = partial(probe_model, probe, stage.config.weights_of(probe.backbone), num_genres)
+        contenders["probe"] = _Contender("frozen probe", load, probe, probe.top1, probe.any_top1)
+    return contenders
+
+
+def _contending_trial(what: str, run: RunFolder, trial: FrozenTrial) -> _Contender:
+    assert trial.value is not None
+    return _Contender(
+        what,
+        partial(trial_model, run, trial),
+        recipe_of(trial),
+        trial.value,
+        trial.user_attrs["history"][-1].get(ANY_TOP1),
+        trial.number,
+    )
+
+
+def _tested(stage: Stage, contenders: Mapping[str, _Contender]) -> dict[str, Score]:
+    """What each of the models is worth, measured side by side."""
     slots = stage.slots
-    test = _test_covers(stage.feed, [kind for _, kind in models.values()])
+    test = _test_covers(stage.feed, [model.kind for model in contenders.values()])
     measure = ray.remote(num_cpus=slots.cpus_per_trial, num_gpus=slots.gpus_per_trial)(_measure)
     futures = [
-        measure.remote(load, kind.backbone, test[kind.image_px, kind.fit], slots.cpus_per_trial)
-        for load, kind in models.values()
+        measure.remote(
+            model.load,
+            model.kind.backbone,
+            test[model.kind.image_px, model.kind.fit],
+            slots.cpus_per_trial,
+        )
+        for model in contenders.values()
     ]
     remedy = f"`covertune resume {os.path.relpath(stage.run.path)}` tries again"
     measured = results_of(futures, "measuring on the test split", remedy=remedy)
-    return dict(zip(models, measured, strict=True))
+    return {
+        name: Score(
+            what=model.what,
+            trial=model.trial,
+            val_top1=model.val_top1,
+            test=test_measurement,
+            val_any_top1=model.val_any_top1,
+        )
+        for (name, model), test_measurement in zip(contenders.items(), measured, strict=True)
+    }
 
 
 def _test_covers(feed: Feed, models: Sequence[Recipe | Probe]) -> dict[tuple[int, Fit], CoverRefs]:
@@ -219,23 +263,9 @@ def _whole_search_s(stage: Stage, trials: list[FrozenTrial]) -> float:
     return float(trained_s) * whole / stage.slots.count
 
 
-def _score(what: str, model: Soup | Probe, test: Measurement) -> Score:
-    """Of a model that is no trial's."""
-    return Score(what=what, trial=None, val_top1=model.top1, test=test, val_any_top1=model.any_top1)
-
-
-def _trial_score(what: str, trial: FrozenTrial, test: Measurement) -> Score:
-    assert trial.value is not None
-    return Score(
-        what=what,
-        trial=trial.number,
-        val_top1=trial.value,
-        test=test,
-        val_any_top1=trial.user_attrs["history"][-1].get(ANY_TOP1),
-    )
-
-
-def _measure(load: LoadModel, backbone: str, refs: CoverRefs, cpus: int) -> Measurement:
+def _measure(
+    load: Callable[[], nn.Module], backbone: str, refs: CoverRefs, cpus: int
+) -> Measurement:
     """Runs in a worker."""
     torch.set_num_threads(cpus)
     device = pick_device(wants_gpu=bool(ray.get_gpu_ids()))
