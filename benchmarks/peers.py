@@ -20,8 +20,7 @@ process. When it is over, all its processes are killed; what was measured by the
 What is compared is everything around training: what is tried, how covers reach a trial (the peers
 open image files with a DataLoader), what a trial costs to start, who is stopped. A head that starts
 from a frozen probe, first recipes and the stop of collapsed trials are covertune's: the peers start
-from random heads, as a script does, and have early stopping alone. Preparing the store is not
-timed for anybody.
+from heads of zeros, and have early stopping alone. Preparing the store is not timed for anybody.
 
 A peer keeps the weights of each trial's best epoch, covertune those of the last, as it always does.
 The kept model with the highest validation top-1 is the winner, and is measured on the test split

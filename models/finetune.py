@@ -103,6 +103,8 @@ class FineTuner:
             if head is None:
                 raise ModelError("head_init 'probe' needs the head of a fitted probe, got none")
             load_head(self.model, head)
+        elif recipe.head_init == "zero":
+            nn.init.zeros_(head_of(self.model).weight)
         self.model.to(self.device)
         if recipe.channels_last:
             self.model.to(memory_format=torch.channels_last)

@@ -44,9 +44,9 @@ class Recipe(BaseModel):
         ge=0,
         description="Pull towards zero; biases and normalisations are spared.",
     )
-    head_init: Literal["random", "probe"] = Field(
+    head_init: Literal["random", "zero", "probe"] = Field(
         default="random",
-        description="Start the classifier at random or from the linear probe.",
+        description="Start the classifier at random, at zero or from the linear probe.",
     )
     frozen_stages: int = Field(
         default=0,

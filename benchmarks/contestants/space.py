@@ -3,7 +3,7 @@
 Optuna and Ray's `OptunaSearch` are asked by `SearchSpace.suggest` itself. Who cannot run such a
 function takes the `questions` as a flat space, and makes a recipe of the answers with `recipe_of`.
 
-No frozen probe is there to start a head from, so `head_init` is never asked: heads are random.
+No frozen probe is there to start a head from, so `head_init` is never asked: heads start at zero.
 """
 
 from __future__ import annotations
@@ -55,6 +55,7 @@ def recipe_of(piece, answers, number):
         image_px=piece.image_px,
         epochs=piece.epochs,
         seed=piece.seed + number,
+        head_init="zero",
         optimizer="adamw",
         schedule="cosine",
         **answers,

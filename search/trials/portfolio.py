@@ -59,7 +59,7 @@ _TRANSFER: dict[str, dict[str, Any]] = {
         "frozen_share": 0.75,
     },
     "fresh head, all of it": {
-        "head_init": "random",
+        "head_init": "zero",
         "lr_head": 1e-3,
         "lr_backbone": 1e-3,
         "layer_decay": 1.0,

@@ -116,7 +116,7 @@ class SearchSpace:
         taken_over = {
             name: getattr(recipe, name)
             for name in (
-                *("head_init", "lr_head", "layer_decay", "batch_norm"),
+                *("lr_head", "layer_decay", "batch_norm"),
                 *("batch_size", "warmup_epochs", "label_smoothing"),
                 *("augment_strength", "drop_rate", "mixup_alpha", "cutmix_alpha"),
             )
@@ -124,6 +124,7 @@ class SearchSpace:
         mixing = "mixup" if recipe.mixup_alpha else "cutmix" if recipe.cutmix_alpha else "none"
         return taken_over | {
             "backbone": facts.name,
+            "head_init": "probe" if recipe.head_init == "probe" else "zero",
             f"{facts.name}.image_px": min(facts.image_px, key=lambda px: abs(px - recipe.image_px)),
             "fit": recipe.fit if recipe.fit in self.fits else facts.fit,
             "scratch.lr": recipe.lr_head,
@@ -147,9 +148,9 @@ class SearchSpace:
                 "head_init": "random",
                 "batch_norm": "train",
             }
-        answers: dict[str, Any] = {"head_init": "random"}
+        answers: dict[str, Any] = {"head_init": "zero"}
         if is_probed:
-            answers["head_init"] = trial.suggest_categorical("head_init", ["random", "probe"])
+            answers["head_init"] = trial.suggest_categorical("head_init", ["zero", "probe"])
         answers["lr_head"] = trial.suggest_float("lr_head", _LEAST_LR, 1e-2, log=True)
         answers["lr_backbone"] = trial.suggest_float("lr_backbone", _LEAST_LR, 3e-3, log=True)
         answers["layer_decay"] = trial.suggest_float("layer_decay", 0.5, 1.0)

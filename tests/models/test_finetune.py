@@ -1,4 +1,5 @@
 import gc
+import math
 import time
 import weakref
 
@@ -201,6 +202,13 @@ def test_the_probes_head_is_the_start(change):
     assert torch.equal(head_of(learner.model).weight, head.weight_KD)
     with pytest.raises(ModelError, match="head_init 'probe' needs the head of a fitted probe"):
         tuner(change(head_init="probe"))
+
+
+def test_a_head_of_zeros_tells_nothing_before_it_has_learnt(change, val):
+    learner = tuner(change(head_init="zero", ema_decay=0.9, drop_rate=0.5))
+    measured = learner.evaluate(val)
+    assert measured.loss == pytest.approx(math.log(K))
+    assert head_of(learner.export_model()).weight.count_nonzero() == 0
 
 
 def test_evaluation_is_the_same_however_covers_are_batched(change, val):

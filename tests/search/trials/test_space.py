@@ -53,9 +53,9 @@ def test_mixing_strength_is_asked_only_with_mixing():
         assert (recipe.mixup_alpha > 0) + (recipe.cutmix_alpha > 0) == len(strengths)
 
 
-def test_without_a_probe_the_head_is_random():
+def test_without_a_probe_the_head_starts_at_zero():
     for trial, recipe in draw(space(LITE, probed=())):
-        assert recipe.head_init == "random"
+        assert recipe.head_init == "zero"
         assert "head_init" not in trial.params
 
 
