@@ -7,7 +7,8 @@ COVERS is a folder of covers, a folder per genre, or a cover store; without it c
 The contestants, each with as many trials side by side as there are cores, one core a trial:
 
     covertune          as it comes: untuned yardstick, frozen probe, first recipes, then TPE; at its
-                       end the average of the best models, where that is better on validation
+                       end another of the best models, or their average, where that is better on
+                       validation covers
     ray_tune           the plain Ray Tune script: OptunaSearch, ASHAScheduler, an actor a trial
     optuna_study       plain Optuna: a process a core on one study, SuccessiveHalvingPruner
     syne_tune_asha     Syne Tune's ASHA, local backend, a process a trial

@@ -2,9 +2,10 @@
 
     covertune search STORE --config random.yaml --trials 64      # sampler: random, grace_epochs: 6,
                                                                  # epochs: 6, image_px: [64]
-    python benchmarks/record_curves.py NAME RUN [RUN …]
+    python benchmarks/record_curves.py NAME RUN [RUN …] [--add]
 
-Written is benchmarks/curves/NAME.jsonl; all runs are of one store and one backbone. An epoch's
+Written is benchmarks/curves/NAME.jsonl; all runs are of one store and one backbone. With `--add`
+the trials of runs on the same store, with the same settings, join those that are there. An epoch's
 seconds are the least of its trial's, so that what else the machine did meanwhile counts little.
 """
 
@@ -12,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from pathlib import Path
 
 from _curves import SETTINGS, TABLES
@@ -25,29 +27,38 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("name")
     parser.add_argument("runs", nargs="+", type=Path)
+    parser.add_argument("--add", action="store_true", help="keep the trials that are there")
     given = parser.parse_args()
     runs = [RunFolder.open(path) for path in given.runs]
     rows = [row for run in runs for row in _rows(run)]
-    config = runs[0].config()
+    facts = _facts(runs[0].config())
+    out = TABLES / f"{given.name}.jsonl"
+    if given.add:
+        held, *before = map(json.loads, out.read_text("utf-8").splitlines())
+        if held != facts:
+            sys.exit(f"{out} holds trials of {held}, not of {facts}; choose another NAME")
+        rows = before + [row for row in rows if not row["untuned"]]
+    TABLES.mkdir(exist_ok=True)
+    out.write_text("".join(json.dumps(row) + "\n" for row in [facts, *rows]), "utf-8")
+    print(f"{len(rows)} curves in {out}, {out.stat().st_size / 1e3:.0f} kB")
+
+
+def _facts(config):
     covers = json.loads((config.store / "covers.json").read_text("utf-8"))
-    facts = {
+    backbone = get_backbone(config.backbones[0])
+    return {
         "store": covers["fingerprint"][:12],
         "covers": {
             split: sum(counts[split] for counts in covers["counts"].values())
             for split in ("train", "val")
         },
         "genres": len(covers["genres"]),
-        "backbone": config.backbones[0],
-        "pretrained": get_backbone(config.backbones[0]).pretrained,
-        "stages": len(get_backbone(config.backbones[0]).stage_names()),
-        "image_px": config.image_px,
+        "backbone": backbone.name,
+        "pretrained": backbone.pretrained,
+        "stages": len(backbone.stage_names()),
+        "image_px": list(config.image_px),
         "epochs": config.epochs,
-        "curves": len(rows),
     }
-    TABLES.mkdir(exist_ok=True)
-    out = TABLES / f"{given.name}.jsonl"
-    out.write_text("".join(json.dumps(row) + "\n" for row in [facts, *rows]), "utf-8")
-    print(f"{len(rows)} curves in {out}, {out.stat().st_size / 1e3:.0f} kB")
 
 
 def _rows(run):

@@ -1,7 +1,7 @@
 """covertune, as `covertune search STORE --image-px … --time-budget … --seed …` runs it.
 
-Its budget is a minute short of the piece's: it ends by averaging the best models, measuring and
-exporting, and that counts too. If that takes longer, the best trial is what it has.
+Its budget is a minute short of the piece's: it ends by choosing among and averaging the best
+models, measuring and exporting, and that counts too. If that takes longer, it has its best trial.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ class EventLog(SearchObserver):
         self.piece.note(trial.number, result[EPOCH], result[METRIC])
 
 
-def keep_average(piece, result):
-    """Keep the exported model, where it is no trial's, beside the checkpoints of the trials."""
+def keep_model(piece, result):
+    """Keep the exported model, where it is not the best trial, beside the trials' checkpoints."""
     outcome = result.outcome
-    if outcome.average_of is None:
+    if outcome.best == outcome.best_trial:
         return
     state = read_state(result.run.checkpoint(outcome.best_trial.trial))
     measured = {"epoch": state["epoch"], "top1": outcome.best.val_top1}
@@ -54,7 +54,7 @@ def main():
         time_budget_s=piece.budget_s - _ENDING_S,
         seed=piece.seed,
     )
-    keep_average(piece, run_search(config, EventLog(piece)))
+    keep_model(piece, run_search(config, EventLog(piece)))
 
 
 if __name__ == "__main__":

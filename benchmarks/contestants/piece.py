@@ -17,7 +17,7 @@ from models.checkpoint import write_state
 
 PIECE = "COVERTUNE_PEERS_PIECE"
 AVERAGE = "trial-average.pt"
-"""A model that is the average of several trials': where there is one, it is the winner."""
+"""A model that was chosen or averaged from several: where there is one, it is the winner."""
 
 
 @dataclass(frozen=True)

@@ -64,6 +64,11 @@ def _in_words(outcome: Outcome) -> str:
     best = outcome.best.test.top1
     if outcome.average_of is not None:
         sentences.append(f"The model is the average of {outcome.average_of}.")
+    elif outcome.best != outcome.best_trial:
+        sentences.append(
+            f"The model is trial {outcome.best.trial}: the best trial is not ahead of it by more "
+            "than a standard error, and its validation loss is lower."
+        )
     if outcome.untuned is not None:
         untuned = outcome.untuned.test.top1
         sentences.append(

@@ -109,7 +109,7 @@ def outcome_table(outcome: Outcome) -> Table:
     several = [] if outcome.best.test.any_top1 is None else ["any genre"]
     table = plain_table("top-1", "trial", "validation", "test", "95 % interval", "top-3", *several)
     scores = [outcome.untuned, outcome.probe, outcome.best_trial]
-    if outcome.average_of is not None:
+    if outcome.best != outcome.best_trial:
         scores.append(outcome.best)
     for score in scores:
         if score is not None:

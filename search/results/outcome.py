@@ -1,4 +1,4 @@
-"""The end of a search: untuned recipe, frozen probe, best trial, their average, the gap closed.
+"""The end of a search: untuned recipe, frozen probe, best trial, exported model, the gap closed.
 
 Here, and only after the last trial, the test split is read: once for each of these models. A
 search that is given more trials ends anew, and measures its winner anew.
@@ -82,9 +82,9 @@ class Outcome(BaseModel):
     probe: Score | None
     best_trial: Score
     best: Score
-    """Of the model in RUN/model: the best trial, or the average of it and others."""
+    """Of the model in RUN/model: best trial, another one or an average (`search.results.soup`)."""
     average_of: str | None
-    """Which those are."""
+    """Of which; None where the model is one trial's."""
     baseline_name: str
     baseline_top1: float | None
     gap_closed: float | None
@@ -134,20 +134,22 @@ def conclude(
 
     observer.stage("measuring the winner on the test split")
     contenders = _contenders(stage, leaders)
-    if soup is not None:
+    if soup is not None and soup.trial is not None:
+        contenders["better"] = _contending_trial("lowest loss", run, trials[soup.trial])
+    elif soup is not None:
         load = partial(ingredients.model, soup.shares)
-        contenders["average"] = _Contender(
+        contenders["better"] = _Contender(
             "average of the best", load, recipe, soup.top1, soup.any_top1
         )
     scores = _tested(stage, contenders)
-    winner = scores.get("average", scores["best trial"])
+    winner = scores.get("better", scores["best trial"])
 
     for partly in run.path.glob(".model.*.partial"):  # of a process that was killed here
         shutil.rmtree(partly, ignore_errors=True)
     model = run.path / "model"
-    if soup is None:
-        export_trial(run, model, leaders[0].number, test=winner.test, replace=True)
-    else:
+    if winner.trial is not None:
+        export_trial(run, model, winner.trial, test=winner.test, replace=True)
+    elif soup is not None:
         export_model(
             run,
             model,
@@ -168,7 +170,7 @@ def conclude(
         probe=scores.get("probe"),
         best_trial=scores["best trial"],
         best=winner,
-        average_of=None if soup is None else soup.in_words,
+        average_of=soup.in_words if soup is not None and soup.trial is None else None,
         baseline_name=name,
         baseline_top1=baseline,
         gap_closed=Gap(untuned_top1, winner.test.top1, baseline, name).closed,

@@ -1,13 +1,15 @@
-"""What a search exports where it is better than its best trial: the average of several models.
+"""What a search exports where it is better than its best trial: another, or an average of several.
 
-A search trains many good models, and chooses one by a noisy measurement. The mean of their weights
-(`models.averaging`) uses what the others have learnt; it costs some evaluations and no training.
+A search trains many good models, and its best trial is best by a noisy measurement. The validation
+loss tells more of them apart than top-1 does; and the mean of their weights (`models.averaging`)
+uses what the others have learnt. Both cost some evaluations and no training.
 
 Ingredients are the best trial, the others whose checkpoints are kept, and the frozen probe, all of
-one backbone, size and fit. To the best trial is added, again and again, whichever ingredient lowers
-the validation loss most, until none does (Caruana et al. 2004, "Ensemble selection from libraries
-of models"). An ingredient may be added twice. Models are compared at the temperature that suits
-each best: an average is less sure of itself, which would lower its loss without making it better.
+one backbone, size and fit. Of the trials whose top-1 is within a standard error of the best, that
+with the lowest loss is taken. To it is added, again and again, whichever ingredient lowers the loss
+most, until none does (Caruana et al. 2004, "Ensemble selection from libraries of models"). An
+ingredient may be added twice. Models are compared at the temperature that suits each best: an
+average is less sure of itself, which would lower its loss without making it better.
 """
 
 from __future__ import annotations
@@ -45,7 +47,7 @@ _TEMPERATURES = np.geomspace(0.4, 2.5, 43)
 
 @dataclass(frozen=True)
 class Soup:
-    """An average of models.
+    """An average of models, perhaps of one alone.
 
     Attributes:
         shares: How often each is in it, by trial number; None is the frozen probe.
@@ -63,6 +65,11 @@ class Soup:
         """Validation measures under the names of `search.constants`."""
         several = {} if self.any_top1 is None else {ANY_TOP1: self.any_top1}
         return {METRIC: self.top1, **several}
+
+    @property
+    def trial(self) -> int | None:
+        """The number of the trial it is, if it is one alone."""
+        return next(iter(self.shares)) if len(self.shares) == 1 else None
 
     @property
     def in_words(self) -> str:
@@ -108,35 +115,35 @@ class Ingredients:
         return cls(run, best, others, probe, weights, num_genres)
 
     def greedy_soup(self, val: CoverRefs, slots: Slots) -> Soup | None:
-        """The average with the lowest validation loss that greedy steps find.
+        """The average, or the trial, with the lowest validation loss that greedy steps find.
 
         Returns:
-            None where there is nothing to add, where nothing added lowers the loss by as much as
-            counts, or where top-1 would fall behind the best trial's by more than half a standard
-            error.
+            None where nothing lowers the best trial's loss by as much as counts, or where top-1
+            would fall behind its by more than a standard error.
 
         Raises:
             SearchError: A model cannot be measured.
         """
-        ingredients: list[int | None] = [self.best.number]
-        ingredients += [trial.number for trial in self.others]
-        ingredients += [None] if self.probe is not None else []
+        trials = [trial.number for trial in (self.best, *self.others)]
+        ingredients = trials + ([] if self.probe is None else [None])
         if len(ingredients) == 1:
             return None
-        alone = Counter([ingredients[0]])
-        (best,) = self._measured([alone], val, slots)
-        soup = best
+        alone = self._measured([Counter([number]) for number in trials], val, slots)
+        best = alone[0]
+        least_top1 = best.top1 - standard_error(best.top1, val.num_covers)
+        soup = min((one for one in alone if one.top1 >= least_top1), key=lambda one: one.loss)
+        if best.loss - soup.loss < _LEAST_GAIN:
+            soup = best
         for _ in range(_ROUNDS):
             mixtures = [Counter(soup.shares) + Counter([added]) for added in ingredients]
             better = min(
                 self._measured([mixture for mixture in mixtures if len(mixture) > 1], val, slots),
                 key=lambda tried: tried.loss,
             )
-            if better.loss > soup.loss - _LEAST_GAIN:
+            if better.loss > soup.loss - _LEAST_GAIN or better.top1 < least_top1:
                 break
             soup = better
-        least_top1 = best.top1 - 0.5 * standard_error(best.top1, val.num_covers)
-        return soup if len(soup.shares) > 1 and soup.top1 >= least_top1 else None
+        return None if soup is best else soup
 
     def model(self, shares: dict[int | None, int]) -> nn.Module:
         """The average as a model on the CPU, ready to predict."""

@@ -122,7 +122,7 @@ class SearchSpace:
             )
         }
         mixing = "mixup" if recipe.mixup_alpha else "cutmix" if recipe.cutmix_alpha else "none"
-        return taken_over | {
+        adapted: dict[str, Any] = {
             "backbone": facts.name,
             "head_init": "probe" if recipe.head_init == "probe" else "zero",
             f"{facts.name}.image_px": min(facts.image_px, key=lambda px: abs(px - recipe.image_px)),
@@ -135,6 +135,7 @@ class SearchSpace:
             "ema": recipe.ema_decay is not None,
             "ema_decay": recipe.ema_decay,
         }
+        return taken_over | adapted
 
     def _transfer(
         self, trial: optuna.Trial, facts: BackboneFacts, is_probed: bool

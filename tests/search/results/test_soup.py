@@ -87,6 +87,12 @@ def test_a_broken_one_stays_out(made_of, trained):
     assert soup is None
 
 
+def test_among_those_as_good_the_lowest_loss_is_taken(made_of, trained):
+    _, soup = made_of((shaken(trained, 2.0), {}), (trained, {}), (shaken(trained, 30.0), {}))
+    assert soup.trial == 1
+    assert soup.in_words == "trial 1"
+
+
 def test_one_alone_is_no_average(made_of, trained):
     ingredients, soup = made_of((trained, {}), (trained, {"image_px": 64}))
     assert ingredients.others == ()
