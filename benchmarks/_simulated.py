@@ -1,18 +1,21 @@
 """The searches that `simulate.py` compares, each driven as its own framework drives it.
 
 A contestant hands out recipes and hears of epochs; what it answers to an epoch is whether the trial
-goes on. All ask the same questions of the same space, `search.trials.space.SearchSpace`.
+goes on. All ask the same questions of the same space, `search.trials.space.SearchSpace`. In the end
+it has what `measured_most`, unless it chooses otherwise.
 """
 
 from __future__ import annotations
 
 import warnings
 from types import SimpleNamespace
+from typing import NamedTuple
 
 import optuna
 from ray.tune.schedulers import ASHAScheduler
 from ray.tune.search.optuna import OptunaSearch
 
+from models.metrics import standard_error
 from search.budget import Budget
 from search.config import SearchConfig
 from search.constants import (
@@ -37,7 +40,23 @@ from search.trials.space import BackboneFacts, SearchSpace
 __all__ = ["CONTESTANTS"]
 
 ETA = 3
+KEPT = SearchConfig().keep_checkpoints
 GRACE_EPOCHS = 1
+
+
+class Measured(NamedTuple):
+    """An epoch of a trial: when it ended, what it measured, and what it is worth."""
+
+    when_s: float
+    trial: str
+    top1: float
+    loss: float
+    worth: float
+
+
+def measured_most(epochs, covers):
+    """What a script exports."""
+    return max(epochs, key=lambda epoch: epoch.top1)
 
 
 def space_of(table, seed):
@@ -77,6 +96,14 @@ class Covertune:
             observer=SearchObserver(),
         )
         self.trials = {}
+
+    @staticmethod
+    def choose(epochs, covers):
+        """As `search.results.soup`: the best few trials' last epochs, and of them by loss."""
+        latest = {epoch.trial: epoch for epoch in epochs}
+        leaders = sorted(latest.values(), key=lambda epoch: -epoch.top1)[:KEPT]
+        enough = leaders[0].top1 - standard_error(leaders[0].top1, covers)
+        return min((one for one in leaders if one.top1 >= enough), key=lambda one: one.loss)
 
     def suggest(self, key):
         config = self.searcher.suggest(key)

@@ -10,10 +10,11 @@ same space, rungs, curves and seeds. What starting a trial costs is left out for
 probe that covertune fits before.
 
 Printed is the regret, in points of top-1: the most that any epoch of 4,096 random recipes is worth,
-less what that trial and epoch are worth that measured most so far. Not what it measured: a search
-that tries more measures more, by luck. After 10, 30 and 100 % of the budget, the mean over seeds
-with a 95 % interval (bootstrap). The budget is so many whole trials for each worker as keep the
-sums comparable (`BUDGETS`).
+less what that trial and epoch are worth that would be exported. Not what it measured: a search that
+tries more measures more, by luck. Exported is the trial and epoch that measured most; by covertune
+what its end of a search chooses, averages left out (`search/results/soup.py`). After 10, 30 and
+100 % of the budget, the mean over seeds with a 95 % interval (bootstrap). The budget is so many
+whole trials for each worker as keep the sums comparable (`BUDGETS`).
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ from pathlib import Path
 import numpy as np
 import optuna
 from _curves import CurveTable
-from _simulated import CONTESTANTS, space_of
+from _simulated import CONTESTANTS, Measured, measured_most, space_of
 
 BUDGETS = {1: 32.0, 8: 8.0, 64: 2.0}
 """Whole trials a worker could train, by the number of workers."""
@@ -46,8 +47,7 @@ def search(table, contestant, workers, budget_s, seed):
     """Run one search.
 
     Returns:
-        For each epoch measured within the budget, in order: (seconds, what it measured, what it is
-        worth); and the number of trials begun.
+        Each epoch `Measured` within the budget, in order; and the number of trials begun.
     """
     now = 0.0
     contestant = CONTESTANTS[contestant](table, seed, lambda: now)
@@ -71,7 +71,7 @@ def search(table, contestant, workers, budget_s, seed):
             continue
         value = curve.top1_E[epoch - 1]
         worth = value if curve.expected_E is None else curve.expected_E[epoch - 1]
-        measured.append((now, value, worth))
+        measured.append(Measured(now, key, value, curve.loss_E[epoch - 1], worth))
         last = epoch == len(curve.top1_E) and curve.failure is None
         if contestant.goes_on(key, epoch, value, last=last):
             seconds = curve.seconds_E[min(epoch, len(curve.seconds_E) - 1)]
@@ -91,12 +91,13 @@ def best_there_is(name):
     return max(max(table.curve(recipe).expected_E or (0.0,)) for recipe in random)
 
 
-def regrets(table, best, measured, budget_s):
+def regrets(table, best, contestant, measured, budget_s):
     """In points of top-1, after each of `SHARES` of the budget."""
+    choose = getattr(CONTESTANTS[contestant], "choose", measured_most)
     answer = []
     for share in SHARES:
-        so_far = [(value, worth) for when, value, worth in measured if when <= share * budget_s]
-        _, worth = max(so_far, default=(0.0, table.chance))
+        so_far = [epoch for epoch in measured if epoch.when_s <= share * budget_s]
+        worth = choose(so_far, table.facts["covers"]["val"]).worth if so_far else table.chance
         answer.append(100 * max(0.0, best - worth))
     return answer
 
@@ -109,7 +110,7 @@ def one(name, contestant, workers, seed):
     table = CurveTable.load(name)
     budget_s = BUDGETS.get(workers, _SOME) * table.whole_trial_s
     measured, trials = search(table, contestant, workers, budget_s, seed)
-    return regrets(table, best_there_is(name), measured, budget_s), trials
+    return regrets(table, best_there_is(name), contestant, measured, budget_s), trials
 
 
 def interval(values_S, draws=2000):
