@@ -13,21 +13,22 @@ SIMULATE = Path(__file__).parents[2] / "benchmarks" / "simulate.py"
 
 @pytest.fixture(scope="module")
 def regrets(tmp_path_factory):
-    """Regrets (seeds, shares of the budget), points of top-1, 8 workers."""
+    """Mean regret after 10, 30 and 100 % of the budget, points of top-1, 8 workers, 8 seeds."""
     out = tmp_path_factory.mktemp("simulation") / "regrets.json"
     command = [sys.executable, SIMULATE, "--seeds", "8", "--workers", "8", "--json", out]
-    subprocess.run([*command, "--contestants", "covertune"], check=True, capture_output=True)
-    (row,) = json.loads(out.read_text())
-    return np.array(row["regret"])
+    contestants = ["--contestants", "covertune,random + ASHA"]
+    subprocess.run([*command, *contestants], check=True, capture_output=True)
+    rows = json.loads(out.read_text())
+    return {row["contestant"]: np.mean(row["regret"], axis=0) for row in rows}
 
 
 @pytest.mark.slow
 def test_regret_falls_with_the_budget(regrets):
-    """Measured: 3.3, 2.1 and 2.0 points, most of it the luck of 233 validation covers.
+    early, middle, late = regrets["covertune"]
+    assert late < middle < early
 
-    Of a single search it may rise: what measures most is not always worth most.
-    """
-    assert regrets.shape == (8, 3)
-    early, _, late = regrets.mean(axis=0)
-    assert late < early
-    assert late < 2.8
+
+@pytest.mark.slow
+def test_ahead_of_random_search_in_the_end(regrets):
+    """Of 50 seeds: 0.7 and 1.4 points, each within 0.2 (`docs/results.md`)."""
+    assert regrets["covertune"][-1] < regrets["random + ASHA"][-1] - 0.3
