@@ -15,7 +15,6 @@ import optuna
 from ray.tune.schedulers import ASHAScheduler
 from ray.tune.search.optuna import OptunaSearch
 
-from models.metrics import standard_error
 from search.budget import Budget
 from search.config import SearchConfig
 from search.constants import (
@@ -30,6 +29,7 @@ from search.constants import (
     TRACEBACK,
 )
 from search.observer import SearchObserver
+from search.results.soup import lowest_loss
 from search.trials.halving import SuccessiveHalving
 from search.trials.portfolio import Portfolio
 from search.trials.sampler import make_sampler
@@ -37,7 +37,7 @@ from search.trials.scheduler import HalvingScheduler
 from search.trials.searcher import StudySearcher
 from search.trials.space import BackboneFacts, SearchSpace
 
-__all__ = ["CONTESTANTS"]
+__all__ = ["CONTESTANTS", "Measured", "measured_most", "space_of"]
 
 ETA = 3
 KEPT = SearchConfig().keep_checkpoints
@@ -99,11 +99,10 @@ class Covertune:
 
     @staticmethod
     def choose(epochs, covers):
-        """As `search.results.soup`: the best few trials' last epochs, and of them by loss."""
+        """By its own rule, among the last epochs of the trials whose checkpoints it keeps."""
         latest = {epoch.trial: epoch for epoch in epochs}
         leaders = sorted(latest.values(), key=lambda epoch: -epoch.top1)[:KEPT]
-        enough = leaders[0].top1 - standard_error(leaders[0].top1, covers)
-        return min((one for one in leaders if one.top1 >= enough), key=lambda one: one.loss)
+        return lowest_loss(leaders, covers)
 
     def suggest(self, key):
         config = self.searcher.suggest(key)

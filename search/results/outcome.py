@@ -39,6 +39,9 @@ from search.staging.stage import Stage
 
 __all__ = ["Outcome", "Score", "conclude"]
 
+LoadModel = Callable[[], nn.Module]
+"""Brings a model, on the CPU, ready to predict."""
+
 _BATCH = 64
 
 
@@ -48,7 +51,7 @@ class _Contender:
 
     Attributes:
         what: It is, for the reader.
-        load: Brings it, on the CPU, ready to predict.
+        load: Brings it.
         kind: Says what covers it takes.
         val_top1: What it measured on the validation split.
         val_any_top1: See `Score`.
@@ -56,7 +59,7 @@ class _Contender:
     """
 
     what: str
-    load: Callable[[], nn.Module]
+    load: LoadModel
     kind: Recipe | Probe
     val_top1: float
     val_any_top1: float | None
@@ -265,9 +268,7 @@ def _whole_search_s(stage: Stage, trials: list[FrozenTrial]) -> float:
     return float(trained_s) * whole / stage.slots.count
 
 
-def _measure(
-    load: Callable[[], nn.Module], backbone: str, refs: CoverRefs, cpus: int
-) -> Measurement:
+def _measure(load: LoadModel, backbone: str, refs: CoverRefs, cpus: int) -> Measurement:
     """Runs in a worker."""
     torch.set_num_threads(cpus)
     device = pick_device(wants_gpu=bool(ray.get_gpu_ids()))

@@ -17,6 +17,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -37,12 +38,38 @@ from search.record.study import recipe_of
 from search.results.export import trial_model
 from search.staging.scouting import Probe, probe_model
 
-__all__ = ["Ingredients", "Soup"]
+__all__ = ["Ingredients", "Soup", "least_top1", "lowest_loss"]
 
 _ROUNDS = 5
 _LEAST_GAIN = 1e-3  # of validation loss; less is not worth another model
 _BATCH = 64
 _TEMPERATURES = np.geomspace(0.4, 2.5, 43)
+
+
+class _Measured(Protocol):
+    @property
+    def top1(self) -> float: ...
+    @property
+    def loss(self) -> float: ...
+
+
+M = TypeVar("M", bound=_Measured)
+
+
+def least_top1(best_top1: float, covers: int) -> float:
+    """The top-1 on so many covers that is as good as the best: a standard error behind it."""
+    return best_top1 - standard_error(best_top1, covers)
+
+
+def lowest_loss(models: Sequence[M], covers: int) -> M:
+    """Of those that are as good in top-1 as the first, the best, the one with the lowest loss.
+
+    Args:
+        models: The best in top-1 first.
+        covers: On how many they were measured.
+    """
+    enough = least_top1(models[0].top1, covers)
+    return min((model for model in models if model.top1 >= enough), key=lambda model: model.loss)
 
 
 @dataclass(frozen=True)
@@ -130,8 +157,8 @@ class Ingredients:
             return None
         alone = self._measured([Counter([number]) for number in trials], val, slots)
         best = alone[0]
-        least_top1 = best.top1 - standard_error(best.top1, val.num_covers)
-        soup = min((one for one in alone if one.top1 >= least_top1), key=lambda one: one.loss)
+        enough = least_top1(best.top1, val.num_covers)
+        soup = lowest_loss(alone, val.num_covers)
         if best.loss - soup.loss < _LEAST_GAIN:
             soup = best
         for _ in range(_ROUNDS):
@@ -140,7 +167,7 @@ class Ingredients:
                 self._measured([mixture for mixture in mixtures if len(mixture) > 1], val, slots),
                 key=lambda tried: tried.loss,
             )
-            if better.loss > soup.loss - _LEAST_GAIN or better.top1 < least_top1:
+            if better.loss > soup.loss - _LEAST_GAIN or better.top1 < enough:
                 break
             soup = better
         return None if soup is best else soup

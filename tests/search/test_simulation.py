@@ -19,6 +19,7 @@ def regrets(tmp_path_factory):
     contestants = ["--contestants", "covertune,random + ASHA"]
     subprocess.run([*command, *contestants], check=True, capture_output=True)
     rows = json.loads(out.read_text())
+    assert all(np.shape(row["regret"]) == (8, 3) for row in rows)
     return {row["contestant"]: np.mean(row["regret"], axis=0) for row in rows}
 
 
@@ -26,6 +27,7 @@ def regrets(tmp_path_factory):
 def test_regret_falls_with_the_budget(regrets):
     early, middle, late = regrets["covertune"]
     assert late < middle < early
+    assert late < 2.8
 
 
 @pytest.mark.slow
