@@ -33,6 +33,7 @@ from search.record.pictures import TrialPictures
 from search.record.resuming import (
     extended,
     remember_rungs,
+    require_same_questions,
     require_same_store,
     require_work,
     taken_up_again,
@@ -231,6 +232,7 @@ def resume_search(
                 fits=tuple(facts.get("fits", ("squash",))),
                 finished=finished_count(study),
             )
+            require_same_questions(run, study, stage.space.suggest)
             run.write_facts(config, run.facts() | stage.facts())
             return _drive(stage, study, budget, observer, resumed=resumed)
 

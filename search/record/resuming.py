@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import optuna
-from optuna.trial import FrozenTrial, TrialState
+from optuna.distributions import check_distribution_compatibility
+from optuna.trial import BaseTrial, FixedTrial, FrozenTrial, TrialState
 
 from data_pipeline import CoverStore
 from search.budget import Budget
@@ -16,6 +19,7 @@ from search.trials.halving import SuccessiveHalving
 __all__ = [
     "extended",
     "remember_rungs",
+    "require_same_questions",
     "require_same_store",
     "require_work",
     "taken_up_again",
@@ -39,6 +43,38 @@ def require_same_store(run: RunFolder, config: SearchConfig) -> CoverStore:
             "bring the old store back, or start a new search"
         )
     return store
+
+
+def require_same_questions(
+    run: RunFolder, study: optuna.Study, suggest: Callable[[BaseTrial], object]
+) -> None:
+    """The questions of the search space as the trials of the study were asked them.
+
+    Args:
+        run: The run.
+        study: Of the run.
+        suggest: Asks them.
+
+    Raises:
+        RunError: One has other answers now, which a study does not allow.
+    """
+    for trial in study.get_trials(deepcopy=False):
+        if not trial.params:
+            continue
+        asked = FixedTrial(trial.params, trial.number)
+        try:
+            suggest(asked)
+            for name in asked.distributions.keys() & trial.distributions.keys():
+                check_distribution_compatibility(
+                    trial.distributions[name], asked.distributions[name]
+                )
+        except ValueError as error:
+            what = f"trial {trial.number}: {str(error).rstrip('.')}"
+            raise RunError(
+                f"the search space has changed since run {run.name!r} was started ({what}); start "
+                f"a new search with `--warm-start {run.path}`, or go on with the covertune that "
+                "started it"
+            ) from error
 
 
 def remember_rungs(rule: SuccessiveHalving, study: optuna.Study) -> None:

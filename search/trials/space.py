@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-import optuna
+from optuna.trial import BaseTrial
 
 from data_pipeline import Fit
 from models import UNTUNED, Recipe
@@ -66,7 +66,7 @@ class SearchSpace:
             }
         )
 
-    def suggest(self, trial: optuna.Trial) -> Recipe:
+    def suggest(self, trial: BaseTrial) -> Recipe:
         """Ask the sampler for everything a recipe needs.
 
         A trial whose role is `untuned` is not asked anything.
@@ -137,9 +137,7 @@ class SearchSpace:
         }
         return taken_over | adapted
 
-    def _transfer(
-        self, trial: optuna.Trial, facts: BackboneFacts, is_probed: bool
-    ) -> dict[str, Any]:
+    def _transfer(self, trial: BaseTrial, facts: BackboneFacts, is_probed: bool) -> dict[str, Any]:
         """What is taken over from the pretrained backbone, and how fast it may change."""
         if not facts.pretrained:
             rate = trial.suggest_float("scratch.lr", 1e-4, 1e-2, log=True)
@@ -163,7 +161,7 @@ class SearchSpace:
         return answers
 
 
-def _choice(trial: optuna.Trial, name: str, options: tuple[Any, ...]) -> Any:
+def _choice(trial: BaseTrial, name: str, options: tuple[Any, ...]) -> Any:
     """A categorical that is asked only if there is a choice."""
     if len(options) == 1:
         return options[0]
