@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from models.input_spec import InputSpec
     from models.measure import (
         Measurement,
+        covers_at_once,
         measure_model,
         measure_probabilities,
         predict_probabilities,
@@ -59,6 +60,7 @@ __all__ = [
     "TrainingFailure",
     "WeightsError",
     "average_weights",
+    "covers_at_once",
     "extract_features",
     "fit_probe",
     "get_backbone",
@@ -104,6 +106,7 @@ _HOMES = {
     "models.input_spec": ("InputSpec",),
     "models.measure": (
         "Measurement",
+        "covers_at_once",
         "measure_model",
         "measure_probabilities",
         "predict_probabilities",

@@ -5,6 +5,7 @@ Shapes: N covers, B batch, H = W image size, K genres.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from functools import partial
 
@@ -28,7 +29,17 @@ from models.metrics import (
 from models.micro_batches import MicroBatches
 from models.precision import whole_float32
 
-__all__ = ["Measurement", "measure_model", "measure_probabilities", "predict_probabilities"]
+__all__ = [
+    "Measurement",
+    "covers_at_once",
+    "measure_model",
+    "measure_probabilities",
+    "predict_probabilities",
+]
+
+_AT_ONCE_ON_GPU = 64
+_PIXELS_AT_ONCE = 300_000  # of a CPU's thread; see `covers_at_once`
+_LEAST_AT_ONCE, _MOST_AT_ONCE = 8, 64
 
 
 class Measurement(BaseModel):
@@ -47,6 +58,23 @@ class Measurement(BaseModel):
         exclude_if=lambda value: value is None,
         description="Share given any of their genres; left out where each cover has one.",
     )
+
+
+def covers_at_once(image_px: int, device: torch.device) -> int:
+    """How many covers a forward pass without gradients takes best.
+
+    On a CPU as many as leave a thread's activations near its cache. EfficientNet-Lite0, one thread,
+    covers/s: in float32 at 96 px 205 by 64 and 320 by 32; in bfloat16 at 160 px 122 by 64, 168 by
+    32 and 197 by 16; at 64 px fewer than 64 gain nothing.
+
+    Args:
+        image_px: H.
+        device: Where.
+    """
+    if device.type != "cpu":
+        return _AT_ONCE_ON_GPU
+    covers: int = 2 ** round(math.log2(_PIXELS_AT_ONCE / image_px**2))
+    return torch.get_num_threads() * min(max(covers, _LEAST_AT_ONCE), _MOST_AT_ONCE)
 
 
 def measure_probabilities(

@@ -19,7 +19,14 @@ from safetensors.torch import save_file
 from torch import nn
 
 from data_pipeline import CoverRefs, Fit
-from models import HeadWeights, ProbeResult, extract_features, fit_probe, get_backbone
+from models import (
+    HeadWeights,
+    ProbeResult,
+    covers_at_once,
+    extract_features,
+    fit_probe,
+    get_backbone,
+)
 from models.heads import load_head
 from search.machine.cluster import Slots
 from search.machine.devices import pick_device
@@ -28,7 +35,6 @@ from search.record.run_folder import RunFolder
 
 __all__ = ["Probe", "probe_file", "probe_model", "scout"]
 
-_BATCH = 64
 _CHUNKS_PER_SLOT = 2
 
 
@@ -135,7 +141,9 @@ def _features(
     device = pick_device(wants_gpu=bool(ray.get_gpu_ids()))
     found = get_backbone(backbone)
     model = found.build(2, image_px=refs.image_px, weights=weights)
-    batches = refs.batches(_BATCH, device, shuffle=False, chunk=chunk)
+    batches = refs.batches(
+        covers_at_once(refs.image_px, device), device, shuffle=False, chunk=chunk
+    )
     extracted = extract_features(
         model, batches.epoch(0), device, input_spec=found.input.at(refs.image_px)
     )

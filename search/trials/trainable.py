@@ -30,6 +30,7 @@ from models import (
     ModelError,
     Recipe,
     TrainingFailure,
+    covers_at_once,
     release,
 )
 from models.checkpoint import read_state, write_state
@@ -51,7 +52,6 @@ from search.record.run_folder import checkpoint_name
 
 __all__ = ["CoverTrial", "TrialInputs", "checkpoint_result"]
 
-_EVALUATION_BATCH = 64
 _RESULT = "result"  # of the checkpoint's epoch, inside the checkpoint
 
 
@@ -108,7 +108,9 @@ class CoverTrial(tune.Trainable):  # type: ignore[misc]  # Ray is untyped
         self._train = splits["train"].batches(
             recipe.batch_size, self._device, shuffle=True, seed=recipe.seed
         )
-        self._val = splits["val"].batches(_EVALUATION_BATCH, self._device, shuffle=False)
+        self._val = splits["val"].batches(
+            covers_at_once(recipe.image_px, self._device), self._device, shuffle=False
+        )
         resumes = self._checkpoint.exists()
         head = None
         if recipe.head_init == "probe":

@@ -2,7 +2,14 @@ import numpy as np
 import pytest
 import torch
 
-from models import InputSpec, ModelError, get_backbone, measure_model, measure_probabilities
+from models import (
+    InputSpec,
+    ModelError,
+    covers_at_once,
+    get_backbone,
+    measure_model,
+    measure_probabilities,
+)
 
 PROBS = np.array([[0.7, 0.2, 0.05, 0.05], [0.4, 0.3, 0.2, 0.1], [0.1, 0.2, 0.3, 0.4]])
 
@@ -13,6 +20,15 @@ def test_by_hand():
     low, high = found.top1_interval
     assert low < 1 / 3 < high
     assert found.macro_f1 == pytest.approx((0.5 + 0 + 0) / 3)
+
+
+def test_a_core_takes_fewer_large_covers_at_once(monkeypatch):
+    cpu, gpu = torch.device("cpu"), torch.device("cuda")
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 1)
+    assert [covers_at_once(px, cpu) for px in (32, 64, 96, 160, 600)] == [64, 64, 32, 16, 8]
+    assert [covers_at_once(px, gpu) for px in (32, 600)] == [64, 64]
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 4)
+    assert covers_at_once(96, cpu) == 128
 
 
 def test_two_genres_are_always_among_three():
