@@ -55,7 +55,7 @@ import numpy as np
 import psutil
 import torch
 from _peer_report import report
-from contestants.piece import AVERAGE, PIECE, Piece
+from contestants.piece import EXPORTED, PIECE, Piece
 from contestants.space import BACKBONE
 
 from data_pipeline import SPLITS, CoverStore, load_square, prepare_store
@@ -218,7 +218,7 @@ def carries(process, piece):
 def measure_winner(piece, store):
     """The best of the kept models, measured on the test split."""
     kept = [(read_state(file)["result"], file) for file in piece.weights()]
-    result, file = max(kept, key=lambda model: (model[1].name == AVERAGE, model[0]["top1"]))
+    result, file = max(kept, key=lambda model: (model[1].name == EXPORTED, model[0]["top1"]))
     model, _ = model_from_checkpoint(file)
     covers, labels = store.read_images("test")
     images = torch.from_numpy(np.stack([load_square(cover, piece.image_px) for cover in covers]))

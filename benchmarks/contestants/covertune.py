@@ -10,7 +10,7 @@ from pathlib import Path
 
 from safetensors.torch import load_file
 
-from contestants.piece import AVERAGE, Piece
+from contestants.piece import EXPORTED, Piece
 from models.checkpoint import read_state, write_state
 from search import SearchConfig, SearchObserver, run_search
 from search.constants import EPOCH, METRIC
@@ -36,9 +36,9 @@ def keep_model(piece, result):
     state = read_state(result.run.checkpoint(outcome.best_trial.trial))
     measured = {"epoch": state["epoch"], "top1": outcome.best.val_top1}
     model = load_file(outcome.model / "model.safetensors")
-    average = state | {"model": model, "ema": None, "optimizer": None, "result": measured}
-    write_state(average, result.run.checkpoints / AVERAGE)
-    piece.note("average", state["epoch"], outcome.best.val_top1)
+    exported = state | {"model": model, "ema": None, "optimizer": None, "result": measured}
+    write_state(exported, result.run.checkpoints / EXPORTED)
+    piece.note("exported", state["epoch"], outcome.best.val_top1)
 
 
 def main():

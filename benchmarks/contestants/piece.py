@@ -16,8 +16,8 @@ from pathlib import Path
 from models.checkpoint import write_state
 
 PIECE = "COVERTUNE_PEERS_PIECE"
-AVERAGE = "trial-average.pt"
-"""A model that was chosen or averaged from several: where there is one, it is the winner."""
+EXPORTED = "trial-exported.pt"
+"""What a search exports where it is not its best trial: where there is one, it is the winner."""
 
 
 @dataclass(frozen=True)

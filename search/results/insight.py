@@ -22,7 +22,6 @@ from collections.abc import Sequence
 import numpy as np
 import optuna
 from optuna.distributions import CategoricalDistribution
-from optuna.importance import PedAnovaImportanceEvaluator
 from optuna.trial import FrozenTrial, TrialState, create_trial
 from pydantic import BaseModel, Field
 
@@ -133,6 +132,9 @@ def _value(trial: FrozenTrial, epoch: int) -> float | None:
 
 
 def _importances(study: optuna.Study, values_T: np.ndarray) -> dict[str, float]:
+    # Here, because it brings scikit-learn, which takes seconds to load.
+    from optuna.importance import PedAnovaImportanceEvaluator
+
     evaluator = PedAnovaImportanceEvaluator(target_quantile=_BEST_SHARE)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # that it looks for low values, which it is given

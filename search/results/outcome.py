@@ -21,8 +21,8 @@ from pydantic import BaseModel, Field
 from torch import nn
 
 from data_pipeline import CoverRefs, Fit
-from models import Measurement, Recipe, get_backbone, measure_model
-from search.constants import ANY_TOP1
+from models import Measurement, Recipe, covers_at_once, get_backbone, measure_model
+from search.constants import ANY_TOP1, METRIC
 from search.machine.devices import pick_device
 from search.machine.remote import results_of
 from search.observer import SearchObserver
@@ -42,8 +42,6 @@ __all__ = ["Outcome", "Score", "conclude"]
 LoadModel = Callable[[], nn.Module]
 """Brings a model, on the CPU, ready to predict."""
 
-_BATCH = 64
-
 
 @dataclass(frozen=True)
 class _Contender:
@@ -56,6 +54,7 @@ class _Contender:
         val_top1: What it measured on the validation split.
         val_any_top1: See `Score`.
         trial: See `Score`.
+        average_of: See `Outcome`.
     """
 
     what: str
@@ -64,6 +63,7 @@ class _Contender:
     val_top1: float
     val_any_top1: float | None
     trial: int | None = None
+    average_of: str | None = None
 
 
 class Score(BaseModel):
@@ -129,40 +129,14 @@ def conclude(
     run, config = stage.run, stage.config
     trials = study.get_trials(deepcopy=False)
     leaders = ranked(trials)
-    recipe = recipe_of(leaders[0])
     observer.stage("averaging the best models")
-    weights = config.weights_of(recipe.backbone)
-    ingredients = Ingredients.of(run, leaders, stage.probes, weights, len(stage.store.genres))
-    soup = ingredients.greedy_soup(stage.splits[recipe.image_px, recipe.fit]["val"], stage.slots)
+    better = _better(stage, leaders)
+    contenders = _contenders(stage, leaders) | ({} if better is None else {"better": better})
 
     observer.stage("measuring the winner on the test split")
-    contenders = _contenders(stage, leaders)
-    if soup is not None and soup.trial is not None:
-        contenders["better"] = _contending_trial("lowest loss", run, trials[soup.trial])
-    elif soup is not None:
-        load = partial(ingredients.model, soup.shares)
-        contenders["better"] = _Contender(
-            "average of the best", load, recipe, soup.top1, soup.any_top1
-        )
     scores = _tested(stage, contenders)
-    winner = scores.get("better", scores["best trial"])
-
-    for partly in run.path.glob(".model.*.partial"):  # of a process that was killed here
-        shutil.rmtree(partly, ignore_errors=True)
-    model = run.path / "model"
-    if winner.trial is not None:
-        export_trial(run, model, winner.trial, test=winner.test, replace=True)
-    elif soup is not None:
-        export_model(
-            run,
-            model,
-            ingredients.model(soup.shares),
-            recipe,
-            validation=soup.measured(),
-            test=winner.test,
-            origin={"average_of": soup.in_words},
-            replace=True,
-        )
+    best = "best trial" if better is None else "better"
+    model = _export(run, contenders[best], scores[best].test)
     untuned_top1, probe_top1 = (
         scores[name].test.top1 if name in scores else None for name in ("untuned", "probe")
     )
@@ -172,11 +146,11 @@ def conclude(
         untuned=scores.get("untuned"),
         probe=scores.get("probe"),
         best_trial=scores["best trial"],
-        best=winner,
-        average_of=soup.in_words if soup is not None and soup.trial is None else None,
+        best=scores[best],
+        average_of=contenders[best].average_of,
         baseline_name=name,
         baseline_top1=baseline,
-        gap_closed=Gap(untuned_top1, winner.test.top1, baseline, name).closed,
+        gap_closed=Gap(untuned_top1, scores[best].test.top1, baseline, name).closed,
         trials=len(trials),
         completed=states.count("COMPLETE"),
         pruned=states.count("PRUNED"),
@@ -205,6 +179,53 @@ def _contenders(stage: Stage, leaders: Sequence[FrozenTrial]) -> dict[str, _Cont
         load = partial(probe_model, probe, stage.config.weights_of(probe.backbone), num_genres)
         contenders["probe"] = _Contender("frozen probe", load, probe, probe.top1, probe.any_top1)
     return contenders
+
+
+def _better(stage: Stage, leaders: Sequence[FrozenTrial]) -> _Contender | None:
+    """Another trial, or an average, if it is better than the first of the leaders."""
+    run, recipe = stage.run, recipe_of(leaders[0])
+    ingredients = Ingredients.of(
+        run,
+        leaders,
+        stage.probes,
+        stage.config.weights_of(recipe.backbone),
+        len(stage.store.genres),
+    )
+    soup = ingredients.greedy_soup(stage.splits[recipe.image_px, recipe.fit]["val"], stage.slots)
+    if soup is None:
+        return None
+    if soup.trial is not None:
+        (chosen,) = (trial for trial in leaders if trial.number == soup.trial)
+        return _contending_trial("lowest loss", run, chosen)
+    return _Contender(
+        "average of the best",
+        partial(ingredients.model, soup.shares),
+        recipe,
+        soup.top1,
+        soup.any_top1,
+        average_of=soup.in_words,
+    )
+
+
+def _export(run: RunFolder, best: _Contender, test: Measurement) -> Path:
+    """Write the model folder of a run, in the place of the one it may have."""
+    for partly in run.path.glob(".model.*.partial"):  # of a process that was killed here
+        shutil.rmtree(partly, ignore_errors=True)
+    model = run.path / "model"
+    if best.trial is not None:
+        return export_trial(run, model, best.trial, test=test, replace=True)
+    assert isinstance(best.kind, Recipe)
+    several = {} if best.val_any_top1 is None else {ANY_TOP1: best.val_any_top1}
+    return export_model(
+        run,
+        model,
+        best.load(),
+        best.kind,
+        validation={METRIC: best.val_top1, **several},
+        test=test,
+        origin={"average_of": best.average_of},
+        replace=True,
+    )
 
 
 def _contending_trial(what: str, run: RunFolder, trial: FrozenTrial) -> _Contender:
@@ -272,5 +293,5 @@ def _measure(load: LoadModel, backbone: str, refs: CoverRefs, cpus: int) -> Meas
     """Runs in a worker."""
     torch.set_num_threads(cpus)
     device = pick_device(wants_gpu=bool(ray.get_gpu_ids()))
-    batches = refs.batches(_BATCH, device, shuffle=False)
+    batches = refs.batches(covers_at_once(refs.image_px, device), device, shuffle=False)
     return measure_model(load().to(device), get_backbone(backbone).input, batches.epoch(0))

@@ -27,9 +27,8 @@ from optuna.trial import FrozenTrial
 from torch import nn
 
 from data_pipeline import CoverRefs
-from models import average_weights, get_backbone, predict_probabilities
+from models import average_weights, covers_at_once, get_backbone, predict_probabilities
 from models.metrics import any_top1, standard_error, top_k
-from search.constants import ANY_TOP1, METRIC
 from search.machine.cluster import Slots
 from search.machine.devices import pick_device
 from search.machine.remote import results_of
@@ -42,7 +41,6 @@ __all__ = ["Ingredients", "Soup", "least_top1", "lowest_loss"]
 
 _ROUNDS = 5
 _LEAST_GAIN = 1e-3  # of validation loss; less is not worth another model
-_BATCH = 64
 _TEMPERATURES = np.geomspace(0.4, 2.5, 43)
 
 
@@ -87,11 +85,6 @@ class Soup:
     top1: float
     loss: float
     any_top1: float | None = None
-
-    def measured(self) -> dict[str, float]:
-        """Validation measures under the names of `search.constants`."""
-        several = {} if self.any_top1 is None else {ANY_TOP1: self.any_top1}
-        return {METRIC: self.top1, **several}
 
     @property
     def trial(self) -> int | None:
@@ -209,7 +202,7 @@ def _measure(
     torch.set_num_threads(cpus)
     device = pick_device(wants_gpu=bool(ray.get_gpu_ids()))
     input_spec = get_backbone(recipe_of(ingredients.best).backbone).input
-    batches = val.batches(_BATCH, device, shuffle=False)
+    batches = val.batches(covers_at_once(val.image_px, device), device, shuffle=False)
     probabilities_NK, labels_N, genres_NK = predict_probabilities(
         ingredients.model(shares).to(device), input_spec, batches.epoch(0)
     )
