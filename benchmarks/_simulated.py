@@ -84,7 +84,7 @@ class Covertune:
             covers=table.facts["covers"]["val"],
         )
         portfolio = Portfolio(self.space)
-        self.scheduler = HalvingScheduler(self.rule, spared=portfolio.spared)
+        self.scheduler = HalvingScheduler(self.rule)
         self.searcher = StudySearcher(
             self.study,
             self.space,

@@ -84,7 +84,7 @@ def measure(finished, trials, scratch):
     budget = Budget(None)
     rule = SuccessiveHalving(grace_epochs=1, max_epochs=EPOCHS, eta=3)
     portfolio = Portfolio(space)
-    scheduler = HalvingScheduler(rule, spared=portfolio.spared)
+    scheduler = HalvingScheduler(rule)
     pictures = TrialPictures(study, run.artifacts, [f"genre {n}" for n in range(GENRES)])
     retention = Retention(run, study, config.keep_checkpoints)
     searcher = StudySearcher(

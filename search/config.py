@@ -6,6 +6,7 @@ written into the run folder. Fields name their unit.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -14,7 +15,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from search.errors import ConfigError
 
-__all__ = ["SearchConfig", "load_config"]
+__all__ = ["SEEDS", "SearchConfig", "checked_config", "load_config"]
+
+SEEDS = 2**32
+"""How many there are; what draws takes no larger one."""
 
 _DEFAULT_TRIALS = 16
 _SQLITE = "sqlite:///"
@@ -23,7 +27,7 @@ _SQLITE = "sqlite:///"
 class SearchConfig(BaseModel):
     """Everything that decides what a search does."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     store: Path | None = Field(
         None, description="Cover store to search on; none: generated sample covers."
@@ -93,7 +97,9 @@ class SearchConfig(BaseModel):
         description="Checkpoints kept of trials that have ended: those of the best so many, so "
         "that each can still be exported, beside the untuned one's; none: of all.",
     )
-    seed: int = Field(0, ge=0, description="Seed of sampler, splits of work and training.")
+    seed: int = Field(
+        0, ge=0, lt=SEEDS, description="Seed of sampler, splits of work and training."
+    )
     rehearse: bool = Field(
         False,
         description="Search a small stratified sample of the training covers, in minutes.",
@@ -186,8 +192,17 @@ def load_config(file: Path | None = None, **given: Any) -> SearchConfig:
             raise ConfigError(f"{file} must hold a mapping of settings, e.g. `trials: 20`")
         values.update(loaded)
     values.update({key: value for key, value in given.items() if value is not None})
+    return checked_config(values)
+
+
+def checked_config(values: Mapping[Any, Any]) -> SearchConfig:
+    """A configuration of these values; None is a value like any other.
+
+    Raises:
+        ConfigError: A rule is broken; all problems in one message.
+    """
     try:
-        return SearchConfig(**values)
+        return SearchConfig.model_validate(dict(values))
     except ValidationError as error:
         raise ConfigError("; ".join(_sentence(problem) for problem in error.errors())) from error
 

@@ -18,6 +18,7 @@ __all__ = [
     "MODE",
     "NUMBER",
     "RECIPE_AT_FAULT",
+    "SPARED",
     "TRACEBACK",
 ]
 
@@ -70,3 +71,7 @@ EPOCH_FIELDS: Final = (
 
 NUMBER: Final = "number"
 """The Optuna trial number, carried in every trial's configuration."""
+
+SPARED: Final = "spared"
+"""True in the configuration of a trial that successive halving leaves alone: the yardstick. It
+leaves no mark on the rungs, because it does not compete."""

@@ -58,8 +58,11 @@ class SearchObserver:
     def probed(self, probe: Probe) -> None:
         """A frozen probe was fitted."""
 
-    def started(self, plan: SearchPlan, ended: list[FrozenTrial], spent_s: float) -> None:
-        """The first trial is about to start; `ended` and `spent_s` come from before a resume."""
+    def started(self, plan: SearchPlan, known: list[FrozenTrial], spent_s: float) -> None:
+        """The first trial is about to start; `known` and `spent_s` come from before a resume.
+
+        Those of the known trials that still run are taken up again.
+        """
 
     def trial_started(self, number: int, role: str, recipe: Recipe) -> None:
         """A trial begins, or is taken up again."""

@@ -65,7 +65,6 @@ __all__ = ["SearchResult", "resume_search", "run_search"]
 
 _log = logging.getLogger("ray.tune.covertune")
 _BREAKS_OFF = (TuneError, OptunaError, SQLAlchemyError, RayError, OSError)
-_WORKER_RETRIES = 2
 
 
 @dataclass(frozen=True)
@@ -174,9 +173,14 @@ def _one_line(run: RunFolder) -> Iterator[None]:
 
 
 def _cause(error: BaseException) -> str:
-    """Optuna says of any trouble with its database the same; what it was stands at the root."""
-    while isinstance(error, OptunaError | SQLAlchemyError) and error.__cause__ is not None:
-        error = error.__cause__
+    """What it was stands at the root: Optuna says of any trouble with its database the same, and
+    Ray makes a traceback the message.
+    """
+    while isinstance(error, OptunaError | SQLAlchemyError | TuneError):
+        beneath = error.__cause__ or error.__context__
+        if beneath is None:
+            break
+        error = beneath
     first_line = str(error).strip().partition("\n")[0]
     return f"{type(error).__name__}: {first_line}"
 
@@ -206,20 +210,22 @@ def resume_search(
     run = RunFolder.open(path)
     with run.driven(), _one_line(run), ExitStack() as ending:
         facts = run.facts()
+        prepared_s = facts.get(ELAPSED_S, 0.0)  # by a process that was killed before it trained
         config = extended(run.config(), trials, time_budget_s)
         if not run.is_prepared:
             run.write_facts(config, facts)
-            budget = Budget(config.time_budget_s)
+            budget = Budget(config.time_budget_s, spent_s=prepared_s)
             return _search(run, config, budget, observer, maybe_made=True)
         require_same_store(run, config)
         study = open_study(run, driven=True)
         ending.callback(close_study, study)
         known = len(study.get_trials(deepcopy=False))
         study.sampler = make_sampler(config.sampler, config.seed, known=known)
-        budget = Budget(config.time_budget_s, spent_s=study.user_attrs.get(ELAPSED_S, 0.0))
+        spent_s = max(prepared_s, study.user_attrs.get(ELAPSED_S, 0.0))
+        budget = Budget(config.time_budget_s, spent_s=spent_s)
         resumed = taken_up_again(study, run)
-        Retention(run, study, config.keep_checkpoints).tidy()  # of what a kill left
         require_work(config, run, study, resumed, budget)
+        Retention(run, study, config.keep_checkpoints).tidy()  # of what a kill left
         run.write_facts(config, facts)  # the new limits hold from here on
         with _session(run, config, observer):
             image_px = {name: tuple(sizes) for name, sizes in facts["image_px"].items()}
@@ -251,7 +257,6 @@ def _drive(
     reporter = Reporter(study, budget, pictures, retention, observer)
     earlier = map(EarlierRecipe.model_validate, run.facts().get("earlier_recipes", []))
     portfolio = Portfolio(stage.space, list(earlier))
-    ended = [trial for trial in study.get_trials(deepcopy=False) if trial.state.is_finished()]
     rule = SuccessiveHalving(
         grace_epochs=config.grace_epochs,
         max_epochs=config.epochs,
@@ -284,7 +289,7 @@ def _drive(
             baseline_name=baseline_name,
             baseline_top1=baseline_top1,
         ),
-        ended,
+        study.get_trials(deepcopy=False),
         budget.spent_s,
     )
     run.outcome_file.unlink(missing_ok=True)  # until there is a new one, nothing is concluded
@@ -293,7 +298,7 @@ def _drive(
         ending.callback(pictures.close)
         ending.callback(reporter.write_clock)
         with budget.stops_on_signal(observer.stopping):
-            scheduler = HalvingScheduler(rule, spared=portfolio.spared)
+            scheduler = HalvingScheduler(rule)
             _run_trials(stage, budget, searcher, scheduler, reporter)
         searcher.settle(lambda number: _last_result(run, number))
     if budget.broken_off is not None:
@@ -342,24 +347,29 @@ def _run_trials(
         cpus_per_trial=slots.cpus_per_trial,
     )
     sessions = len(list(run.tune.glob("session-*")))
-    tune.run(
-        tune.with_parameters(CoverTrial, inputs=inputs),
-        name=f"session-{sessions + 1}",
-        storage_path=str(run.tune),
-        resources_per_trial={"cpu": slots.cpus_per_trial, "gpu": slots.gpus_per_trial},
-        search_alg=searcher,
-        scheduler=scheduler,
-        num_samples=-1,  # the searcher knows when it is full
-        max_concurrent_trials=slots.count,
-        reuse_actors=True,
-        stop=BudgetStopper(budget),
-        max_failures=_WORKER_RETRIES,
-        raise_on_failed_trial=False,
-        callbacks=[TBXLoggerCallback(), _KeepsClock(reporter)],
-        trial_dirname_creator=_trial_name,
-        trial_name_creator=_trial_name,
-        verbose=0,
-    )
+    try:
+        tune.run(
+            tune.with_parameters(CoverTrial, inputs=inputs),
+            name=f"session-{sessions + 1}",
+            storage_path=str(run.tune),
+            resources_per_trial={"cpu": slots.cpus_per_trial, "gpu": slots.gpus_per_trial},
+            search_alg=searcher,
+            scheduler=scheduler,
+            num_samples=-1,  # the searcher knows when it is full
+            max_concurrent_trials=slots.count,
+            reuse_actors=True,
+            stop=BudgetStopper(budget),
+            max_failures=0,  # the searcher hands a trial that lost its worker out again
+            raise_on_failed_trial=False,
+            callbacks=[TBXLoggerCallback(), _KeepsClock(reporter)],
+            trial_dirname_creator=_trial_name,
+            trial_name_creator=_trial_name,
+            verbose=0,
+        )
+    except RuntimeError as error:
+        if isinstance(error.__cause__, RayError):  # one that Tune did not expect of a worker
+            raise error.__cause__ from error
+        raise
 
 
 class _KeepsClock(tune.Callback):  # type: ignore[misc]  # Ray is untyped

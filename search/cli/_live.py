@@ -136,16 +136,15 @@ class LiveView(SearchObserver):
 
     # -- trials --------------------------------------------------------------------------------
 
-    def started(self, plan: SearchPlan, ended: list[FrozenTrial], spent_s: float) -> None:
+    def started(self, plan: SearchPlan, known: list[FrozenTrial], spent_s: float) -> None:
         """Open the table."""
         self._close_phase()
         self._plan = plan
-        self._ended_before = len(ended)
+        self._ended_before = sum(trial.state.is_finished() for trial in known)
         self._spent_before_s = spent_s
         self._started = time.monotonic()
-        for trial in ended:
-            if trial.value is not None:
-                self._values[trial.number] = trial.value
+        for trial in known:
+            self._measured(trial)
             if trial.user_attrs.get("role") == ROLE_UNTUNED:
                 self._untuned = trial.number
         if console.is_terminal:
@@ -156,9 +155,16 @@ class LiveView(SearchObserver):
 
     def trial_started(self, number: int, role: str, recipe: Recipe) -> None:
         """A row appears."""
-        self._lines[number] = _Line(number, role, recipe)
+        self._lines[number] = _Line(number, role, recipe, top1=self._values.get(number))
         if role == ROLE_UNTUNED:
             self._untuned = number
+
+    def _measured(self, trial: FrozenTrial) -> None:
+        """Take over the latest that a trial of the study measured, unless it has failed."""
+        if trial.state.name == "FAIL":
+            self._values.pop(trial.number, None)
+        elif trial.last_step is not None:
+            self._values[trial.number] = trial.intermediate_values[trial.last_step]
 
     def epoch(self, trial: Trial, result: Mapping[str, Any]) -> None:
         """A row moves on."""
@@ -171,8 +177,9 @@ class LiveView(SearchObserver):
         """A row is settled."""
         line = self._lines[trial.number]
         line.state = trial.state.name
-        if trial.state.name == "FAIL":
-            self._values.pop(trial.number, None)
+        self._measured(trial)
+        if trial.last_step is not None:  # perhaps measured before it was taken up again
+            line.epoch, line.top1 = trial.last_step, trial.intermediate_values[trial.last_step]
         line.reason = trial.user_attrs.get("reason", "")
         line.seconds = time.monotonic() - line.started
         self._ended += 1

@@ -10,10 +10,11 @@ from optuna.trial import BaseTrial, FixedTrial, FrozenTrial, TrialState
 
 from data_pipeline import CoverStore
 from search.budget import Budget
-from search.config import SearchConfig, load_config
+from search.config import SearchConfig, checked_config
+from search.constants import EPOCH, METRIC
 from search.errors import RunError
 from search.record.run_folder import RunFolder
-from search.record.study import BEGUN_AT, ROLE_UNTUNED, finished_count, recipe_of
+from search.record.study import BEGUN_AT, HALVED_AT, ROLE_UNTUNED, finished_count, recipe_of
 from search.trials.halving import SuccessiveHalving
 
 __all__ = [
@@ -59,8 +60,8 @@ def require_same_questions(
         RunError: One has other answers now, which a study does not allow.
     """
     for trial in study.get_trials(deepcopy=False):
-        if not trial.params:
-            continue
+        if "recipe" not in trial.user_attrs:
+            continue  # killed while it was asked: the other questions are still to come
         asked = FixedTrial(trial.params, trial.number)
         try:
             suggest(asked)
@@ -81,17 +82,16 @@ def remember_rungs(rule: SuccessiveHalving, study: optuna.Study) -> None:
     """Put back on the rungs what earlier processes measured; yardsticks leave no mark."""
     for trial in study.get_trials(deepcopy=False):
         if trial.user_attrs.get("role") != ROLE_UNTUNED:
-            for epoch, value in trial.intermediate_values.items():
-                # The epoch that showed a collapse was never put to the rule.
-                if not (trial.state is TrialState.FAIL and epoch == trial.last_step):
-                    rule.record(trial.number, epoch, value)
+            for measured in trial.user_attrs.get("history", []):
+                rule.record(trial.number, measured[EPOCH], measured[METRIC])
 
 
 def taken_up_again(study: optuna.Study, run: RunFolder) -> list[FrozenTrial]:
     """Interrupted trials: they go on from their checkpoint, or start over if there is none yet.
 
-    One that was enqueued but never handed out (`WAITING`) is among them. One that was begun
-    `_CHANCES` times in the same epoch ends as failed here: it may be what brings the machine down.
+    One that was enqueued but never handed out (`WAITING`) is among them. One that successive
+    halving had stopped when the process was killed ends here. One that was begun `_CHANCES` times
+    in the same epoch ends as failed: it may be what brings the machine down.
 
     Half-written checkpoints of workers that were killed are removed.
     """
@@ -100,16 +100,30 @@ def taken_up_again(study: optuna.Study, run: RunFolder) -> list[FrozenTrial]:
     for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING, TrialState.WAITING)):
         if "recipe" in trial.user_attrs:
             recipe_of(trial)  # one that this version cannot read stops here, not in a worker
-        epochs = len(trial.user_attrs.get("history", []))
+        history = trial.user_attrs.get("history", [])
+        epochs = len(history)
+        if history and trial.user_attrs.get(HALVED_AT) == history[-1][EPOCH]:
+            _end(study, trial, "successive halving", TrialState.PRUNED, [history[-1][METRIC]])
+            continue
         if trial.user_attrs.get(BEGUN_AT, []).count(epochs) >= _CHANCES:
             reason = f"interrupted {_CHANCES} times in epoch {epochs + 1}"
-            study._storage.set_trial_user_attr(trial._trial_id, "reason", reason)
-            study._storage.set_trial_state_values(trial._trial_id, TrialState.FAIL)
+            _end(study, trial, reason, TrialState.FAIL)
             continue
         if trial.state is TrialState.WAITING:
             study._storage.set_trial_state_values(trial._trial_id, TrialState.RUNNING)
         going_on.append(trial)
     return going_on
+
+
+def _end(
+    study: optuna.Study,
+    trial: FrozenTrial,
+    reason: str,
+    state: TrialState,
+    values: list[float] | None = None,
+) -> None:
+    study._storage.set_trial_user_attr(trial._trial_id, "reason", reason)
+    study._storage.set_trial_state_values(trial._trial_id, state, values)
 
 
 def extended(config: SearchConfig, trials: int | None, time_budget_s: float | None) -> SearchConfig:
@@ -121,7 +135,7 @@ def extended(config: SearchConfig, trials: int | None, time_budget_s: float | No
     if trials is None and time_budget_s is None:
         return config
     limits = {"trials": trials, "time_budget_s": time_budget_s}
-    return load_config(**(config.model_dump() | limits))
+    return checked_config(config.model_dump() | limits)
 
 
 def require_work(

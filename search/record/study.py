@@ -6,7 +6,9 @@ study with Optuna alone still sees everything:
     role       untuned | recipe: NAME | sampled
     recipe     every setting of the trial
     history    one mapping per measured epoch
-    begun_at   epochs it had each time a process took it up
+    begun_at   epochs it had each time it was begun or taken up again
+    lost_at    epochs it had each time its worker was lost
+    halved_at  the epoch at which successive halving stopped it
     node, node_id, device
     micro_batch   most covers trained at once, where memory ran out with the recipe's batch
     reason     why it was stopped or failed
@@ -35,6 +37,8 @@ from search.record.run_folder import RunFolder
 __all__ = [
     "BEGUN_AT",
     "ELAPSED_S",
+    "HALVED_AT",
+    "LOST_AT",
     "ROLE_SAMPLED",
     "ROLE_UNTUNED",
     "TrialRow",
@@ -53,6 +57,8 @@ __all__ = [
 ROLE_UNTUNED: Final = "untuned"
 ROLE_SAMPLED: Final = "sampled"
 BEGUN_AT: Final = "begun_at"
+LOST_AT: Final = "lost_at"
+HALVED_AT: Final = "halved_at"
 ELAPSED_S: Final = "elapsed_s"
 _BUSY_TIMEOUT_S = 60
 
@@ -261,7 +267,7 @@ def trial_rows(trials: Iterable[FrozenTrial]) -> list[TrialRow]:
 def _row(trial: FrozenTrial) -> TrialRow:
     attributes = trial.user_attrs
     value = trial.value
-    if value is None and trial.intermediate_values:  # still running
+    if trial.state is TrialState.RUNNING and trial.intermediate_values:
         value = trial.intermediate_values[max(trial.intermediate_values)]
     return TrialRow(
         number=trial.number,

@@ -11,9 +11,10 @@ import numpy as np
 import ray
 
 from data_pipeline import CoverRefs, CoverStore, DecodedRefs, Fit, StreamedRefs, decode_fits
+from search.config import SearchConfig
 from search.staging.memory import ROOM_FOR_ALL, MemoryPlan
 
-__all__ = ["Feed", "RehearsalFeed", "WholeFeed"]
+__all__ = ["Feed", "RehearsalFeed", "WholeFeed", "feed_of"]
 
 Progress = Callable[[int, int], None]
 Fitted = dict[Fit, dict[str, CoverRefs]]
@@ -163,3 +164,8 @@ class RehearsalFeed:
                 return range(start, min(start + size, covers))
             start += size
         raise KeyError(split)
+
+
+def feed_of(config: SearchConfig, store: CoverStore) -> WholeFeed | RehearsalFeed:
+    """The covers a search of this configuration sees."""
+    return RehearsalFeed(store) if config.rehearse else WholeFeed(store)

@@ -22,7 +22,8 @@ from search.config import SearchConfig
 from search.machine.cluster import Slots, slots_of
 from search.observer import SearchObserver
 from search.record.run_folder import RunFolder
-from search.staging.feed import Feed, RehearsalFeed, WholeFeed
+from search.record.study import ELAPSED_S
+from search.staging.feed import Feed, feed_of
 from search.staging.image_sizes import affordable_image_px, choose_image_px
 from search.staging.memory import plan_memory
 from search.staging.preflight import BackboneCheck, run_preflight
@@ -81,7 +82,7 @@ def set_stage(
 
     Args:
         config: What to search.
-        run: Where checkpoints and probes go.
+        run: Where checkpoints and probes go; its run.json is told the time spent.
         budget: Learns how long the shortest trial takes.
         observer: Hears what happens.
         image_px: Input sizes by backbone, of a run that is taken up; None: chosen here.
@@ -92,7 +93,12 @@ def set_stage(
         PreflightError: Something a trial needs does not work here.
         DataError: The covers cannot be decoded.
     """
-    observer.stage("checking the machine")
+
+    def begin(text: str) -> None:
+        observer.stage(text)
+        run.write_facts(config, run.facts() | {ELAPSED_S: round(budget.spent_s, 1)})
+
+    begin("checking the machine")
     slots = slots_of(config)
     warm_workers(slots)
     assert config.store is not None
@@ -104,7 +110,10 @@ def set_stage(
     feed = _feed(config, store, slots, tried, len(fits))
     report = run_preflight(config, feed, run, slots, tried, finished)
     if image_px is None and not on_gpu:
-        affordable = affordable_image_px(tried, config, report.epoch_s, slots.count)
+        # A rehearsal takes the size that the whole search would take.
+        whole = store.count("train") / feed.count("train")
+        epoch_s = {pair: seconds * whole for pair, seconds in report.epoch_s.items()}
+        affordable = affordable_image_px(tried, config, epoch_s, slots.count)
         if affordable != tried:
             tried = affordable
             feed = _feed(config, store, slots, tried, len(fits))
@@ -117,12 +126,12 @@ def set_stage(
     splits: dict[tuple[int, Fit], dict[str, CoverRefs]] = {}
     for px in _sizes(tried):
         if feed.plan.resident(px):
-            observer.stage(f"decoding covers at {px} px")
+            begin(f"decoding covers at {px} px")
         for fit, fitted in feed.for_trials(px, fits, observer.progress).items():
             splits[px, fit] = fitted
 
     def probe(check: BackboneCheck, fit: Fit) -> Probe:
-        observer.stage(f"probing {check.backbone} at {check.image_px} px, {fit}")
+        begin(f"probing {check.backbone} at {check.image_px} px, {fit}")
         found = scout(
             run,
             check.backbone,
@@ -181,7 +190,7 @@ def _feed(
     num_fits: int,
 ) -> Feed:
     """The covers of the search, as many of them in memory as fit."""
-    feed = RehearsalFeed(store) if config.rehearse else WholeFeed(store)
+    feed = feed_of(config, store)
     plan = plan_memory(
         {
             (px, split): feed.count(split) * cover_nbytes(store, px) * num_fits

@@ -57,8 +57,8 @@ class SuccessiveHalving:
         """Whether a trial may train further.
 
         Args:
-            number: Trial number. Who stands on the rung already was let through before: a trial
-                that is taken up again after a crash is not judged a second time.
+            number: Trial number. Nobody is judged twice: who stands on the rung already, as a
+                trial may that is taken up again after a crash, has the answer of before.
             epoch: Epochs trained so far, 1-based.
             value: Metric to maximise.
 
@@ -66,6 +66,8 @@ class SuccessiveHalving:
             True between rungs, and at a rung if the value is not behind the best floor(n / eta) of
             the n values recorded there, this one included; or if n is below eta.
         """
+        if number in self.stopped:
+            return False
         rung = self.rungs.get(epoch)
         if rung is None or number in rung:
             return True

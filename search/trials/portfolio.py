@@ -83,8 +83,6 @@ class Portfolio:
             space: Of the search.
             earlier: Recipes of its backbones that did well in earlier runs, best first.
         """
-        self.spared: set[int] = set()
-        """Numbers of trials early stopping leaves alone."""
         self._entries: list[tuple[str, dict[str, Any]]] = [(ROLE_UNTUNED, {})]
         self._entries += [(given.role, space.answers(given.recipe)) for given in earlier]
         for facts in space.backbones:

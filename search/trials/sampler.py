@@ -21,6 +21,7 @@ from optuna.distributions import BaseDistribution
 from optuna.samplers import TPESampler
 from optuna.trial import FrozenTrial, TrialState
 
+from search.config import SEEDS
 from search.constants import RECIPE_AT_FAULT
 
 __all__ = ["AttentiveTPESampler", "make_sampler"]
@@ -120,7 +121,7 @@ def make_sampler(
             draws with another seed than the one before it: the same would draw the same random
             trials again.
     """
-    seed += _SEED_STEP * known
+    seed = (seed + _SEED_STEP * known) % SEEDS
     if kind == "random":
         return optuna.samplers.RandomSampler(seed=seed)
     return AttentiveTPESampler(

@@ -7,7 +7,7 @@ from typing import Any
 from ray.tune.experiment import Trial
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 
-from search.constants import EPOCH, METRIC, NUMBER
+from search.constants import EPOCH, METRIC, NUMBER, SPARED
 from search.trials.halving import SuccessiveHalving
 
 __all__ = ["HalvingScheduler"]
@@ -20,23 +20,15 @@ class HalvingScheduler(FIFOScheduler):  # type: ignore[misc]  # Ray is untyped
     not have, and lets a trial whose metric is NaN run to the end.
     """
 
-    def __init__(self, rule: SuccessiveHalving, *, spared: set[int] | None = None) -> None:
-        """Wrap the rule.
-
-        Args:
-            rule: Decides; shared with whoever wants to look at the rungs.
-            spared: Trial numbers that are never stopped early (yardsticks); they leave no mark on
-                the rungs, because they do not compete.
-        """
+    def __init__(self, rule: SuccessiveHalving) -> None:
+        """Wrap the rule; shared with whoever wants to look at the rungs."""
         super().__init__()
         self._rule = rule
-        self.spared = spared if spared is not None else set()
 
     def on_trial_result(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> str:
         """Ray calls this after each epoch, before the searcher hears of it."""
-        number = trial.config[NUMBER]
-        if METRIC not in result or number in self.spared:
+        if METRIC not in result or trial.config[SPARED]:
             return str(TrialScheduler.CONTINUE)
-        if self._rule.goes_on(number, result[EPOCH], result[METRIC]):
+        if self._rule.goes_on(trial.config[NUMBER], result[EPOCH], result[METRIC]):
             return str(TrialScheduler.CONTINUE)
         return str(TrialScheduler.STOP)

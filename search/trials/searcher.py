@@ -5,9 +5,10 @@ with a NaN metric RUNNING for ever; here a trial ends as exactly one of
 
     COMPLETE  trained to its last epoch
     PRUNED    stopped by successive halving or the budget; value = last measured
-    FAIL      error, non-finite loss, collapse, lost worker; the reason is a user attribute
+    FAIL      error, non-finite loss, collapse; the reason is a user attribute
 
-Whoever is RUNNING when the search is interrupted stays so, and is taken up again on resume.
+Whoever is RUNNING when the search is interrupted stays so, and is taken up again on resume. So is,
+at once, a trial whose worker is lost; it fails where that happens again and again in one epoch.
 """
 
 from __future__ import annotations
@@ -36,10 +37,11 @@ from search.constants import (
     MODE,
     NUMBER,
     RECIPE_AT_FAULT,
+    SPARED,
     TRACEBACK,
 )
 from search.observer import SearchObserver
-from search.record.study import BEGUN_AT, ROLE_SAMPLED, ROLE_UNTUNED
+from search.record.study import BEGUN_AT, HALVED_AT, LOST_AT, ROLE_SAMPLED, ROLE_UNTUNED
 from search.trials.halving import SuccessiveHalving
 from search.trials.portfolio import Portfolio
 from search.trials.space import SearchSpace
@@ -47,6 +49,7 @@ from search.trials.space import SearchSpace
 __all__ = ["StudySearcher"]
 
 _log = logging.getLogger("ray.tune.covertune")
+_LOST_WORKERS = 3  # in one epoch of one trial: the recipe may be what kills them
 
 
 class StudySearcher(Searcher):  # type: ignore[misc]  # Ray is untyped
@@ -87,23 +90,26 @@ class StudySearcher(Searcher):  # type: ignore[misc]  # Ray is untyped
         self._observer = observer
         self._running: dict[str, optuna.Trial] = {}
         self._history: dict[int, list[dict[str, Any]]] = {}
+        self._was_full = False
 
-    def suggest(self, trial_id: str) -> dict[str, Any] | str:
-        """The configuration of the next trial, or `Searcher.FINISHED`."""
+    def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
+        """The configuration of the next trial, None for not now, or `Searcher.FINISHED`."""
         if self._resumed:
             frozen = self._resumed.pop(0)
             trial = optuna.Trial(self._study, frozen._trial_id)
             self._history[trial.number] = list(frozen.user_attrs.get("history", []))
             return self._start(trial_id, trial)
         if not self._budget.admits_a_trial or self._is_full():
-            return str(Searcher.FINISHED)
+            # Ray takes FINISHED as the last word, and a trial that runs may yet lose its worker.
+            ends = not self._running or self._budget.is_halted or self._budget.is_over
+            return str(Searcher.FINISHED) if ends else None
         self._portfolio.enqueue_next(self._study)
         return self._start(trial_id, self._study.ask())
 
     def _is_full(self) -> bool:
-        if self._trial_limit is None:
-            return False
-        return len(self._study.get_trials(deepcopy=False)) >= self._trial_limit
+        if self._trial_limit is not None and not self._was_full:  # once full, always full
+            self._was_full = len(self._study.get_trials(deepcopy=False)) >= self._trial_limit
+        return self._was_full
 
     def _start(self, trial_id: str, trial: optuna.Trial) -> dict[str, Any]:
         """Also a trial whose process was killed in here: what it was given, it keeps."""
@@ -112,15 +118,14 @@ class StudySearcher(Searcher):  # type: ignore[misc]  # Ray is untyped
         if "recipe" not in trial.user_attrs:
             trial.set_user_attr("recipe", self._space.suggest(trial).model_dump(mode="json"))
         recipe = trial.user_attrs["recipe"]
+        if trial.user_attrs.get(HALVED_AT) is not None:
+            trial.set_user_attr(HALVED_AT, None)  # was not written to its end, and is judged anew
         begun_at = trial.user_attrs.get(BEGUN_AT, [])
         trial.set_user_attr(BEGUN_AT, [*begun_at, len(self._history.get(trial.number, []))])
         self._running[trial_id] = trial
-        self._observer.trial_started(
-            trial.number, trial.user_attrs["role"], Recipe.model_validate(recipe)
-        )
-        if trial.user_attrs["role"] == ROLE_UNTUNED:
-            self._portfolio.spared.add(trial.number)
-        return {NUMBER: trial.number, "recipe": recipe}
+        role = trial.user_attrs["role"]
+        self._observer.trial_started(trial.number, role, Recipe.model_validate(recipe))
+        return {NUMBER: trial.number, "recipe": recipe, SPARED: role == ROLE_UNTUNED}
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
         """An epoch was measured and the trial goes on."""
@@ -134,31 +139,56 @@ class StudySearcher(Searcher):  # type: ignore[misc]  # Ray is untyped
         if trial is None:
             return
         result = result or {}
-        if METRIC in result:
-            self._report(trial, result)
         if BROKEN_OFF in result:
             self._budget.broken_off = result[BROKEN_OFF]
         halved = trial.number in self._rule.stopped
-        goes_on_later = self._budget.is_halted and not self._budget.is_over
-        if goes_on_later and not (halved or error or result.get(FINISHED)):
+        if self._goes_on_later and not (halved or result.get(FINISHED)):
+            return  # an epoch that was measured is told again by the worker that takes it up
+        if error and not self._budget.is_over and self._is_worth_another_worker(trial):
+            self._resumed.append(self._frozen(trial))
+            self._forget(trial_id, trial)
             return
-        history = self._history.get(trial.number, [])
-        if error:
-            self._fail(trial, "the worker was lost")
+        if METRIC in result:
+            if halved:
+                trial.set_user_attr(HALVED_AT, result[EPOCH])
+            self._report(trial, result)
+        if error and not self._budget.is_over:
+            self._fail(trial, f"the worker was lost {_LOST_WORKERS} times in one epoch")
         elif FAILURE in result:
+            if METRIC in result and trial.user_attrs["role"] != ROLE_UNTUNED:
+                self._rule.record(trial.number, result[EPOCH], result[METRIC])
             trial.set_user_attr(RECIPE_AT_FAULT, result[RECIPE_AT_FAULT])
             _log.warning("trial %d failed:\n%s", trial.number, result[TRACEBACK])
             self._fail(trial, str(result[FAILURE]))
         elif result.get(FINISHED):
-            self._study.tell(trial, history[-1][METRIC])
+            self._study.tell(trial, result[METRIC])
         else:
             trial.set_user_attr("reason", "successive halving" if halved else "time budget")
             # Optuna takes the last intermediate value as the value, or none if there is none.
             self._study.tell(trial, state=TrialState.PRUNED)
         # Only now: if the study could not be written, Ray stops the trial once more.
+        self._forget(trial_id, trial)
+        self._observer.trial_ended(self._frozen(trial))
+
+    @property
+    def _goes_on_later(self) -> bool:
+        """Whether trials that have not ended are left to a later process."""
+        return self._budget.is_halted and not self._budget.is_over
+
+    def _is_worth_another_worker(self, trial: optuna.Trial) -> bool:
+        """Whether this epoch has not cost too many workers yet; counts one more."""
+        epochs = len(self._history.get(trial.number, []))
+        lost_at = [*trial.user_attrs.get(LOST_AT, []), epochs]
+        trial.set_user_attr(LOST_AT, lost_at)
+        _log.warning("trial %d lost its worker in epoch %d", trial.number, epochs + 1)
+        return lost_at.count(epochs) < _LOST_WORKERS
+
+    def _frozen(self, trial: optuna.Trial) -> FrozenTrial:
+        return self._study.get_trials(deepcopy=False)[trial.number]
+
+    def _forget(self, trial_id: str, trial: optuna.Trial) -> None:
         del self._running[trial_id]
         self._history.pop(trial.number, None)
-        self._observer.trial_ended(self._study.get_trials(deepcopy=False)[trial.number])
 
     def settle(self, last_result: Callable[[int], dict[str, Any] | None]) -> None:
         """End what Ray stopped without a word, as it does when a whole experiment ends.
@@ -167,25 +197,30 @@ class StudySearcher(Searcher):  # type: ignore[misc]  # Ray is untyped
             last_result: The result of a trial's checkpoint, by number: the worker may have
                 measured one more epoch than Ray passed on.
         """
+        if not self._goes_on_later:
+            for trial_id in [f"never taken up {number}" for number in range(len(self._resumed))]:
+                self.suggest(trial_id)
         for trial_id, trial in list(self._running.items()):
             self.on_trial_complete(trial_id, last_result(trial.number))
 
     @property
     def has_work(self) -> bool:
         """Whether a resumed search would have anything to train."""
-        return bool(self._running) or not (self._budget.is_over or self._is_full())
+        if self._running or self._resumed:
+            return True
+        return not (self._budget.is_over or self._is_full())
 
     def _report(self, trial: optuna.Trial, result: dict[str, Any]) -> None:
-        history = self._history.setdefault(trial.number, [])
+        history = self._history.get(trial.number, [])
         epoch = int(result[EPOCH])
         if history and history[-1][EPOCH] >= epoch:
             return  # measured before the interruption, and measured again since
         measured = {field: result[field] for field in EPOCH_FIELDS}
         if ANY_TOP1 in result:
             measured[ANY_TOP1] = result[ANY_TOP1]
-        history.append(measured)
         trial.report(result[METRIC], step=epoch)
-        trial.set_user_attr("history", history)
+        trial.set_user_attr("history", [*history, measured])
+        self._history[trial.number] = [*history, measured]  # once the study has it
         for name in ("node", "node_id", "device"):
             if trial.user_attrs.get(name) != result[name]:
                 trial.set_user_attr(name, result[name])

@@ -1,5 +1,7 @@
 """The configuration: defaults, YAML, command line, and all problems at once."""
 
+import math
+
 import pytest
 
 from search.config import SearchConfig, load_config
@@ -56,6 +58,9 @@ def test_unknown_settings_are_named_with_the_known_ones(tmp_path):
         ({"address": "http://head:8265"}, "as a Ray job is not built yet"),
         ({"name": "../up"}, "name: string should match pattern"),
         ({"baseline": 40.0}, "baseline: input should be less than or equal to 1"),
+        ({"baseline": math.nan}, "baseline: input should be a finite number, got nan"),
+        ({"memory_gb": math.inf}, "memory_gb: input should be a finite number, got inf"),
+        ({"seed": 2**32}, "seed: input should be less than 4294967296, got 4294967296"),
     ],
 )
 def test_each_rule_says_what_it_is(given, rule):
@@ -69,6 +74,13 @@ def test_a_file_that_is_no_mapping_is_refused(tmp_path, text):
     file = tmp_path / "search.yaml"
     file.write_text(text)
     with pytest.raises(ConfigError, match=r"search\.yaml"):
+        load_config(file)
+
+
+def test_a_setting_that_is_no_name_is_refused(tmp_path):
+    file = tmp_path / "search.yaml"
+    file.write_text("on: 1\n")
+    with pytest.raises(ConfigError, match=r"keys should be strings"):
         load_config(file)
 
 

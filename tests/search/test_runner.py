@@ -306,7 +306,7 @@ def test_a_finished_search_is_given_more(finished):
     there_when_it_began = []
 
     class Looks(Watcher):
-        def started(self, plan, ended, spent_s):
+        def started(self, plan, known, spent_s):
             there_when_it_began.extend(plan.run.checkpoint_bytes())
 
     more = resume_search(finished.path, trials=8, observer=Looks())

@@ -4,6 +4,7 @@ import io
 from types import SimpleNamespace
 
 import pytest
+from optuna.trial import TrialState, create_trial
 from rich.console import Console
 
 from models import UNTUNED
@@ -39,6 +40,34 @@ def test_the_gap_is_told_above_the_table(view):
     console.print(view._render())
     second = console.export_text().splitlines()[1].rstrip()
     assert second == "untuned 0.300, best 0.400 (+10.0 points), probe 0.500, gap closed 50%"
+
+
+def before_the_resume(number, state, top1, **attributes):
+    trial = create_trial(
+        state=state,
+        value=top1 if state is TrialState.COMPLETE else None,
+        intermediate_values={1: top1},
+        user_attrs=attributes,
+    )
+    trial.number = number
+    return trial
+
+
+def test_what_was_measured_before_a_resume_counts(view):
+    known = [
+        before_the_resume(0, TrialState.RUNNING, 0.3, role="untuned"),
+        before_the_resume(1, TrialState.COMPLETE, 0.4),
+        before_the_resume(2, TrialState.FAIL, 0.9),
+    ]
+    view.started(view._plan, known, 5.0)
+    assert view._gap.in_words == (
+        "untuned 0.300, best 0.400 (+10.0 points), probe 0.500, gap closed 50%"
+    )
+    view.trial_started(0, "untuned", UNTUNED)
+    assert view._lines[0].top1 == 0.3
+    view.trial_ended(before_the_resume(0, TrialState.COMPLETE, 0.45, role="untuned"))
+    assert (view._lines[0].epoch, view._lines[0].top1) == (1, 0.45)
+    assert view._best == (0.45, 0)
 
 
 def test_checkpoints_are_told_below_the_table(view):

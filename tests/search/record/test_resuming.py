@@ -5,7 +5,7 @@ import pytest
 
 from search.config import SearchConfig
 from search.errors import RunError
-from search.record.resuming import require_same_questions
+from search.record.resuming import extended, require_same_questions
 from search.record.run_folder import RunFolder
 from search.trials.space import BackboneFacts, SearchSpace
 
@@ -23,7 +23,9 @@ def run(tmp_path):
 def asked(suggest, trials):
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
     for _ in range(trials):
-        suggest(study.ask())
+        trial = study.ask()
+        suggest(trial)
+        trial.set_user_attr("recipe", "as it was answered")
     return study
 
 
@@ -31,6 +33,18 @@ def test_a_space_goes_on_in_its_own_study(run):
     config = SearchConfig(backbones=tuple(facts.name for facts in BACKBONES))
     space = SearchSpace(config, BACKBONES, frozenset({("efficientnet_lite0", 160, "squash")}))
     require_same_questions(run, asked(space.suggest, trials=30), space.suggest)
+
+
+def test_a_trial_that_was_killed_while_it_was_asked_is_no_other_space(run):
+    study = asked(lambda trial: trial.suggest_float("first", 0, 1), 1)
+    study.ask().suggest_float("first", 0, 1)
+
+    def both(trial):
+        return trial.suggest_float("first", 0, 1), trial.suggest_float("second", 0, 1)
+
+    require_same_questions(run, study, lambda trial: trial.suggest_float("first", 0, 1))
+    with pytest.raises(RunError, match="trial 0: "):
+        require_same_questions(run, study, both)
 
 
 @pytest.mark.parametrize("chosen", ["probe", "random"])
@@ -42,3 +56,10 @@ def test_other_answers_to_a_question_are_told_in_one_line(run, chosen):
         require_same_questions(
             run, before, lambda trial: trial.suggest_categorical("head_init", ["zero", "probe"])
         )
+
+
+def test_a_new_limit_changes_nothing_else():
+    config = SearchConfig(trials=3, keep_checkpoints=None, baseline=0.4)
+    assert extended(config, None, 60.0) == config.model_copy(
+        update={"trials": None, "time_budget_s": 60.0}
+    )

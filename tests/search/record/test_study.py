@@ -37,6 +37,14 @@ def test_readers_see_what_was_told_at_once(run, study):
     assert (row.number, row.state, row.value, row.epochs) == (0, "RUNNING", 0.25, 1)
 
 
+def test_a_failed_trial_has_no_value(run, study):
+    trial = study.ask()
+    trial.report(0.65, 3)
+    study.tell(trial, state=optuna.trial.TrialState.FAIL)
+    (row,) = trial_rows(read_trials(run))
+    assert (row.state, row.value, row.epochs) == ("FAIL", None, 1)
+
+
 def test_what_ended_lies_in_one_file(run, study):
     study.tell(study.ask(), 0.5)
     assert len(files(run)) > 1, "the log that is written ahead"

@@ -5,6 +5,7 @@ import pytest
 from optuna.distributions import FloatDistribution
 from optuna.trial import TrialState, create_trial
 
+from search.config import SEEDS
 from search.constants import RECIPE_AT_FAULT
 from search.trials.sampler import AttentiveTPESampler, make_sampler
 
@@ -36,6 +37,10 @@ def share_in_the_failing_half(blame):
 
 def test_it_keeps_away_from_what_failed_by_its_own_fault():
     assert share_in_the_failing_half(blame=True) < share_in_the_failing_half(blame=False) - 0.2
+
+
+def test_the_largest_seed_can_be_resumed():
+    make_sampler("tpe", SEEDS - 1, known=10_000)
 
 
 def test_a_resumed_search_draws_anew():

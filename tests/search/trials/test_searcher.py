@@ -9,7 +9,7 @@ from search.budget import Budget, BudgetStopper
 from search.config import SearchConfig
 from search.constants import BROKEN_OFF, EPOCH, FAILURE, METRIC
 from search.observer import SearchObserver
-from search.record.resuming import taken_up_again
+from search.record.resuming import remember_rungs, taken_up_again
 from search.record.run_folder import RunFolder
 from search.record.study import best_trial, trial_rows
 from search.trials.halving import SuccessiveHalving
@@ -91,6 +91,8 @@ def bench(tmp_path):
 def test_the_first_trial_is_the_yardstick_and_is_spared(bench):
     config = bench.searcher.suggest("a")
     assert config["number"] == 0
+    assert config["spared"]
+    assert not bench.searcher.suggest("b")["spared"]
     assert config["recipe"]["optimizer"] == "adam"
     assert bench.trial(0).user_attrs["role"] == "untuned"
 
@@ -151,12 +153,15 @@ def test_a_study_that_cannot_be_written_is_told_once_more(bench, monkeypatch):
     def locked(*_args, **_kwargs):
         raise optuna.exceptions.StorageInternalError("database is locked")
 
-    with monkeypatch.context() as broken:
-        broken.setattr(bench.study, "tell", locked)
-        with pytest.raises(optuna.exceptions.StorageInternalError):
-            bench.searcher.on_trial_complete("a", result(1, 0.4, finished=True))
+    for owner, name in ((optuna.Trial, "report"), (bench.study, "tell")):
+        with monkeypatch.context() as broken:
+            broken.setattr(owner, name, locked)
+            with pytest.raises(optuna.exceptions.StorageInternalError):
+                bench.searcher.on_trial_complete("a", result(1, 0.4, finished=True))
     bench.searcher.on_trial_complete("a", result(1, 0.4, finished=True))
     assert bench.trial(0).state is TrialState.COMPLETE
+    assert bench.trial(0).intermediate_values == {1: 0.4}
+    assert [row["epoch"] for row in bench.trial(0).user_attrs["history"]] == [1]
 
 
 def test_a_failure_is_failed_with_its_reason(bench):
@@ -190,11 +195,85 @@ def test_the_micro_batch_is_in_the_record(bench, told):
     ]
 
 
-def test_a_lost_worker_is_failed(bench):
-    bench.searcher.suggest("a")
-    bench.searcher.on_trial_complete("a", error=True)
+def test_a_trial_that_lost_its_worker_is_handed_out_again(tmp_path):
+    bench = Bench(tmp_path, trial_limit=1)
+    for name in "abcd":
+        assert bench.searcher.suggest(name)["number"] == 0
+        assert bench.searcher.suggest("more") is None, "whoever runs may yet lose its worker"
+        bench.searcher.on_trial_result(name, result("abcd".index(name) + 1))
+        bench.searcher.on_trial_complete(name, error=True)
+        bench.searcher.on_trial_complete(name, error=True)  # Ray may say it twice
+        assert bench.trial(0).state is TrialState.RUNNING
+    assert bench.searcher.suggest("e")["number"] == 0
+    bench.searcher.on_trial_complete("e", result(5, finished=True))
+    assert bench.trial(0).state is TrialState.COMPLETE
+    assert [row["epoch"] for row in bench.trial(0).user_attrs["history"]] == [1, 2, 3, 4, 5]
+    assert bench.searcher.suggest("f") == Searcher.FINISHED
+
+
+def test_a_trial_that_loses_every_worker_fails(bench):
+    for name in "abc":
+        assert bench.searcher.suggest(name)["number"] == 0
+        assert bench.trial(0).state is TrialState.RUNNING
+        bench.searcher.on_trial_complete(name, error=True)
     assert bench.trial(0).state is TrialState.FAIL
-    assert "worker was lost" in bench.trial(0).user_attrs["reason"]
+    assert bench.trial(0).user_attrs["reason"] == "the worker was lost 3 times in one epoch"
+
+
+def test_a_worker_lost_while_the_user_interrupts_costs_no_trial(bench, tmp_path):
+    bench.searcher.suggest("a")
+    bench.budget.interrupt()
+    bench.searcher.on_trial_complete("a", error=True)
+    assert bench.trial(0).state is TrialState.RUNNING
+    assert bench.searcher.has_work
+
+
+def test_who_was_never_taken_up_ends_with_the_time(bench, tmp_path):
+    for name in "ab":
+        bench.searcher.suggest(name)
+        bench.searcher.on_trial_result(name, result(1, 0.4))
+    later = Bench(tmp_path, resumed=taken_up_again(bench.study, RunFolder(tmp_path / "run")))
+    later.searcher.suggest("a")
+    later.clock = 101.0
+    later.searcher.settle(lambda number: result(1, 0.4))
+    assert [trial.state for trial in later.study.trials] == [TrialState.PRUNED] * 2
+    assert not later.searcher.has_work
+
+
+def test_who_was_halved_when_the_process_was_killed_is_halved(bench, tmp_path, monkeypatch):
+    bench.searcher.suggest("a")
+    bench.rule.stopped.add(0)
+
+    def killed(*_args, **_kwargs):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(bench.study, "tell", killed)
+    with pytest.raises(KeyboardInterrupt):
+        bench.searcher.on_trial_complete("a", result(1, 0.4))
+    assert taken_up_again(bench.study, RunFolder(tmp_path / "run")) == []
+    trial = bench.trial(0)
+    assert (trial.state, trial.value) == (TrialState.PRUNED, 0.4)
+    assert trial.user_attrs["reason"] == "successive halving"
+
+
+def test_an_epoch_told_while_the_user_interrupts_is_judged_when_it_is_told_again(bench, tmp_path):
+    bench.searcher.suggest("a")
+    bench.budget.interrupt()
+    bench.searcher.settle(lambda number: result(1, 0.4))
+    later = Bench(tmp_path)
+    remember_rungs(later.rule, later.study)
+    assert later.rule.rungs == {1: {}}
+
+
+def test_a_collapse_counts_on_its_rung_now_and_after_a_resume(bench, tmp_path):
+    for name in "ab":
+        bench.searcher.suggest(name)
+    bench.searcher.on_trial_complete("a", result(1, 0.2) | failure("collapse"))
+    bench.searcher.on_trial_complete("b", result(1, 0.1) | failure("collapse"))
+    assert bench.rule.rungs == {1: {1: 0.1}}, "the yardstick leaves no mark"
+    later = Bench(tmp_path)
+    remember_rungs(later.rule, later.study)
+    assert later.rule.rungs == bench.rule.rungs
 
 
 def test_interrupted_stays_running_and_goes_on_in_another_process(bench, tmp_path):
@@ -235,7 +314,7 @@ def test_a_trial_killed_while_it_was_chosen_keeps_what_it_has(bench, tmp_path, k
     later.study.get_trials()  # as a run that is taken up has read them
     answers = [later.searcher.suggest(name) for name in "abc"]
     assert [answer["number"] for answer in answers[:2]] == [0, 1]
-    assert answers[2] == Searcher.FINISHED
+    assert answers[2] is None
     assert answers[1]["recipe"].items() >= chosen.items()
     assert [trial.user_attrs["role"] for trial in later.study.trials] == [
         "untuned",
@@ -274,7 +353,7 @@ def test_a_checkpoint_that_cannot_be_written_stops_the_search_and_costs_no_trial
     assert bench.searcher.suggest("c") == Searcher.FINISHED
     bench.searcher.settle(lambda number: result(1, 0.4) if number else None)
     assert [trial.state for trial in bench.study.trials] == [TrialState.RUNNING] * 2
-    assert bench.trial(1).intermediate_values == {1: 0.4}
+    assert bench.trial(1).intermediate_values == {}, "told again by whoever takes it up"
 
 
 def test_what_ended_while_the_user_interrupts_is_told(bench):
@@ -288,7 +367,10 @@ def test_the_number_of_trials_is_exact(tmp_path):
     bench = Bench(tmp_path, trial_limit=3)
     answers = [bench.searcher.suggest(name) for name in "abcde"]
     assert [a["number"] for a in answers[:3]] == [0, 1, 2]
-    assert answers[3:] == [Searcher.FINISHED] * 2
+    assert answers[3:] == [None] * 2
+    for name in "abc":
+        bench.searcher.on_trial_complete(name, result(2, 0.5, finished=True))
+    assert bench.searcher.suggest("f") == Searcher.FINISHED
     assert len(bench.study.trials) == 3
 
 
