@@ -7,6 +7,7 @@ import statistics
 from collections import defaultdict
 
 import numpy as np
+from contestants.piece import EXPORTED
 
 _AT_MINUTES = (1, 2, 5, 10, 15)
 _LABELS = {
@@ -60,8 +61,9 @@ def print_ends(shown):
         print(f"{_LABELS[name]:<24}{spread([test['top1'] for test in tests]):>24}   {ends}")
     print("\ntrials that measured an epoch, and epochs")
     for name, runs in shown.items():
-        trials = [len({event["trial"] for event in run["events"]}) for run in runs.values()]
-        epochs = [len(run["events"]) for run in runs.values()]
+        trained = [[e for e in run["events"] if e["trial"] != EXPORTED] for run in runs.values()]
+        trials = [len({event["trial"] for event in events}) for events in trained]
+        epochs = [len(events) for events in trained]
         print(f"{_LABELS[name]:<24}{spread(trials, '.0f'):>24}{spread(epochs, '.0f'):>24}")
 
 

@@ -105,7 +105,7 @@ def open_store(covers, build):
     """The store to compare on; made of a folder of covers the first time."""
     if covers is not None and (covers / "covers.json").exists():
         return CoverStore.open(covers)
-    store = build.path / "store"
+    store = build.path / ("store-drawn" if covers is None else f"store-{covers.resolve().name}")
     if not store.exists():
         if covers is None:
             covers = build.path / "drawn"
@@ -218,7 +218,7 @@ def carries(process, piece):
 def measure_winner(piece, store):
     """The best of the kept models, measured on the test split."""
     kept = [(read_state(file)["result"], file) for file in piece.weights()]
-    result, file = max(kept, key=lambda model: (model[1].name == EXPORTED, model[0]["top1"]))
+    result, file = max(kept, key=lambda model: (EXPORTED in model[1].name, model[0]["top1"]))
     model, _ = model_from_checkpoint(file)
     covers, labels = store.read_images("test")
     images = torch.from_numpy(np.stack([load_square(cover, piece.image_px) for cover in covers]))
@@ -318,13 +318,14 @@ def main():
             "cores": len(os.sched_getaffinity(0)),
         }
         build.hold(settings)
-        export_covers(store, build.path / "covers")
+        files = build.path / f"covers-{store.fingerprint[:12]}"
+        export_covers(store, files)
         pieces = [
             Piece(
                 contestant=contestant,
                 seed=seed,
                 store=str(store.path),
-                covers=str(build.path / "covers"),
+                covers=str(files),
                 genres=len(store.genres),
                 image_px=settings["image_px"],
                 epochs=settings["epochs"],

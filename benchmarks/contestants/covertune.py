@@ -37,8 +37,8 @@ def keep_model(piece, result):
     measured = {"epoch": state["epoch"], "top1": outcome.best.val_top1}
     model = load_file(outcome.model / "model.safetensors")
     exported = state | {"model": model, "ema": None, "optimizer": None, "result": measured}
-    write_state(exported, result.run.checkpoints / EXPORTED)
-    piece.note("exported", state["epoch"], outcome.best.val_top1)
+    write_state(exported, result.run.checkpoints / f"trial-{EXPORTED}.pt")
+    piece.note(EXPORTED, state["epoch"], outcome.best.val_top1)
 
 
 def main():

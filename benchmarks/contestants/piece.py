@@ -16,7 +16,7 @@ from pathlib import Path
 from models.checkpoint import write_state
 
 PIECE = "COVERTUNE_PEERS_PIECE"
-EXPORTED = "trial-exported.pt"
+EXPORTED = "exported"
 """What a search exports where it is not its best trial: where there is one, it is the winner."""
 
 

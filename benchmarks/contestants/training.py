@@ -15,9 +15,7 @@ import torch
 from PIL import Image
 from torch.utils.data import DataLoader, Dataset
 
-from models import FineTuner
-
-_EVALUATION_BATCH = 64
+from models import FineTuner, covers_at_once
 
 
 class CoverFiles(Dataset):
@@ -47,14 +45,17 @@ def train(piece, recipe, trial):
         Epoch and validation top-1, after each epoch.
     """
     torch.set_num_threads(1)
+    device = torch.device("cpu")
     train_covers = DataLoader(
         CoverFiles(piece.covers, "train", piece.image_px),
         recipe.batch_size,
         shuffle=True,
         generator=torch.Generator().manual_seed(recipe.seed),
     )
-    val_covers = DataLoader(CoverFiles(piece.covers, "val", piece.image_px), _EVALUATION_BATCH)
-    tuner = FineTuner(recipe, piece.genres, torch.device("cpu"), steps_per_epoch=len(train_covers))
+    val_covers = DataLoader(
+        CoverFiles(piece.covers, "val", piece.image_px), covers_at_once(piece.image_px, device)
+    )
+    tuner = FineTuner(recipe, piece.genres, device, steps_per_epoch=len(train_covers))
     best = -1.0
     for epoch in range(1, recipe.epochs + 1):
         tuner.train_epoch(train_covers)

@@ -157,7 +157,12 @@ def prepare(
             near_copies=near_copies,
         )
     except ValidationError as error:
-        problems = "; ".join(problem["msg"] for problem in error.errors())
+        problems = "; ".join(
+            f"{problem['loc'][0]}: {problem['msg']}, got {problem['input']!r}"
+            if problem["loc"]
+            else problem["msg"]
+            for problem in error.errors()
+        )
         raise typer.BadParameter(problems) from error
     with progress_bars("downloading covers", "preparing covers") as (downloading, preparing):
         summary = prepare_store(

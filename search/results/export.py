@@ -18,11 +18,13 @@ from search.errors import RunError
 from search.record.resuming import require_same_store
 from search.record.run_folder import RunFolder
 from search.record.study import best_trial, read_trials, recipe_of
+from search.staging.feed import feed_of
 from search.trials.trainable import checkpoint_result
 
 __all__ = ["export_model", "export_trial", "trial_model"]
 
 _CHECKED_COVERS = 16
+_REHEARSAL = "all of these are a sample of the store's training covers"
 
 
 def trial_model(run: RunFolder, trial: FrozenTrial) -> nn.Module:
@@ -142,7 +144,9 @@ def export_model(
         RunError: The store has changed.
         ModelError: The exported graph disagrees with the model.
     """
-    store = require_same_store(run, run.config())
+    config = run.config()
+    store = require_same_store(run, config)
+    feed = feed_of(config, store)
     covers, _ = store.read_images("val", limit=_CHECKED_COVERS)
     images_NHWC = np.stack([load_square(cover, recipe.image_px, recipe.fit) for cover in covers])
     metrics: dict[str, Any] = {"validation": dict(validation)}
@@ -154,7 +158,8 @@ def export_model(
             "run": run.name,
             **origin,
             "store_fingerprint": store.fingerprint,
-            "covers": {split: store.count(split) for split in ("train", "val", "test")},
+            "covers": {split: feed.count(split) for split in ("train", "val", "test")},
+            **({"rehearsal": _REHEARSAL} if config.rehearse else {}),
             "covertune": version("covertune"),
             "torch": version("torch"),
         },

@@ -241,9 +241,14 @@ def _contending_trial(what: str, run: RunFolder, trial: FrozenTrial) -> _Contend
 
 
 def _tested(stage: Stage, contenders: Mapping[str, _Contender]) -> dict[str, Score]:
-    """What each of the models is worth, measured side by side."""
+    """What each of the models is worth, measured side by side; one that is two of them once."""
     slots = stage.slots
-    test = _test_covers(stage.feed, [model.kind for model in contenders.values()])
+    keys = {
+        name: name if model.trial is None else f"trial {model.trial}"
+        for name, model in contenders.items()
+    }
+    models = {keys[name]: model for name, model in contenders.items()}
+    test = _test_covers(stage.feed, [model.kind for model in models.values()])
     measure = ray.remote(num_cpus=slots.cpus_per_trial, num_gpus=slots.gpus_per_trial)(_measure)
     futures = [
         measure.remote(
@@ -252,19 +257,20 @@ def _tested(stage: Stage, contenders: Mapping[str, _Contender]) -> dict[str, Sco
             test[model.kind.image_px, model.kind.fit],
             slots.cpus_per_trial,
         )
-        for model in contenders.values()
+        for model in models.values()
     ]
     remedy = f"`covertune resume {os.path.relpath(stage.run.path)}` tries again"
     measured = results_of(futures, "measuring on the test split", remedy=remedy)
+    test_of = dict(zip(models, measured, strict=True))
     return {
         name: Score(
             what=model.what,
             trial=model.trial,
             val_top1=model.val_top1,
-            test=test_measurement,
+            test=test_of[keys[name]],
             val_any_top1=model.val_any_top1,
         )
-        for (name, model), test_measurement in zip(contenders.items(), measured, strict=True)
+        for name, model in contenders.items()
     }
 
 

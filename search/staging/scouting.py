@@ -7,6 +7,7 @@ pass over the covers, gives trials a head to start from, and is the number fine-
 from __future__ import annotations
 
 import json
+import logging
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import ray
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import nn
 
@@ -27,6 +28,7 @@ from models import (
     fit_probe,
     get_backbone,
 )
+from models.errors import first_line
 from models.heads import load_head
 from search.machine.cluster import Slots
 from search.machine.devices import pick_device
@@ -35,6 +37,7 @@ from search.record.run_folder import RunFolder
 
 __all__ = ["Probe", "probe_file", "probe_model", "scout"]
 
+_log = logging.getLogger("ray.tune.covertune")
 _CHUNKS_PER_SLOT = 2
 
 
@@ -84,8 +87,9 @@ def scout(
     """
     fit = splits["train"].fit
     file = probe_file(run, backbone, image_px, fit)
-    if file.exists():
-        return _read(file, backbone, image_px, fit)
+    kept = _read(file, backbone, image_px, fit)
+    if kept is not None:
+        return kept
     started = time.perf_counter()
     resources = {"num_cpus": slots.cpus_per_trial, "num_gpus": slots.gpus_per_trial}
     features = ray.remote(**resources)(_features)
@@ -184,16 +188,25 @@ def _write(file: Path, probe: Probe) -> None:
         "any_top1": probe.any_top1,
     }
     temporary = file.with_suffix(".tmp")
-    save_file(
-        {"weight": probe.head.weight_KD.contiguous(), "bias": probe.head.bias_K.contiguous()},
-        temporary,
-        metadata={"facts": json.dumps(facts)},
-    )
+    try:
+        save_file(
+            {"weight": probe.head.weight_KD.contiguous(), "bias": probe.head.bias_K.contiguous()},
+            temporary,
+            metadata={"facts": json.dumps(facts)},
+        )
+    except SafetensorError as error:  # safetensors' word for a full disk
+        raise OSError(f"cannot write {file}: {first_line(error)}") from error
     temporary.replace(file)
 
 
-def _read(file: Path, backbone: str, image_px: int, fit: Fit) -> Probe:
-    with safe_open(file, framework="pt") as opened:
-        facts = json.loads(opened.metadata()["facts"])
-        head = HeadWeights(opened.get_tensor("weight"), opened.get_tensor("bias"))
+def _read(file: Path, backbone: str, image_px: int, fit: Fit) -> Probe | None:
+    """The probe of a file; None if there is none, or a damaged one, which is fitted anew."""
+    try:
+        with safe_open(file, framework="pt") as opened:
+            facts = json.loads(opened.metadata()["facts"])
+            head = HeadWeights(opened.get_tensor("weight"), opened.get_tensor("bias"))
+    except (OSError, SafetensorError) as error:
+        if not isinstance(error, FileNotFoundError):
+            _log.warning("the probe %s is fitted anew: %s", file, first_line(error))
+        return None
     return Probe(backbone, image_px, head, **facts, fit=fit)

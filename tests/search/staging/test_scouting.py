@@ -18,27 +18,39 @@ def run(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def probe(run, store):
+def fit(run, store):
+    """Fit a probe, or read the one that is there."""
     from search.machine.cluster import slots_of
 
     opened = CoverStore.open(store)
     splits = decode_store(opened, 32)
     slots = slots_of(SearchConfig())
-    fitted = scout(run, LITE, "default", 32, splits, len(opened.genres), slots)
-    again = scout(run, LITE, "default", 32, splits, len(opened.genres), slots)
-    return fitted, again
+    return lambda: scout(run, LITE, "default", 32, splits, len(opened.genres), slots)
 
 
-def test_a_probe_is_fitted_once_and_read_after_that(run, probe):
-    fitted, again = probe
+@pytest.fixture(scope="module")
+def probe(fit):
+    return fit()
+
+
+def test_a_probe_is_fitted_once_and_read_after_that(run, fit, probe):
+    again = fit()
     assert probe_file(run, LITE, 32).exists()
-    assert again.seconds == fitted.seconds
-    assert torch.equal(fitted.head.weight_KD, again.head.weight_KD)
-    assert again.top1 == fitted.top1 > 0.5  # the genres differ in colour
+    assert again.seconds == probe.seconds
+    assert torch.equal(probe.head.weight_KD, again.head.weight_KD)
+    assert again.top1 == probe.top1 > 0.5  # the genres differ in colour
+
+
+def test_a_damaged_probe_is_fitted_anew(run, fit, probe, told):
+    file = probe_file(run, LITE, 32)
+    file.write_bytes(file.read_bytes()[:100])
+    again = fit()
+    assert "is fitted anew" in told.text
+    assert torch.equal(probe.head.weight_KD, again.head.weight_KD)
 
 
 def test_a_probe_is_a_classifier(probe):
-    model = probe_model(probe[0], "default", 3)
+    model = probe_model(probe, "default", 3)
     assert model(torch.zeros(2, 3, 32, 32)).shape == (2, 3)
     assert not model.training
 
