@@ -60,8 +60,8 @@ def require_same_questions(
         RunError: One has other answers now, which a study does not allow.
     """
     for trial in study.get_trials(deepcopy=False):
-        if "recipe" not in trial.user_attrs:
-            continue  # killed while it was asked: the other questions are still to come
+        if not trial.params or "recipe" not in trial.user_attrs:
+            continue  # nobody asks the yardstick; one killed while it was asked is to be asked more
         asked = FixedTrial(trial.params, trial.number)
         try:
             suggest(asked)

@@ -2,11 +2,13 @@
 
 import optuna
 import pytest
+from optuna.trial import create_trial
 
 from search.config import SearchConfig
 from search.errors import RunError
 from search.record.resuming import extended, require_same_questions
 from search.record.run_folder import RunFolder
+from search.record.study import ROLE_UNTUNED
 from search.trials.space import BackboneFacts, SearchSpace
 
 BACKBONES = (
@@ -32,7 +34,9 @@ def asked(suggest, trials):
 def test_a_space_goes_on_in_its_own_study(run):
     config = SearchConfig(backbones=tuple(facts.name for facts in BACKBONES))
     space = SearchSpace(config, BACKBONES, frozenset({("efficientnet_lite0", 160, "squash")}))
-    require_same_questions(run, asked(space.suggest, trials=30), space.suggest)
+    study = asked(space.suggest, trials=30)
+    study.add_trial(create_trial(value=0.5, user_attrs={"role": ROLE_UNTUNED, "recipe": {}}))
+    require_same_questions(run, study, space.suggest)
 
 
 def test_a_trial_that_was_killed_while_it_was_asked_is_no_other_space(run):
