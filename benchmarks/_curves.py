@@ -126,6 +126,15 @@ class CurveTable:
             expected_E=tuple(expected_M[: self.epochs]),
         )
 
+    def best_of(self, recipes):
+        """The most that any epoch of any of the recipes is worth."""
+        points_RD = np.array([_point(recipe) for recipe in recipes], dtype=np.float32)
+        nearest_R = [
+            int(np.abs(self._all_ND - point_D).sum(axis=1).argmin()) for point_D in points_RD
+        ]
+        fails_R = np.array([self.curves[nearest].failure is not None for nearest in nearest_R])
+        return float(self._forest.predict(points_RD[~fails_R])[:, : self.epochs].max())
+
     def explained(self):
         """Share of the variance of final top-1 that is predicted for trials left out (10 folds)."""
         folds = KFold(10, shuffle=True, random_state=0)
