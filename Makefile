@@ -20,7 +20,7 @@ search: install  ## a complete search on generated sample covers, and an exporte
 	@$(BIN)/covertune search --trials 8 --epochs 3 --image-px 96
 
 test: install check  ## style, types and all tests this machine can run
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest --durations=15
 
 chaos: install  ## searches and prepares killed at 20 random moments each (half an hour)
 	@$(BIN)/python -m pytest tests/chaos -s --kills 20

@@ -298,17 +298,30 @@ def _drive(
         ending.callback(pictures.close)
         ending.callback(reporter.write_clock)
         with budget.stops_on_signal(observer.stopping):
-            scheduler = HalvingScheduler(rule)
-            _run_trials(stage, budget, searcher, scheduler, reporter)
+            _run_trials(stage, budget, searcher, HalvingScheduler(rule), reporter)
         searcher.settle(lambda number: _last_result(run, number))
+    _require_an_end(run, study, budget, searcher)
+    run.drop_partial_checkpoints()
+    retention.tidy()  # a worker may have saved once more after its trial had ended
+    outcome = conclude(stage, study, budget.spent_s, retention, observer)
+    return SearchResult(run, study.get_trials(deepcopy=False), outcome)
+
+
+def _require_an_end(
+    run: RunFolder, study: optuna.Study, budget: Budget, searcher: StudySearcher
+) -> None:
+    """Trials that have all ended, and one at least that measured something.
+
+    Raises:
+        Interrupted: The user stopped the search, and there is more to train.
+        SearchError: It broke off, or no trial measured anything.
+    """
     if budget.broken_off is not None:
         raise SearchError(
             f"the search broke off: {budget.broken_off}; mend that, and {_go_on(run)}"
         )
     if budget.interrupted and searcher.has_work:
         raise Interrupted(_go_on(run))
-    run.drop_partial_checkpoints()
-    retention.tidy()  # a worker may have saved once more after its trial had ended
     trials = study.get_trials(deepcopy=False)
     if not any(trial.value is not None for trial in trials):
         reasons = sorted({str(trial.user_attrs.get("reason")) for trial in trials}) or ["no time"]
@@ -316,8 +329,6 @@ def _drive(
             f"no trial of run {run.name!r} measured anything: {'; '.join(reasons)}; "
             f"see {run.log_file}"
         )
-    outcome = conclude(stage, study, budget.spent_s, retention, observer)
-    return SearchResult(run, trials, outcome)
 
 
 def _last_result(run: RunFolder, number: int) -> dict[str, Any] | None:
