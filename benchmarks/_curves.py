@@ -30,6 +30,9 @@ _OWN_SHARE = 0.68
 _LOG_LOSS_ERROR = 0.0154
 _LOG_LOSS_COVERS = 636
 
+# What an epoch's work depends on; a step of 32 px is further than any number of stages.
+_WORK = ("image_px", "frozen_stages")
+
 
 @dataclass(frozen=True)
 class Curve:
@@ -57,7 +60,8 @@ class CurveTable:
     says, for each epoch. What it *measures* is that and an error: one trial's error is drawn from
     the residuals of the recorded ones (each predicted by the trees that have not seen it), top-1
     and loss of all its epochs together, scaled to what measurements err by where they are larger,
-    because a forest errs too. A recipe nearest to a failure fails as that did.
+    because a forest errs too. A recipe nearest to a failure fails as that did. An epoch takes as
+    long as those of the recorded trials of its size that froze as many stages, or nearly as many.
     """
 
     def __init__(self, facts, recipes, curves, untuned):
@@ -66,6 +70,14 @@ class CurveTable:
         self.untuned = untuned  # of the yardstick, which is like no other recipe
         self._all_ND = np.array([_point(recipe) for recipe in recipes], dtype=np.float32)
         whole = [curve for curve in curves if not curve.failure]
+        self._whole = whole
+        self._work_NW = np.array(
+            [
+                [recipe[setting] for setting in _WORK]
+                for recipe, curve in zip(recipes, curves, strict=True)
+                if not curve.failure
+            ]
+        )
         self._points_ND = self._all_ND[[not curve.failure for curve in curves]]
         self._top1_NE = np.array([curve.top1_E for curve in whole])
         log_loss_NE = np.log([curve.loss_E for curve in whole])
@@ -122,9 +134,16 @@ class CurveTable:
         return Curve(
             tuple(np.clip(top1_E, 0, 1)),
             tuple(np.exp(log_loss_E)),
-            nearest.seconds_E,
+            self._seconds_of(recipe),
             expected_E=tuple(expected_M[: self.epochs]),
         )
+
+    def _seconds_of(self, recipe):
+        """What epochs cost: a mean over the trials that had as much to compute."""
+        work = np.array([recipe[setting] for setting in _WORK])
+        distance_N = np.abs(self._work_NW - work).sum(axis=1)
+        alike = np.flatnonzero(distance_N == distance_N.min())
+        return tuple(np.mean([self._whole[at].seconds_E for at in alike], axis=0))
 
     def best_of(self, recipes):
         """The most that any epoch of any of the recipes is worth."""
@@ -156,7 +175,7 @@ def _forest(**settings):
 
 # Setting, and how its values become a number between about 0 and 1.
 SETTINGS = {
-    # So far apart that whoever is nearest to a recipe is of its size, and takes as long.
+    # So far apart that whoever is nearest to a recipe is of its size.
     "image_px": lambda value: 20 * math.log2(value / 32),
     "lr_head": lambda value: (math.log10(value) + 5) / 3,
     "lr_backbone": lambda value: (math.log10(value) + 5) / 2.5 if value else -1.0,

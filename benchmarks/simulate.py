@@ -3,11 +3,11 @@
     python benchmarks/simulate.py [--table covers5] [--seeds 50] [--workers 1,8,64] [--json FILE]
 
 Workers ask a search for recipes; each recipe measures what a forest over the recorded trials
-says, with an error as theirs have (`_curves.py`), and its epochs take as long as those of
-the most similar one. Compared are covertune's own searcher (portfolio and yardstick included),
-Ray's ASHA with random search and with `OptunaSearch`, and Optuna's TPE with its Hyperband pruner;
-same space, rungs, curves and seeds. What starting a trial costs is left out for all, and so is the
-probe that covertune fits before.
+says, with an error as theirs have, and its epochs take as long as those of recorded ones with as
+much to compute (`_curves.py`). Compared are covertune's own searcher (portfolio and yardstick
+included), Ray's ASHA with random search and with `OptunaSearch`, and Optuna's TPE with its
+Hyperband pruner; same space, rungs, curves and seeds. What starting a trial costs is left out for
+all, and so is the probe that covertune fits before.
 
 Printed is the regret, in points of top-1: the most that any epoch of 4,096 random recipes is worth,
 less what that trial and epoch are worth that would be exported. Not what it measured: a search that
