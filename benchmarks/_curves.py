@@ -69,16 +69,11 @@ class CurveTable:
         self.curves = curves
         self.untuned = untuned  # of the yardstick, which is like no other recipe
         self._all_ND = np.array([_point(recipe) for recipe in recipes], dtype=np.float32)
+        is_whole = [not curve.failure for curve in curves]
         whole = [curve for curve in curves if not curve.failure]
-        self._whole = whole
-        self._work_NW = np.array(
-            [
-                [recipe[setting] for setting in _WORK]
-                for recipe, curve in zip(recipes, curves, strict=True)
-                if not curve.failure
-            ]
-        )
-        self._points_ND = self._all_ND[[not curve.failure for curve in curves]]
+        self._seconds_NE = np.array([curve.seconds_E for curve in whole])
+        self._work_NW = np.array([_work(recipe) for recipe in recipes])[is_whole]
+        self._points_ND = self._all_ND[is_whole]
         self._top1_NE = np.array([curve.top1_E for curve in whole])
         log_loss_NE = np.log([curve.loss_E for curve in whole])
         measured_NM = np.hstack([self._top1_NE, log_loss_NE])  # M = 2 E
@@ -123,7 +118,7 @@ class CurveTable:
     def curve(self, recipe, seed=0):
         """What training a recipe would give; another seed has other luck."""
         point_D = _point(recipe).astype(np.float32)
-        nearest = self.curves[int(np.argmin(np.abs(self._all_ND - point_D).sum(axis=1)))]
+        nearest = self._nearest(point_D)
         if nearest.failure is not None:
             return nearest
         # Tree by tree: the forest's own `predict` takes ten times as long for a single point.
@@ -140,19 +135,18 @@ class CurveTable:
 
     def _seconds_of(self, recipe):
         """What epochs cost: a mean over the trials that had as much to compute."""
-        work = np.array([recipe[setting] for setting in _WORK])
-        distance_N = np.abs(self._work_NW - work).sum(axis=1)
-        alike = np.flatnonzero(distance_N == distance_N.min())
-        return tuple(np.mean([self._whole[at].seconds_E for at in alike], axis=0))
+        distance_N = np.abs(self._work_NW - _work(recipe)).sum(axis=1)
+        return tuple(self._seconds_NE[distance_N == distance_N.min()].mean(axis=0))
+
+    def _nearest(self, point_D):
+        """The recorded trial most like a recipe, failed ones included."""
+        return self.curves[int(np.argmin(np.abs(self._all_ND - point_D).sum(axis=1)))]
 
     def best_of(self, recipes):
         """The most that any epoch of any of the recipes is worth."""
         points_RD = np.array([_point(recipe) for recipe in recipes], dtype=np.float32)
-        nearest_R = [
-            int(np.abs(self._all_ND - point_D).sum(axis=1).argmin()) for point_D in points_RD
-        ]
-        fails_R = np.array([self.curves[nearest].failure is not None for nearest in nearest_R])
-        return float(self._forest.predict(points_RD[~fails_R])[:, : self.epochs].max())
+        goes_well_R = [self._nearest(point_D).failure is None for point_D in points_RD]
+        return float(self._forest.predict(points_RD[goes_well_R])[:, : self.epochs].max())
 
     def explained(self):
         """Share of the variance of final top-1 that is predicted for trials left out (10 folds)."""
@@ -197,6 +191,10 @@ SETTINGS = {
 
 def _curve(row):
     return Curve(tuple(row["top1"]), tuple(row["loss"]), tuple(row["seconds"]), row.get("failure"))
+
+
+def _work(recipe):
+    return np.array([recipe[setting] for setting in _WORK])
 
 
 def _point(recipe):

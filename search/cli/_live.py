@@ -21,7 +21,7 @@ from search.cli._console import console, say_error, show_bytes, show_duration
 from search.cli._tables import STATE_STYLES, input_size, plain_table, recipe_summary
 from search.constants import ANY_TOP1, EPOCH, METRIC
 from search.observer import SearchObserver, SearchPlan
-from search.record.study import ROLE_SAMPLED, ROLE_UNTUNED
+from search.record.study import ROLE_SAMPLED, ROLE_UNTUNED, latest_value
 from search.results.gap import Gap
 from search.staging.preflight import PreflightReport
 from search.staging.scouting import Probe
@@ -161,10 +161,11 @@ class LiveView(SearchObserver):
 
     def _measured(self, trial: FrozenTrial) -> None:
         """Take over the latest that a trial of the study measured, unless it has failed."""
-        if trial.state.name == "FAIL":
+        value = latest_value(trial)
+        if value is None:
             self._values.pop(trial.number, None)
-        elif trial.last_step is not None:
-            self._values[trial.number] = trial.intermediate_values[trial.last_step]
+        else:
+            self._values[trial.number] = value
 
     def epoch(self, trial: Trial, result: Mapping[str, Any]) -> None:
         """A row moves on."""

@@ -46,6 +46,7 @@ __all__ = [
     "close_study",
     "create_study",
     "finished_count",
+    "latest_value",
     "open_study",
     "ranked",
     "read_trials",
@@ -259,6 +260,13 @@ def best_trial(
     )
 
 
+def latest_value(trial: FrozenTrial) -> float | None:
+    """What a trial measured last, running or ended; None if nothing, or if it has failed."""
+    if trial.state is TrialState.FAIL or trial.last_step is None:
+        return None
+    return trial.intermediate_values[trial.last_step]
+
+
 def trial_rows(trials: Iterable[FrozenTrial]) -> list[TrialRow]:
     """The table of trials."""
     return [_row(trial) for trial in trials]
@@ -266,14 +274,11 @@ def trial_rows(trials: Iterable[FrozenTrial]) -> list[TrialRow]:
 
 def _row(trial: FrozenTrial) -> TrialRow:
     attributes = trial.user_attrs
-    value = trial.value
-    if trial.state is TrialState.RUNNING and trial.intermediate_values:
-        value = trial.intermediate_values[max(trial.intermediate_values)]
     return TrialRow(
         number=trial.number,
         state=trial.state.name,
         reason=attributes.get("reason"),
-        value=value,
+        value=latest_value(trial) if trial.state is TrialState.RUNNING else trial.value,
         epochs=len(trial.intermediate_values),
         seconds=round(sum(epoch["seconds"] for epoch in attributes.get("history", [])), 2),
         params=trial.params or attributes.get("recipe", {}),

@@ -9,7 +9,7 @@ from typing import Any
 from optuna.trial import FrozenTrial
 
 from search.config import SearchConfig
-from search.record.study import ROLE_UNTUNED
+from search.record.study import ROLE_UNTUNED, latest_value
 
 __all__ = ["Gap", "baseline_of", "gap_so_far"]
 
@@ -68,9 +68,9 @@ def gap_so_far(
         facts: What run.json holds.
     """
     latest = {
-        trial.number: (trial.intermediate_values[trial.last_step], trial.user_attrs.get("role"))
+        trial.number: (value, trial.user_attrs.get("role"))
         for trial in trials
-        if trial.last_step is not None and trial.state.name != "FAIL"
+        if (value := latest_value(trial)) is not None
     }
     untuned = [value for value, role in latest.values() if role == ROLE_UNTUNED]
     name, baseline = baseline_of(config, facts.get("probe_top1"))

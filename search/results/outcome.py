@@ -33,7 +33,7 @@ from search.results.export import export_model, export_trial, trial_model
 from search.results.gap import Gap, baseline_of
 from search.results.insight import Insight, what_mattered
 from search.results.soup import Ingredients
-from search.staging.feed import Feed
+from search.staging.feed import Feed, times_larger
 from search.staging.scouting import Probe, probe_model
 from search.staging.stage import Stage
 
@@ -291,8 +291,7 @@ def _whole_search_s(stage: Stage, trials: list[FrozenTrial]) -> float:
     trained_s = sum(
         epoch["seconds"] for trial in trials for epoch in trial.user_attrs.get("history", [])
     )
-    whole = stage.store.count("train") / stage.feed.count("train")
-    return float(trained_s) * whole / stage.slots.count
+    return float(trained_s) * times_larger(stage.feed) / stage.slots.count
 
 
 def _measure(load: LoadModel, backbone: str, refs: CoverRefs, cpus: int) -> Measurement:

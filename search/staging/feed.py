@@ -14,7 +14,7 @@ from data_pipeline import CoverRefs, CoverStore, DecodedRefs, Fit, StreamedRefs,
 from search.config import SearchConfig
 from search.staging.memory import ROOM_FOR_ALL, MemoryPlan
 
-__all__ = ["Feed", "RehearsalFeed", "WholeFeed", "feed_of"]
+__all__ = ["Feed", "RehearsalFeed", "WholeFeed", "feed_of", "times_larger"]
 
 Progress = Callable[[int, int], None]
 Fitted = dict[Fit, dict[str, CoverRefs]]
@@ -169,3 +169,8 @@ class RehearsalFeed:
 def feed_of(config: SearchConfig, store: CoverStore) -> WholeFeed | RehearsalFeed:
     """The covers a search of this configuration sees."""
     return RehearsalFeed(store) if config.rehearse else WholeFeed(store)
+
+
+def times_larger(feed: Feed) -> float:
+    """How many times as many training covers the whole store holds; 1 unless it is a rehearsal."""
+    return feed.store.count("train") / feed.count("train")

@@ -23,7 +23,7 @@ from search.machine.cluster import Slots, slots_of
 from search.observer import SearchObserver
 from search.record.run_folder import RunFolder
 from search.record.study import ELAPSED_S
-from search.staging.feed import Feed, feed_of
+from search.staging.feed import Feed, feed_of, times_larger
 from search.staging.image_sizes import affordable_image_px, choose_image_px
 from search.staging.memory import plan_memory
 from search.staging.preflight import BackboneCheck, run_preflight
@@ -111,8 +111,7 @@ def set_stage(
     report = run_preflight(config, feed, run, slots, tried, finished)
     if image_px is None and not on_gpu:
         # A rehearsal takes the size that the whole search would take.
-        whole = store.count("train") / feed.count("train")
-        epoch_s = {pair: seconds * whole for pair, seconds in report.epoch_s.items()}
+        epoch_s = {pair: seconds * times_larger(feed) for pair, seconds in report.epoch_s.items()}
         affordable = affordable_image_px(tried, config, epoch_s, slots.count)
         if affordable != tried:
             tried = affordable

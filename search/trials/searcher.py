@@ -144,7 +144,8 @@ class StudySearcher(Searcher):  # type: ignore[misc]  # Ray is untyped
         halved = trial.number in self._rule.stopped
         if self._goes_on_later and not (halved or result.get(FINISHED)):
             return  # an epoch that was measured is told again by the worker that takes it up
-        if error and not self._budget.is_over and self._is_worth_another_worker(trial):
+        lost = error and not self._budget.is_over  # after its time a trial ends as all others do
+        if lost and self._is_worth_another_worker(trial):
             self._resumed.append(self._frozen(trial))
             self._forget(trial_id, trial)
             return
@@ -152,7 +153,7 @@ class StudySearcher(Searcher):  # type: ignore[misc]  # Ray is untyped
             if halved:
                 trial.set_user_attr(HALVED_AT, result[EPOCH])
             self._report(trial, result)
-        if error and not self._budget.is_over:
+        if lost:
             self._fail(trial, f"the worker was lost {_LOST_WORKERS} times in one epoch")
         elif FAILURE in result:
             if METRIC in result and trial.user_attrs["role"] != ROLE_UNTUNED:
