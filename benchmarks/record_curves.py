@@ -5,8 +5,11 @@
     python benchmarks/record_curves.py NAME RUN [RUN …] [--add]
 
 Written is benchmarks/curves/NAME.jsonl; all runs are of one store and one backbone. With `--add`
-the trials of runs on the same store, with the same settings, join those that are there. An epoch's
-seconds are the least of its trial's, so that what else the machine did meanwhile counts little.
+the trials of runs on the same store, with the same settings, join those that are there. Random
+recipes alone tell little of where searches go, so some trials of one that chooses (`sampler: tpe`)
+belong into a table too, as Eggensperger et al. 2015 advise; known recipes are left out, because
+covertune would find exactly those again. An epoch's seconds are the least of its trial's, so that
+what else the machine did meanwhile counts little.
 """
 
 from __future__ import annotations

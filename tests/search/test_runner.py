@@ -13,7 +13,7 @@ from optuna.trial import TrialState
 import search.record.study
 from models import Recipe
 from models.checkpoint import read_state
-from search import Interrupted, RunError, RunFolder, SearchConfig, SearchObserver
+from search import RunError, RunFolder, SearchConfig, SearchObserver
 from search.errors import PreflightError, SearchError
 from search.record.study import create_study, open_study, trial_rows
 from search.runner import resume_search, run_search
@@ -65,22 +65,10 @@ def recipes():
 
 
 class Watcher(SearchObserver):
-    """Remembers, and may interrupt after so many epochs."""
+    """Remembers which trials ended, and what checkpoints took."""
 
-    def __init__(self, interrupt_after=None):
-        self.stages, self.epochs, self.ends, self.checkpoint_bytes = [], [], [], []
-        self.interrupt_after = interrupt_after
-
-    def stage(self, text):
-        self.stages.append(text)
-
-    def epoch(self, trial, result):
-        self.epochs.append((trial.number, result["epoch"]))
-        if len(self.epochs) == self.interrupt_after:
-            import os
-            import signal
-
-            os.kill(os.getpid(), signal.SIGINT)
+    def __init__(self):
+        self.ends, self.checkpoint_bytes = [], []
 
     def checkpoints(self, now_bytes, peak_bytes):
         self.checkpoint_bytes.append((now_bytes, peak_bytes))
@@ -270,26 +258,6 @@ def test_the_time_budget_ends_the_search(store, tmp_path):
     assert result.outcome.elapsed_s < 60
 
 
-def test_interrupted_and_resumed_the_search_is_whole(store, tmp_path):
-    with pytest.raises(Interrupted, match="covertune resume"):
-        run_search(config(store, tmp_path, trials=5, concurrency=1), Watcher(interrupt_after=3))
-    run = RunFolder.open(tmp_path / "runs" / "run")
-    before = open_study(run).get_trials()
-    ended = {t.number: t for t in before if t.state.is_finished()}
-    assert len(ended) < 5
-
-    watcher = Watcher()
-    result = resume_search(run.path, observer=watcher)
-    assert len(result.trials) == 5
-    assert all(trial.state.is_finished() for trial in result.trials)
-    for number, trial in ended.items():
-        assert result.trials[number].datetime_complete == trial.datetime_complete
-        assert number not in watcher.ends
-    for trial in result.trials:
-        epochs = [row["epoch"] for row in trial.user_attrs["history"]]
-        assert epochs == list(range(1, len(epochs) + 1))
-
-
 def test_a_search_whose_ending_was_cut_short_is_concluded(watched, finished):
     with pytest.raises(RunError, match=r"all 5 trials .* are finished; give it more"):
         resume_search(finished.path)
@@ -298,10 +266,11 @@ def test_a_search_whose_ending_was_cut_short_is_concluded(watched, finished):
 
 
 def test_a_finished_search_is_given_more(finished):
+    ended = open_study(finished).get_trials()
     orphan = open_study(finished).ask()  # as if it had been killed before it had a recipe
     # As if it had been killed in mid-writing, and before it could remove a checkpoint.
     (half_written := finished.checkpoints / ".trial-00004.pt.0123.partial").touch()
-    worst = min(open_study(finished).get_trials()[1:5], key=lambda trial: trial.value)
+    worst = min(ended[1:5], key=lambda trial: trial.value)
     finished.checkpoint(worst.number).touch()
     there_when_it_began = []
 
@@ -309,7 +278,10 @@ def test_a_finished_search_is_given_more(finished):
         def started(self, plan, known, spent_s):
             there_when_it_began.extend(plan.run.checkpoint_bytes())
 
-    more = resume_search(finished.path, trials=8, observer=Looks())
+    looks = Looks()
+    more = resume_search(finished.path, trials=8, observer=looks)
+    assert more.trials[:5] == ended
+    assert sorted(looks.ends) == [5, 6, 7]
     assert not half_written.exists()
     assert worst.number not in there_when_it_began
     assert len(there_when_it_began) in (3, 4)
@@ -320,15 +292,13 @@ def test_a_finished_search_is_given_more(finished):
     assert more.trials[orphan.number].user_attrs["history"]
 
 
-class Locker(Watcher):
+class Locker(SearchObserver):
     """Another process that takes the study for itself when the first epoch is there."""
 
     def __init__(self, study):
-        super().__init__()
         self.study, self.connection = study, None
 
     def epoch(self, trial, result):
-        super().epoch(trial, result)
         if self.connection is None:
             self.connection = sqlite3.connect(self.study, isolation_level=None)
             self.connection.execute("BEGIN EXCLUSIVE")
