@@ -32,5 +32,5 @@ def test_regret_falls_with_the_budget(regrets):
 
 @pytest.mark.slow
 def test_ahead_of_random_search_in_the_end(regrets):
-    """Of 50 seeds: 0.86 and 1.34 points, each within 0.2 (`docs/results.md`)."""
-    assert regrets["covertune"][-1] < regrets["random + ASHA"][-1] - 0.1
+    """Of 50 seeds: 0.80 and 1.32 points, each within 0.2 (`docs/results.md`)."""
+    assert regrets["covertune"][-1] < regrets["random + ASHA"][-1] - 0.3
