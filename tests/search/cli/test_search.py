@@ -9,6 +9,8 @@ import pytest
 import torch
 
 from models import get_backbone
+from search import RunFolder
+from search.record.study import read_trials
 
 TRIAL_KEYS = [
     *("number", "state", "reason", "value", "epochs", "seconds", "params", "node", "device")
@@ -236,3 +238,6 @@ def test_ctrl_c_leaves_a_run_that_resume_finishes(
         # Chance may draw settings that collapse; a reason is given for every failure.
         assert (row["state"] == "FAIL") == (row["reason"] or "").startswith("collapsed")
     assert all(row in rows for row in ended_before)
+    for trial in read_trials(RunFolder.open(stopped)):
+        epochs = [epoch["epoch"] for epoch in trial.user_attrs["history"]]
+        assert epochs == list(range(1, len(epochs) + 1))
