@@ -68,11 +68,16 @@ _TRANSFER: dict[str, dict[str, Any]] = {
     },
     "fresh head, all of it": {
         "head_init": "zero",
-        "lr_head": 1e-3,
-        "lr_backbone": 1e-3,
+        "lr_head": 2e-4,
+        "lr_backbone": 2.5e-4,
         "layer_decay": 1.0,
-        "batch_norm": "train",
+        "batch_norm": "frozen",
         "frozen_share": 0.0,
+        "batch_size": 64,
+        "ema": True,
+        "ema_decay": 0.98,
+        "augment_strength": 0.1,
+        "drop_rate": 0.1,
     },
 }
 
