@@ -110,9 +110,10 @@ def draw(settings, shown, figure):
     matplotlib.use("Agg")
     from matplotlib import pyplot as plt
 
-    minutes = np.linspace(0, settings["minutes"], 361)
     canvas, axes = plt.subplots(figsize=(7, 4), layout="constrained")
     for name, runs in shown.items():
+        ends = {event["seconds"] / 60 for run in runs.values() for event in run["events"]}
+        minutes = np.array([0.0, *sorted(ends), settings["minutes"]])
         # NaN until every seed has measured something: nothing is drawn there.
         curves = np.array(
             [[best_at(run, minute * 60) for minute in minutes] for run in runs.values()]
@@ -121,7 +122,7 @@ def draw(settings, shown, figure):
             minutes,
             np.median(curves, axis=0),
             where="post",
-            label=f"{_LABELS[name]} ({len(runs)} seeds)",
+            label=f"{_LABELS[name]} ({len(runs)} {'runs' if len(runs) > 1 else 'run'})",
             linewidth=2.2 if name == "covertune" else 1.4,
         )
         low, high = curves.min(axis=0), curves.max(axis=0)

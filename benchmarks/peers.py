@@ -32,7 +32,8 @@ covertune and the Ray Tune script more than the other two; each result holds the
 
 A piece is one contestant with one seed. Its result and the winner's weights are kept in
 build/peers/results; the same command again runs what is missing. Within a seed the contestants take
-turns to be first. `--report` prints the tables of what is there and draws docs/peers.svg.
+turns to be first. `--report` prints the tables of what is there and draws docs/peers.svg; what
+docs/results.md tells lies in benchmarks/measured/peers-covers5, to be named with `--build`.
 """
 
 from __future__ import annotations
