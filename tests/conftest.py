@@ -1,5 +1,7 @@
 """What holds for all tests, and the one Ray they share: each start of one costs seconds."""
 
+import subprocess
+
 import pytest
 from hypothesis import settings
 
@@ -32,3 +34,18 @@ def local_ray():
     )
     yield
     ray.shutdown()
+
+
+@pytest.fixture
+def small_disk(request, tmp_path):
+    """A disk of so many MB as the module's `DISK_MB` says, to be filled."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    size = f"size={request.module.DISK_MB}m"
+    mount = ["mount", "-t", "tmpfs", "-o", size, "tmpfs", str(disk)]
+    tried = subprocess.run(mount, capture_output=True, text=True, check=False)
+    if tried.returncode:
+        pytest.skip(f"a small disk cannot be mounted: {tried.stderr.strip()}")
+    yield disk
+    # Lazily: a process that has not heard of the end may hold a file a moment longer.
+    subprocess.run(["umount", "--lazy", str(disk)], check=True)

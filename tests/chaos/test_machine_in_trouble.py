@@ -4,26 +4,9 @@ import contextlib
 import os
 import signal
 import sqlite3
-import subprocess
 import time
 
-import pytest
-
 DISK_MB = 256
-
-
-@pytest.fixture
-def small_disk(tmp_path):
-    """Where a run may write so much and no more."""
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", f"size={DISK_MB}m", "tmpfs", str(disk)]
-    tried = subprocess.run(mount, capture_output=True, text=True, check=False)
-    if tried.returncode:
-        pytest.skip(f"a small disk cannot be mounted: {tried.stderr.strip()}")
-    yield disk
-    # Lazily: Ray's processes may hold a file a moment longer.
-    subprocess.run(["umount", "--lazy", str(disk)], check=True)
 
 
 def fill(disk):

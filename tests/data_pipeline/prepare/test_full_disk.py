@@ -1,26 +1,12 @@
 """A prepare on a full disk; killed ones are in `tests/chaos/test_prepare_killed.py`."""
 
-import subprocess
-
 import numpy as np
 import pytest
 from PIL import Image
 
 from data_pipeline import StoreError, prepare_store
 
-
-@pytest.fixture
-def small_disk(tmp_path):
-    """A disk of 2 MB."""
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(disk)]
-    tried = subprocess.run(mount, capture_output=True, text=True, check=False)
-    if tried.returncode:
-        pytest.skip(f"a small disk cannot be mounted: {tried.stderr.strip()}")
-    yield disk
-    # Lazily: a task that has not heard of the end may hold a file a moment longer.
-    subprocess.run(["umount", "--lazy", str(disk)], check=True)
+DISK_MB = 2
 
 
 @pytest.mark.usefixtures("local_ray")
