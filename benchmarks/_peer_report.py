@@ -112,21 +112,19 @@ def draw(settings, shown, figure):
 
     canvas, axes = plt.subplots(figsize=(7, 4), layout="constrained")
     for name, runs in shown.items():
-        ends = {event["seconds"] / 60 for run in runs.values() for event in run["events"]}
-        minutes = np.array([0.0, *sorted(ends), settings["minutes"]])
+        ends = {event["seconds"] for run in runs.values() for event in run["events"]}
+        seconds = np.array([0.0, *sorted(ends), settings["minutes"] * 60])
         # NaN until every seed has measured something: nothing is drawn there.
-        curves = np.array(
-            [[best_at(run, minute * 60) for minute in minutes] for run in runs.values()]
-        )
+        curves = np.array([[best_at(run, end) for end in seconds] for run in runs.values()])
         (line,) = axes.step(
-            minutes,
+            seconds / 60,
             np.median(curves, axis=0),
             where="post",
             label=f"{_LABELS[name]} ({len(runs)} {'runs' if len(runs) > 1 else 'run'})",
             linewidth=2.2 if name == "covertune" else 1.4,
         )
         low, high = curves.min(axis=0), curves.max(axis=0)
-        axes.fill_between(minutes, low, high, step="post", alpha=0.15, color=line.get_color())
+        axes.fill_between(seconds / 60, low, high, step="post", alpha=0.15, color=line.get_color())
     axes.set(xlabel="minutes since the start", ylabel="best validation top-1")
     axes.set_xlim(0, settings["minutes"])
     axes.grid(alpha=0.3)
