@@ -92,7 +92,7 @@ class Recipe(BaseModel):
         description="auto: bfloat16 where the device is faster with it, float32 elsewhere.",
     )
     channels_last: bool = Field(
-        default=True, description="Keep maps in channels-last memory; faster nearly everywhere."
+        default=True, description="Keep maps in channels-last memory; faster on nearly all CPUs."
     )
     seed: int = Field(default=0, ge=0, description="Of the head, augmentation and dropout.")
 

@@ -11,7 +11,7 @@ from types import FrameType
 
 from ray import tune
 
-__all__ = ["Budget", "BudgetStopper"]
+__all__ = ["Budget", "BudgetStopper", "terminated_as_interrupted"]
 
 _STOPS = (signal.SIGINT, signal.SIGTERM)
 
@@ -97,6 +97,22 @@ class Budget:
         finally:
             for number, earlier in before.items():
                 signal.signal(number, earlier)
+
+
+@contextlib.contextmanager
+def terminated_as_interrupted() -> Iterator[None]:
+    """SIGTERM raises KeyboardInterrupt, as Ctrl-C does; Ray would answer it with stack traces.
+
+    To be entered after Ray has started. Outside the main thread this does nothing.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 class BudgetStopper(tune.Stopper):  # type: ignore[misc]  # Ray is untyped

@@ -24,7 +24,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from data_pipeline import CoverStore
 from models import get_backbone
-from search.budget import Budget, BudgetStopper
+from search.budget import Budget, BudgetStopper, terminated_as_interrupted
 from search.config import SearchConfig
 from search.errors import Interrupted, SearchError
 from search.machine.cluster import log_to_file, ray_session
@@ -139,7 +139,7 @@ def _session(run: RunFolder, config: SearchConfig, observer: SearchObserver) -> 
     def broken_off(what: str) -> None:
         observer.broken_off(f"{what}; see {run.log_file}, and {_go_on(run)}")
 
-    with ray_session(config, broken_off), log_to_file(run.log_file):
+    with ray_session(config, broken_off), log_to_file(run.log_file), terminated_as_interrupted():
         try:
             yield
         except _BREAKS_OFF:

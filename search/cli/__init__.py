@@ -68,13 +68,14 @@ def main(arguments: list[str] | None = None) -> None:
         say_error(str(interrupted), kind="stopped")
         sys.exit(EXIT_INTERRUPTED)
     except (typer.Abort, KeyboardInterrupt):
-        say_error("interrupted", kind="stopped")
-        sys.exit(EXIT_INTERRUPTED)
+        code = EXIT_INTERRUPTED
     except Exception as error:
         if not _is_mendable(error):
             raise
         say_error(str(error))
         sys.exit(EXIT_USAGE if isinstance(error, ConfigError) else EXIT_FAILED)
+    if code == EXIT_INTERRUPTED:  # which newer Typers make of a KeyboardInterrupt by themselves
+        say_error("interrupted", kind="stopped")
     sys.exit(code or 0)
 
 

@@ -25,6 +25,7 @@ from models import Measurement, Recipe, covers_at_once, get_backbone, measure_mo
 from search.constants import ANY_TOP1, METRIC
 from search.machine.devices import pick_device
 from search.machine.remote import results_of
+from search.machine.workers import Workers
 from search.observer import SearchObserver
 from search.record.retention import Retention
 from search.record.run_folder import RunFolder
@@ -129,12 +130,13 @@ def conclude(
     run, config = stage.run, stage.config
     trials = study.get_trials(deepcopy=False)
     leaders = ranked(trials)
-    observer.stage("averaging the best models")
-    better = _better(stage, leaders)
-    contenders = _contenders(stage, leaders) | ({} if better is None else {"better": better})
+    with Workers(stage.slots) as workers:
+        observer.stage("averaging the best models")
+        better = _better(stage, leaders, workers)
+        contenders = _contenders(stage, leaders) | ({} if better is None else {"better": better})
 
-    observer.stage("measuring the winner on the test split")
-    scores = _tested(stage, contenders)
+        observer.stage("measuring the winner on the test split")
+        scores = _tested(stage, contenders, workers)
     best = "best trial" if better is None else "better"
     model = _export(run, contenders[best], scores[best].test)
     untuned_top1, probe_top1 = (
@@ -181,7 +183,7 @@ def _contenders(stage: Stage, leaders: Sequence[FrozenTrial]) -> dict[str, _Cont
     return contenders
 
 
-def _better(stage: Stage, leaders: Sequence[FrozenTrial]) -> _Contender | None:
+def _better(stage: Stage, leaders: Sequence[FrozenTrial], workers: Workers) -> _Contender | None:
     """Another trial, or an average, if it is better than the first of the leaders."""
     run, recipe = stage.run, recipe_of(leaders[0])
     ingredients = Ingredients.of(
@@ -191,7 +193,7 @@ def _better(stage: Stage, leaders: Sequence[FrozenTrial]) -> _Contender | None:
         stage.config.weights_of(recipe.backbone),
         len(stage.store.genres),
     )
-    soup = ingredients.greedy_soup(stage.splits[recipe.image_px, recipe.fit]["val"], stage.slots)
+    soup = ingredients.greedy_soup(stage.splits[recipe.image_px, recipe.fit]["val"], workers)
     if soup is None:
         return None
     if soup.trial is not None:
@@ -240,22 +242,23 @@ def _contending_trial(what: str, run: RunFolder, trial: FrozenTrial) -> _Contend
     )
 
 
-def _tested(stage: Stage, contenders: Mapping[str, _Contender]) -> dict[str, Score]:
+def _tested(
+    stage: Stage, contenders: Mapping[str, _Contender], workers: Workers
+) -> dict[str, Score]:
     """What each of the models is worth, measured side by side; one that is two of them once."""
-    slots = stage.slots
     keys = {
         name: name if model.trial is None else f"trial {model.trial}"
         for name, model in contenders.items()
     }
     models = {keys[name]: model for name, model in contenders.items()}
     test = _test_covers(stage.feed, [model.kind for model in models.values()])
-    measure = ray.remote(num_cpus=slots.cpus_per_trial, num_gpus=slots.gpus_per_trial)(_measure)
     futures = [
-        measure.remote(
+        workers.hand_out(
+            _measure,
             model.load,
             model.kind.backbone,
             test[model.kind.image_px, model.kind.fit],
-            slots.cpus_per_trial,
+            stage.slots.cpus_per_trial,
         )
         for model in models.values()
     ]

@@ -29,9 +29,9 @@ from torch import nn
 from data_pipeline import CoverRefs
 from models import average_weights, covers_at_once, get_backbone, predict_probabilities
 from models.metrics import any_top1, standard_error, top_k
-from search.machine.cluster import Slots
 from search.machine.devices import pick_device
 from search.machine.remote import results_of
+from search.machine.workers import Workers
 from search.record.run_folder import RunFolder
 from search.record.study import recipe_of
 from search.results.export import trial_model
@@ -134,7 +134,7 @@ class Ingredients:
         probe = next((p for p in probes if (p.backbone, p.image_px, p.fit) == wanted), None)
         return cls(run, best, others, probe, weights, num_genres)
 
-    def greedy_soup(self, val: CoverRefs, slots: Slots) -> Soup | None:
+    def greedy_soup(self, val: CoverRefs, workers: Workers) -> Soup | None:
         """The average, or the trial, with the lowest validation loss that greedy steps find.
 
         Returns:
@@ -148,7 +148,7 @@ class Ingredients:
         ingredients = trials + ([] if self.probe is None else [None])
         if len(ingredients) == 1:
             return None
-        alone = self._measured([Counter([number]) for number in trials], val, slots)
+        alone = self._measured([Counter([number]) for number in trials], val, workers)
         best = alone[0]
         enough = least_top1(best.top1, val.num_covers)
         soup = lowest_loss(alone, val.num_covers)
@@ -157,7 +157,7 @@ class Ingredients:
         for _ in range(_ROUNDS):
             mixtures = [Counter(soup.shares) + Counter([added]) for added in ingredients]
             better = min(
-                self._measured([mixture for mixture in mixtures if len(mixture) > 1], val, slots),
+                self._measured([mixture for mixture in mixtures if len(mixture) > 1], val, workers),
                 key=lambda tried: tried.loss,
             )
             if better.loss > soup.loss - _LEAST_GAIN or better.top1 < enough:
@@ -179,12 +179,13 @@ class Ingredients:
         return models[0].eval()
 
     def _measured(
-        self, mixtures: Sequence[Counter[int | None]], val: CoverRefs, slots: Slots
+        self, mixtures: Sequence[Counter[int | None]], val: CoverRefs, workers: Workers
     ) -> list[Soup]:
-        measure = ray.remote(num_cpus=slots.cpus_per_trial, num_gpus=slots.gpus_per_trial)(_measure)
         ingredients = ray.put(self)
         futures = [
-            measure.remote(ingredients, dict(mixture), val, slots.cpus_per_trial)
+            workers.hand_out(
+                _measure, ingredients, dict(mixture), val, workers.slots.cpus_per_trial
+            )
             for mixture in mixtures
         ]
         return results_of(futures, "averaging the best models", remedy=f"see {self.run.log_file}")

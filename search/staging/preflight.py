@@ -30,6 +30,7 @@ from search.errors import PreflightError
 from search.machine.cluster import Slots
 from search.machine.devices import describe_device, pick_device
 from search.machine.remote import results_of
+from search.machine.workers import Workers
 from search.record.run_folder import RunFolder
 from search.staging.feed import Feed
 
@@ -37,6 +38,8 @@ __all__ = ["BackboneCheck", "PreflightReport", "run_preflight"]
 
 _CPU_BATCH = 16
 _GPU_BATCH = 64  # the largest of the search space: what does not fit should show here
+_LONG_PLANNING_S = 3.0
+_SHAPES = 2  # of a trial's batches: the last one of an epoch is smaller
 _TRIALS_WITHOUT_LIMIT = 64  # where nothing but time ends a search, and every checkpoint is kept
 _MB = 2**20
 _BASELINE_NAME = SearchConfig.model_fields["baseline_name"].default
@@ -61,6 +64,8 @@ class BackboneCheck:
     checkpoint_mb: float
     micro_batch: int | None = None
     """Most covers trained at once, if the whole batch did not fit into memory."""
+    channels_last: bool = True
+    """How maps lie in memory where a trial is over sooner; see `_Tried`."""
 
 
 @dataclass(frozen=True)
@@ -79,7 +84,7 @@ def run_preflight(
     config: SearchConfig,
     feed: Feed,
     run: RunFolder,
-    slots: Slots,
+    workers: Workers,
     image_px: dict[str, tuple[int, ...]],
     finished: int = 0,
 ) -> PreflightReport:
@@ -89,17 +94,17 @@ def run_preflight(
         config: The search.
         feed: The covers trials will see.
         run: Where checkpoints will go.
-        slots: What a trial will hold.
+        workers: Hold what a trial will hold.
         image_px: Input sizes to try, by backbone.
         finished: Trials of the run that have ended already.
 
     Raises:
         PreflightError: Something cannot work; the message names it and the remedy.
     """
-    store = feed.store
+    store, slots = feed.store, workers.slots
     _check_nodes(run, store)
     pairs = [(name, px) for name, sizes in image_px.items() for px in sizes]
-    checks = _check_backbones(config, store, slots, pairs)
+    checks = _check_backbones(config, feed, workers, pairs)
     left = None if config.trial_limit is None else max(config.trial_limit - finished, 0)
     _check_disk(run, checks, slots, left, config.keep_checkpoints)
     epoch_s = {(c.backbone, c.image_px): _epoch_s(c, feed, slots) for c in checks}
@@ -153,23 +158,26 @@ def _sees(token: Path, store: Path) -> str | None:
 
 
 def _check_backbones(
-    config: SearchConfig, store: CoverStore, slots: Slots, pairs: list[tuple[str, int]]
+    config: SearchConfig,
+    feed: Feed,
+    workers: Workers,
+    pairs: list[tuple[str, int]],
 ) -> tuple[BackboneCheck, ...]:
     """Each backbone and size in a worker that holds what a trial will hold."""
+    store, slots = feed.store, workers.slots
     batch = _GPU_BATCH if slots.gpus_per_trial else _CPU_BATCH
     images, labels_N = store.read_images("train", limit=batch)
     covers = ray.put((images, labels_N, store.read_genres("train", limit=batch)))
-    check = ray.remote(
-        num_cpus=slots.cpus_per_trial,
-        num_gpus=slots.gpus_per_trial,
-        max_retries=0,
-        # With several checks a process each, for peak memory is that of a process; on a GPU always,
-        # for a process keeps what it has allocated.
-        max_calls=1 if len(pairs) > 1 or slots.gpus_per_trial else 0,
-    )(_check_backbone)
     genres, cpus = len(store.genres), slots.cpus_per_trial
+    steps = config.epochs * math.ceil(feed.count("train") / batch)
     pending = [
-        check.remote(name, px, config.weights_of(name), genres, covers, cpus) for name, px in pairs
+        workers.hand_out(
+            _check_backbone,
+            *(name, px, config.weights_of(name), genres, covers, cpus, steps),
+            retries=0,
+            anew=len(pairs) > 1,  # on a CPU peak memory is that of a process
+        )
+        for name, px in pairs
     ]
     found = []
     for future, (name, px) in zip(pending, pairs, strict=True):
@@ -186,10 +194,13 @@ def _check_backbone(
     num_genres: int,
     covers: tuple[list[bytes], np.ndarray, np.ndarray | None],
     cpus: int,
+    steps: int,
 ) -> BackboneCheck:
-    """Runs in a worker: two training batches, one evaluation, checkpoint and restore."""
+    """Runs in a worker: some training batches, one evaluation, checkpoint and restore."""
     torch.set_num_threads(cpus)
     device = pick_device(wants_gpu=bool(ray.get_gpu_ids()))
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
     backbone = get_backbone(name)
     data, *told = covers
     squares: list[np.ndarray] = []
@@ -210,9 +221,12 @@ def _check_backbone(
         batch_norm="train",
         ema_decay=0.99,  # as some trials have, for the size of a checkpoint and the memory
     )
-    tuner = FineTuner(recipe, num_genres, device, steps_per_epoch=2)
-    tuner.train_epoch([batch])  # the first batch pays for warming up
-    train_s = _seconds(lambda: tuner.train_epoch([batch]), device)
+    tried = _Tried.of(recipe, num_genres, device, batch)
+    if device.type == "cuda" and tried.first_s > _LONG_PLANNING_S:
+        other = recipe.model_copy(update={"channels_last": False})
+        both = (tried, _Tried.of(other, num_genres, device, batch))
+        tried = min(both, key=lambda one: _SHAPES * one.first_s + steps * one.step_s)
+    tuner = tried.tuner
     tuner.evaluate([batch])
     eval_s = _seconds(lambda: tuner.evaluate([batch]), device)
     with tempfile.TemporaryDirectory() as folder:
@@ -231,13 +245,42 @@ def _check_backbone(
         pretrained=weights != "none" and (backbone.pretrained or weights != "default"),
         node=platform.node(),
         device=describe_device(device),
-        train_covers_per_s=len(data) / train_s,
+        train_covers_per_s=len(data) / tried.step_s,
         eval_covers_per_s=len(data) / eval_s,
         decode_covers_per_s=len(data) / decode_s,
         memory_mb=memory_mb,
         checkpoint_mb=checkpoint_mb,
         micro_batch=tuner.micro_batch,
+        channels_last=tuner.recipe.channels_last,
     )
+
+
+@dataclass(frozen=True)
+class _Tried:
+    """A recipe that trained on one batch, several times.
+
+    On a GPU the first time may take long: cuDNN plans every convolution for every shape of batch it
+    meets, and for depthwise ones it compiles kernels. On an H200, in bfloat16, batches of 64:
+    EfficientNet-Lite0 with channels last 9 to 18 s for each shape, with channels first 0.3 s;
+    ConvNeXt Nano at 224 px 0.1 s and 3 to 8 s; ResNets 0.3 s in both. What follows takes as long in
+    one as in the other while a trial has a GPU for itself, for launching kernels takes longer than
+    they do.
+    """
+
+    tuner: FineTuner
+    first_s: float
+    step_s: float
+
+    @classmethod
+    def of(
+        cls, recipe: Recipe, num_genres: int, device: torch.device, batch: tuple[torch.Tensor, ...]
+    ) -> _Tried:
+        tuner = FineTuner(recipe, num_genres, device, steps_per_epoch=2)
+        times = 1 if device.type == "cpu" else 3
+        first_s, *later_s = (
+            _seconds(lambda: tuner.train_epoch([batch]), device) for _ in range(1 + times)
+        )
+        return cls(tuner, first_s, min(later_s))
 
 
 def _seconds(work: Callable[[], object], device: torch.device) -> float:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import logging
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,6 +34,7 @@ from models.heads import load_head
 from search.machine.cluster import Slots
 from search.machine.devices import pick_device
 from search.machine.remote import results_of
+from search.machine.workers import Workers
 from search.record.run_folder import RunFolder
 
 __all__ = ["Probe", "probe_file", "probe_model", "scout"]
@@ -69,7 +71,7 @@ def scout(
     image_px: int,
     splits: dict[str, CoverRefs],
     num_genres: int,
-    slots: Slots,
+    workers: Workers,
 ) -> Probe:
     """Fit a probe with all workers, or read the one this run has.
 
@@ -80,7 +82,7 @@ def scout(
         image_px: Input size.
         splits: The `train` and `val` splits at that size, of one fit.
         num_genres: K.
-        slots: What a worker may hold.
+        workers: Do it.
 
     Raises:
         SearchError: A worker failed.
@@ -91,17 +93,15 @@ def scout(
     if kept is not None:
         return kept
     started = time.perf_counter()
-    resources = {"num_cpus": slots.cpus_per_trial, "num_gpus": slots.gpus_per_trial}
-    features = ray.remote(**resources)(_features)
-    futures = {
-        split: [
-            features.remote(backbone, weights, refs, chunk, slots.cpus_per_trial)
-            for chunk in _chunks(refs, slots)
+    cpus = workers.slots.cpus_per_trial
+    train, val = (
+        [
+            workers.hand_out(_features, backbone, weights, splits[split], chunk, cpus)
+            for chunk in _chunks(splits[split], workers.slots)
         ]
-        for split, refs in splits.items()
-    }
-    fit_head = ray.remote(**resources)(_fit_head)
-    fitted = fit_head.remote(futures["train"], futures["val"], num_genres, slots.cpus_per_trial)
+        for split in ("train", "val")
+    )
+    fitted = workers.hand_out(_fit_head, num_genres, cpus, len(train), *train, *val)
     result: ProbeResult
     (result,) = results_of(
         [fitted],
@@ -155,13 +155,12 @@ def _features(
 
 
 def _fit_head(
-    train: list[ray.ObjectRef], val: list[ray.ObjectRef], num_genres: int, cpus: int
+    num_genres: int, cpus: int, train_parts: int, *parts: tuple[np.ndarray, ...]
 ) -> ProbeResult:
-    """Runs in a worker: the logistic regression."""
+    """Runs in a worker: the logistic regression on `_features`, those of the train split first."""
     torch.set_num_threads(cpus)
-    (train_X, train_y, train_genres), (val_X, val_y, val_genres) = (
-        _joined(ray.get(parts)) for parts in (train, val)
-    )
+    train_X, train_y, train_genres = _joined(parts[:train_parts])
+    val_X, val_y, val_genres = _joined(parts[train_parts:])
     return fit_probe(
         train_X,
         train_y,
@@ -174,7 +173,7 @@ def _fit_head(
 
 
 def _joined(
-    parts: list[tuple[np.ndarray, ...]],
+    parts: Sequence[tuple[np.ndarray, ...]],
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]:
     X, y, *genres = (torch.from_numpy(np.concatenate(one)) for one in zip(*parts, strict=True))
     return X, y, genres[0] if genres else None

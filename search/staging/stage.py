@@ -6,6 +6,7 @@ machine -> what fits into memory -> preflight -> covers decoded once per size, o
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -20,6 +21,7 @@ from data_pipeline import (
 from search.budget import Budget
 from search.config import SearchConfig
 from search.machine.cluster import Slots, slots_of
+from search.machine.workers import Workers
 from search.observer import SearchObserver
 from search.record.run_folder import RunFolder
 from search.record.study import ELAPSED_S
@@ -28,7 +30,6 @@ from search.staging.image_sizes import affordable_image_px, choose_image_px
 from search.staging.memory import plan_memory
 from search.staging.preflight import BackboneCheck, run_preflight
 from search.staging.scouting import Probe, scout
-from search.staging.warming import warm_workers
 from search.trials.space import BackboneFacts, SearchSpace
 
 __all__ = ["Stage", "set_stage"]
@@ -100,55 +101,66 @@ def set_stage(
 
     begin("checking the machine")
     slots = slots_of(config)
-    warm_workers(slots)
-    assert config.store is not None
-    store = CoverStore.open(config.store)
-    if fits is None:
-        fits = _fits_that_differ(config, store, observer)
-    on_gpu = slots.gpus_per_trial > 0
-    tried = choose_image_px(config, on_gpu=on_gpu) if image_px is None else image_px
-    feed = _feed(config, store, slots, tried, len(fits))
-    report = run_preflight(config, feed, run, slots, tried, finished)
-    if image_px is None and not on_gpu:
-        # A rehearsal takes the size that the whole search would take.
-        epoch_s = {pair: seconds * times_larger(feed) for pair, seconds in report.epoch_s.items()}
-        affordable = affordable_image_px(tried, config, epoch_s, slots.count)
-        if affordable != tried:
-            tried = affordable
-            feed = _feed(config, store, slots, tried, len(fits))
-            report = run_preflight(config, feed, run, slots, tried, finished)
-    observer.preflight(report)
-    for warning in report.warnings:
-        observer.warn(warning)
-    budget.shortest_epoch_s = min(report.epoch_s.values())
+    with Workers(slots) as workers:
+        workers.warm()
+        assert config.store is not None
+        store = CoverStore.open(config.store)
+        if fits is None:
+            fits = _fits_that_differ(config, store, observer)
+        on_gpu = slots.gpus_per_trial > 0
+        tried = choose_image_px(config, on_gpu=on_gpu) if image_px is None else image_px
+        feed = _feed(config, store, slots, tried, len(fits))
+        report = run_preflight(config, feed, run, workers, tried, finished)
+        if image_px is None and not on_gpu:
+            # A rehearsal takes the size that the whole search would take.
+            epoch_s = {
+                pair: seconds * times_larger(feed) for pair, seconds in report.epoch_s.items()
+            }
+            affordable = affordable_image_px(tried, config, epoch_s, slots.count)
+            if affordable != tried:
+                tried = affordable
+                feed = _feed(config, store, slots, tried, len(fits))
+                report = run_preflight(config, feed, run, workers, tried, finished)
+        observer.preflight(report)
+        for warning in report.warnings:
+            observer.warn(warning)
+        budget.shortest_epoch_s = min(report.epoch_s.values())
 
-    splits: dict[tuple[int, Fit], dict[str, CoverRefs]] = {}
-    for px in _sizes(tried):
-        if feed.plan.resident(px):
-            begin(f"decoding covers at {px} px")
-        for fit, fitted in feed.for_trials(px, fits, observer.progress).items():
-            splits[px, fit] = fitted
+        splits: dict[tuple[int, Fit], dict[str, CoverRefs]] = {}
+        for px in _sizes(tried):
+            if feed.plan.resident(px):
+                begin(f"decoding covers at {px} px")
+            for fit, fitted in feed.for_trials(px, fits, observer.progress).items():
+                splits[px, fit] = fitted
 
-    def probe(check: BackboneCheck, fit: Fit) -> Probe:
-        begin(f"probing {check.backbone} at {check.image_px} px, {fit}")
-        found = scout(
-            run,
-            check.backbone,
-            config.weights_of(check.backbone),
-            check.image_px,
-            splits[check.image_px, fit],
-            len(store.genres),
-            slots,
+        def probe(check: BackboneCheck, fit: Fit) -> Probe:
+            begin(f"probing {check.backbone} at {check.image_px} px, {fit}")
+            found = scout(
+                run,
+                check.backbone,
+                config.weights_of(check.backbone),
+                check.image_px,
+                splits[check.image_px, fit],
+                len(store.genres),
+                workers,
+            )
+            observer.probed(found)
+            return found
+
+        probes = tuple(
+            probe(check, fit) for check in report.checks if check.pretrained for fit in fits
         )
-        observer.probed(found)
-        return found
-
-    probes = tuple(probe(check, fit) for check in report.checks if check.pretrained for fit in fits)
     stages = {check.backbone: (check.stages, check.pretrained) for check in report.checks}
     space = SearchSpace(
         config,
         tuple(
-            BackboneFacts(name, *facts, tried[name], _best_fit(name, probes, fits))
+            BackboneFacts(
+                name,
+                *facts,
+                tried[name],
+                _best_fit(name, probes, fits),
+                _channels_first(name, report.checks),
+            )
             for name, facts in stages.items()
         ),
         frozenset((probe.backbone, probe.image_px, probe.fit) for probe in probes),
@@ -174,6 +186,11 @@ def _best_fit(backbone: str, probes: tuple[Probe, ...], fits: tuple[Fit, ...]) -
     of_it = [probe for probe in probes if probe.backbone == backbone]
     best = max(of_it, key=lambda probe: (probe.image_px, probe.top1), default=None)
     return fits[0] if best is None else best.fit
+
+
+def _channels_first(backbone: str, checks: Sequence[BackboneCheck]) -> tuple[int, ...]:
+    """The input sizes at which a backbone's maps had better lie channel by channel."""
+    return tuple(c.image_px for c in checks if c.backbone == backbone and not c.channels_last)
 
 
 def _sizes(image_px: dict[str, tuple[int, ...]]) -> list[int]:

@@ -35,6 +35,8 @@ class BackboneFacts:
     """Input sizes a trial may choose."""
     fit: Fit = "squash"
     """The fit to try first: that of the best probe."""
+    channels_first: tuple[int, ...] = ()
+    """Input sizes at which a trial is over sooner with maps channel by channel in memory."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +64,7 @@ class SearchSpace:
                 "image_px": max(facts.image_px),
                 "fit": "squash" if "squash" in self.fits else self.fits[0],
                 "epochs": min(UNTUNED.epochs, self.config.epochs),
+                "channels_last": max(facts.image_px) not in facts.channels_first,
                 "seed": self.config.seed,
             }
         )
@@ -82,6 +85,7 @@ class SearchSpace:
             "image_px": image_px,
             "fit": fit,
             "epochs": self.config.epochs,
+            "channels_last": image_px not in facts.channels_first,
             "seed": self.config.seed + trial.number,
             "optimizer": "adamw",
             "schedule": "cosine",

@@ -5,7 +5,7 @@ import signal
 
 import pytest
 
-from search.budget import Budget, BudgetStopper
+from search.budget import Budget, BudgetStopper, terminated_as_interrupted
 
 
 class Clock:
@@ -69,3 +69,10 @@ def test_the_first_signal_asks_and_the_second_insists(number):
         with pytest.raises(KeyboardInterrupt):
             os.kill(os.getpid(), number)
     assert signal.getsignal(number) is before
+
+
+def test_being_terminated_is_a_ctrl_c():
+    before = signal.getsignal(signal.SIGTERM)
+    with terminated_as_interrupted(), pytest.raises(KeyboardInterrupt):
+        os.kill(os.getpid(), signal.SIGTERM)
+    assert signal.getsignal(signal.SIGTERM) is before

@@ -14,6 +14,7 @@ from search.cli import main
 from search.cli._ending import show_result
 from search.cli._live import LiveView
 from search.machine.cluster import slots_of
+from search.machine.workers import Workers
 from search.staging.feed import RehearsalFeed, WholeFeed
 from search.staging.scouting import scout
 
@@ -149,9 +150,9 @@ def test_a_probe_of_the_store(multi, tmp_path):
     """Its pieces are gathered from several workers."""
     run = RunFolder.create(SearchConfig(runs_dir=tmp_path, name="a"))
     splits = WholeFeed(CoverStore.open(multi)).for_trials(32)["squash"]
-    slots = slots_of(SearchConfig())
+    workers = Workers(slots_of(SearchConfig()))
     probe, again = (
-        scout(run, "efficientnet_lite0", "default", 32, splits, 3, slots) for _ in range(2)
+        scout(run, "efficientnet_lite0", "default", 32, splits, 3, workers) for _ in range(2)
     )
     assert probe.top1 <= probe.any_top1
     assert probe.any_top1 == again.any_top1 > 0.5

@@ -241,3 +241,17 @@ def test_ctrl_c_leaves_a_run_that_resume_finishes(
     for trial in read_trials(RunFolder.open(stopped)):
         epochs = [epoch["epoch"] for epoch in trial.user_attrs["history"]]
         assert epochs == list(range(1, len(epochs) + 1))
+
+
+@pytest.mark.slow
+def test_what_is_terminated_before_its_first_trial_leaves_nothing(start_command, store, tmp_path):
+    options = ("--runs-dir", "runs", "--name", "early")
+    search = start_command("search", store, *SMALL, *options, cwd=tmp_path)
+    try:
+        assert search.stdout.readline().startswith("checking the machine")
+        search.terminate()  # what job schedulers and containers send
+        _, err = search.communicate(timeout=60)
+    finally:
+        search.kill()
+    assert (search.returncode, err) == (130, "stopped: interrupted\n")
+    assert not (tmp_path / "runs" / "early").exists()

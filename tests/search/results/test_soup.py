@@ -9,6 +9,7 @@ from models import FineTuner, Recipe
 from models.checkpoint import write_state
 from search.config import SearchConfig
 from search.machine.cluster import Slots
+from search.machine.workers import Workers
 from search.record.run_folder import RunFolder
 from search.record.study import ranked
 from search.results.soup import Ingredients
@@ -51,7 +52,7 @@ def made_of(tmp_path, covers):
             study.tell(trial, 0.9 - 0.1 * place)
             write_state(state, run.checkpoint(trial.number))
         ingredients = Ingredients.of(run, ranked(study.trials), [], "none", 3)
-        return ingredients, ingredients.greedy_soup(covers["val"], SLOTS)
+        return ingredients, ingredients.greedy_soup(covers["val"], Workers(SLOTS))
 
     return of
 

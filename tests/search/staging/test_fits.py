@@ -16,6 +16,7 @@ from data_pipeline import (
 from models import load_bundle
 from search.config import SearchConfig
 from search.machine.cluster import Slots
+from search.machine.workers import Workers
 from search.observer import SearchObserver
 from search.record.run_folder import RunFolder
 from search.record.study import open_study, recipe_of
@@ -94,7 +95,7 @@ def test_probes_of_fits_are_kept_apart(tall, tmp_path):
     run = RunFolder.create(SearchConfig(runs_dir=tmp_path, name="r"))
     fitted = RehearsalFeed(store).for_trials(32, ("squash", "crop"))
     probes = [
-        scout(run, "efficientnet_lite0", "default", 32, splits, 2, SLOTS)
+        scout(run, "efficientnet_lite0", "default", 32, splits, 2, Workers(SLOTS))
         for splits in fitted.values()
     ]
     assert [probe.fit for probe in probes] == ["squash", "crop"]
@@ -105,7 +106,7 @@ def test_probes_of_fits_are_kept_apart(tall, tmp_path):
         "efficientnet_lite0-32-crop.safetensors",
     ]
     assert all(file.exists() for file in files)
-    again = scout(run, "efficientnet_lite0", "default", 32, fitted["crop"], 2, SLOTS)
+    again = scout(run, "efficientnet_lite0", "default", 32, fitted["crop"], 2, Workers(SLOTS))
     assert again.fit == "crop"
 
 

@@ -21,11 +21,12 @@ def run(tmp_path_factory):
 def fit(run, store):
     """Fit a probe, or read the one that is there."""
     from search.machine.cluster import slots_of
+    from search.machine.workers import Workers
 
     opened = CoverStore.open(store)
     splits = decode_store(opened, 32)
-    slots = slots_of(SearchConfig())
-    return lambda: scout(run, LITE, "default", 32, splits, len(opened.genres), slots)
+    workers = Workers(slots_of(SearchConfig()))
+    return lambda: scout(run, LITE, "default", 32, splits, len(opened.genres), workers)
 
 
 @pytest.fixture(scope="module")
