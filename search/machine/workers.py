@@ -61,7 +61,7 @@ class Workers:
         trial.
         """
         for _ in range(self.slots.count):
-            self.hand_out(_load)
+            self.hand_out(_load, retries=0)
 
     def hand_out(
         self,

@@ -199,8 +199,6 @@ def _check_backbone(
     """Runs in a worker: some training batches, one evaluation, checkpoint and restore."""
     torch.set_num_threads(cpus)
     device = pick_device(wants_gpu=bool(ray.get_gpu_ids()))
-    if device.type == "cuda":
-        torch.cuda.reset_peak_memory_stats(device)
     backbone = get_backbone(name)
     data, *told = covers
     squares: list[np.ndarray] = []
@@ -208,6 +206,8 @@ def _check_backbone(
     images_BHWC = np.stack(squares)
     arrays = [images_BHWC, *(np.array(one) for one in told if one is not None)]
     batch = tuple(torch.from_numpy(array).to(device) for array in arrays)
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)  # of the check before this one
     recipe = Recipe(
         backbone=name,
         weights=weights,
