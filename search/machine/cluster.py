@@ -36,6 +36,7 @@ _QUIET = {
     "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
 }
 _CONNECT_S = 5.0
+_ROUNDING = 1e-6  # ten tenths of a GPU are a whole one
 _RAYS_SHARE = 0.3  # of free memory, which Ray takes for its object store by itself
 _SHARED_MEMORY = Path("/dev/shm")
 _SHARED_MEMORY_SHARE = 0.95
@@ -209,6 +210,6 @@ def _fits(resources: dict[str, float], cpus: int, gpus: float) -> int:
         return by_cpu
     gpu_count = int(resources.get("GPU", 0))
     # A fraction is packed within a GPU, never across two.
-    per_gpu = int(1 // gpus) if gpus <= 1 else 0
+    per_gpu = int(1 / gpus + _ROUNDING) if gpus <= 1 else 0
     by_gpu = gpu_count * per_gpu if gpus <= 1 else int(gpu_count // gpus)
     return min(by_cpu, by_gpu)

@@ -36,6 +36,12 @@ def results_of(
         first_line = str(cause).strip().partition("\n")[0]
         if isinstance(cause, ModelError | DataError):
             raise error(first_line) from cause
+        if isinstance(cause, RayError) and cause is not failed:  # of work that this one waited for
+            raise error(_lost(doing, remedy)) from cause
         raise error(f"{doing} failed: {type(cause).__name__}: {first_line}; {remedy}") from cause
     except RayError as lost:
-        raise error(f"{doing} failed: the worker died (out of memory?); {remedy}") from lost
+        raise error(_lost(doing, remedy)) from lost
+
+
+def _lost(doing: str, remedy: str) -> str:
+    return f"{doing} failed: the worker died (out of memory?); {remedy}"

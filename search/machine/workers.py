@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import cache, partial
+from collections.abc import Callable, Iterator
+from functools import cache, cached_property, partial
 from itertools import cycle
 from types import TracebackType
 from typing import Any, Self
@@ -16,19 +16,21 @@ from search.machine.cluster import Slots
 
 __all__ = ["Workers"]
 
-_TRIES_AGAIN = 3  # after a worker died
+_TRIES_AGAIN = 3  # after a process died
+_PLACED_S = 60.0  # within which Ray gives all of them their share of a GPU, if it is free
 
 
 class Workers:
-    """As many processes as trials run side by side, each with what a trial holds.
+    """As many processes as trials run side by side, on the same cores or the same shares of GPUs.
 
     On a CPU each piece of work is a Ray task, and Ray keeps the processes from one to the next. The
     process of a task that held a GPU it ends, for the next may be given another GPU; to import
     torch and to find the device anew took 10 s a task. So there actors do the work, and keep their
-    share of a GPU until the `with` block ends; then all its memory is free for the trials.
+    share of a GPU until the `with` block ends; then all its memory is free for the trials. On a
+    cluster where others hold GPUs, or a node was lost, those do it that found a place.
 
     Args:
-        slots: What a trial holds.
+        slots: How trials share the machines.
     """
 
     def __init__(self, slots: Slots) -> None:
@@ -36,9 +38,8 @@ class Workers:
         self._actors: list[Any] = []
         if slots.gpus_per_trial:
             # No CPU of their own: covers are decoded while they wait.
-            actor = ray.remote(num_cpus=0, num_gpus=slots.gpus_per_trial, max_restarts=-1)(_Actor)
+            actor = ray.remote(num_cpus=0, num_gpus=slots.gpus_per_trial)(_Actor)
             self._actors = [actor.remote() for _ in range(slots.count)]
-        self._next_actor = cycle(self._actors)
         self._task = cache(partial(_as_task, num_cpus=slots.cpus_per_trial))
 
     def __enter__(self) -> Self:
@@ -60,7 +61,7 @@ class Workers:
         process for the preflight, the next for the probes), it would add up before the first
         trial.
         """
-        for _ in range(self.slots.count):
+        for _ in range(self.slots.count if not self._actors else 0):  # actors do so by themselves
             self.hand_out(_load, retries=0)
 
     def hand_out(
@@ -77,19 +78,33 @@ class Workers:
             arguments: Its arguments. Results of other work are waited for where they are arguments
                 themselves, not inside a list: what waits within the work holds its GPU meanwhile,
                 and if it is the only one, what it waits for never begins.
-            retries: How often it is begun again if its process dies.
+            retries: How often it is begun again if its process dies; on a GPU never.
             anew: Whether to have a process of its own, where that can be had.
 
         Returns:
             For `results_of`.
         """
         if self._actors:
-            do = next(self._next_actor).do.options(max_task_retries=retries)
-            return do.remote(work, *arguments)
+            return next(self._in_turn).do.remote(work, *arguments)
         return self._task(work, max_retries=retries, max_calls=int(anew)).remote(*arguments)
+
+    @cached_property
+    def _in_turn(self) -> Iterator[Any]:
+        """The actors that have their GPU, at least one, again and again."""
+        waiting = {actor.there.remote(): actor for actor in self._actors}
+        placed, _ = ray.wait(list(waiting), num_returns=len(waiting), timeout=_PLACED_S)
+        if not placed:  # as a task would
+            placed, _ = ray.wait(list(waiting))
+        return cycle([waiting[ref] for ref in placed])
 
 
 class _Actor:
+    def __init__(self) -> None:
+        _load()
+
+    def there(self) -> None:
+        """Answers when it is."""
+
     def do(self, work: Callable[..., Any], *arguments: Any) -> Any:
         try:
             return work(*arguments)

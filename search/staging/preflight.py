@@ -24,7 +24,7 @@ import torch
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from data_pipeline import CoverStore, load_square
-from models import FineTuner, Recipe, get_backbone
+from models import FineTuner, Recipe, get_backbone, release
 from search.config import SearchConfig
 from search.errors import PreflightError
 from search.machine.cluster import Slots
@@ -65,7 +65,7 @@ class BackboneCheck:
     micro_batch: int | None = None
     """Most covers trained at once, if the whole batch did not fit into memory."""
     channels_last: bool = True
-    """How maps lie in memory where a trial is over sooner; see `_Tried`."""
+    """How maps lie in memory where a trial is over sooner; see `_tried`."""
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,7 @@ def run_preflight(
         config: The search.
         feed: The covers trials will see.
         run: Where checkpoints will go.
-        workers: Hold what a trial will hold.
+        workers: Do it, on what trials will run on.
         image_px: Input sizes to try, by backbone.
         finished: Trials of the run that have ended already.
 
@@ -206,8 +206,6 @@ def _check_backbone(
     images_BHWC = np.stack(squares)
     arrays = [images_BHWC, *(np.array(one) for one in told if one is not None)]
     batch = tuple(torch.from_numpy(array).to(device) for array in arrays)
-    if device.type == "cuda":
-        torch.cuda.reset_peak_memory_stats(device)  # of the check before this one
     recipe = Recipe(
         backbone=name,
         weights=weights,
@@ -221,12 +219,15 @@ def _check_backbone(
         batch_norm="train",
         ema_decay=0.99,  # as some trials have, for the size of a checkpoint and the memory
     )
-    tried = _Tried.of(recipe, num_genres, device, batch)
-    if device.type == "cuda" and tried.first_s > _LONG_PLANNING_S:
+    tuner, first_s, step_s = _tried(recipe, num_genres, device, batch)
+    if device.type == "cuda" and first_s > _LONG_PLANNING_S:
+        del tuner
+        last_s = _SHAPES * first_s + steps * step_s
         other = recipe.model_copy(update={"channels_last": False})
-        both = (tried, _Tried.of(other, num_genres, device, batch))
-        tried = min(both, key=lambda one: _SHAPES * one.first_s + steps * one.step_s)
-    tuner = tried.tuner
+        tuner, first_s, step_s = _tried(other, num_genres, device, batch)
+        if last_s < _SHAPES * first_s + steps * step_s:
+            del tuner
+            tuner, _, step_s = _tried(recipe, num_genres, device, batch)
     tuner.evaluate([batch])
     eval_s = _seconds(lambda: tuner.evaluate([batch]), device)
     with tempfile.TemporaryDirectory() as folder:
@@ -245,7 +246,7 @@ def _check_backbone(
         pretrained=weights != "none" and (backbone.pretrained or weights != "default"),
         node=platform.node(),
         device=describe_device(device),
-        train_covers_per_s=len(data) / tried.step_s,
+        train_covers_per_s=len(data) / step_s,
         eval_covers_per_s=len(data) / eval_s,
         decode_covers_per_s=len(data) / decode_s,
         memory_mb=memory_mb,
@@ -255,32 +256,27 @@ def _check_backbone(
     )
 
 
-@dataclass(frozen=True)
-class _Tried:
-    """A recipe that trained on one batch, several times.
+def _tried(
+    recipe: Recipe, num_genres: int, device: torch.device, batch: tuple[torch.Tensor, ...]
+) -> tuple[FineTuner, float, float]:
+    """Train on one batch several times; the seconds of the first time and of a later one.
 
     On a GPU the first time may take long: cuDNN plans every convolution for every shape of batch it
     meets, and for depthwise ones it compiles kernels. On an H200, in bfloat16, batches of 64:
     EfficientNet-Lite0 with channels last 9 to 18 s for each shape, with channels first 0.3 s;
     ConvNeXt Nano at 224 px 0.1 s and 3 to 8 s; ResNets 0.3 s in both. What follows takes as long in
-    one as in the other while a trial has a GPU for itself, for launching kernels takes longer than
-    they do.
+    one as in the other while few trials share the GPU, for launching kernels takes longer than they
+    do.
     """
-
-    tuner: FineTuner
-    first_s: float
-    step_s: float
-
-    @classmethod
-    def of(
-        cls, recipe: Recipe, num_genres: int, device: torch.device, batch: tuple[torch.Tensor, ...]
-    ) -> _Tried:
-        tuner = FineTuner(recipe, num_genres, device, steps_per_epoch=2)
-        times = 1 if device.type == "cpu" else 3
-        first_s, *later_s = (
-            _seconds(lambda: tuner.train_epoch([batch]), device) for _ in range(1 + times)
-        )
-        return cls(tuner, first_s, min(later_s))
+    release(device)
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+    tuner = FineTuner(recipe, num_genres, device, steps_per_epoch=2)
+    times = 1 if device.type == "cpu" else 3
+    first_s, *later_s = (
+        _seconds(lambda: tuner.train_epoch([batch]), device) for _ in range(1 + times)
+    )
+    return tuner, first_s, min(later_s)
 
 
 def _seconds(work: Callable[[], object], device: torch.device) -> float:

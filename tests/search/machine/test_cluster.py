@@ -106,6 +106,8 @@ def test_a_trial_no_node_holds_is_refused(local_ray):
     [
         ({"CPU": 16, "GPU": 1}, 1, 1.0, 1),
         ({"CPU": 16, "GPU": 1}, 1, 0.25, 4),
+        ({"CPU": 16, "GPU": 1}, 1, 0.1, 10),
+        ({"CPU": 16, "GPU": 1}, 1, 0.2, 5),
         ({"CPU": 3, "GPU": 1}, 1, 0.25, 3),
         ({"CPU": 16, "GPU": 4}, 2, 0.4, 8),  # two to a GPU: a share never spans two
         ({"CPU": 16, "GPU": 4}, 2, 2.0, 2),

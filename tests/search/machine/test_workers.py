@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import ray
+import torch
 
 from search.errors import SearchError
 from search.machine.cluster import Slots
@@ -78,5 +79,6 @@ def test_a_whole_search_with_one_gpu(store, tmp_path):
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "torch there cannot use it" in done.stdout + done.stderr
+    if not torch.cuda.is_available():
+        assert "torch there cannot use it" in done.stdout + done.stderr
     assert (tmp_path / "runs" / "one-gpu" / "model").is_dir()
