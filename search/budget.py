@@ -6,7 +6,7 @@ import contextlib
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from types import FrameType
 
 from ray import tune
@@ -81,9 +81,6 @@ class Budget:
 
         Outside the main thread signals cannot be caught, and this does nothing.
         """
-        if threading.current_thread() is not threading.main_thread():
-            yield
-            return
 
         def handler(_number: int, _frame: FrameType | None) -> None:
             if self.interrupted:
@@ -91,12 +88,8 @@ class Budget:
             self.interrupt()
             on_stop()
 
-        before = {number: signal.signal(number, handler) for number in _STOPS}
-        try:
+        with _handled(_STOPS, handler):
             yield
-        finally:
-            for number, earlier in before.items():
-                signal.signal(number, earlier)
 
 
 @contextlib.contextmanager
@@ -105,14 +98,24 @@ def terminated_as_interrupted() -> Iterator[None]:
 
     To be entered after Ray has started. Outside the main thread this does nothing.
     """
+    with _handled((signal.SIGTERM,), signal.default_int_handler):
+        yield
+
+
+@contextlib.contextmanager
+def _handled(
+    numbers: Sequence[signal.Signals], handler: Callable[[int, FrameType | None], None]
+) -> Iterator[None]:
+    """While it lasts, signals are answered by a handler, if this is the main thread."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    before = {number: signal.signal(number, handler) for number in numbers}
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, earlier in before.items():
+            signal.signal(number, earlier)
 
 
 class BudgetStopper(tune.Stopper):  # type: ignore[misc]  # Ray is untyped

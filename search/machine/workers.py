@@ -61,7 +61,9 @@ class Workers:
         process for the preflight, the next for the probes), it would add up before the first
         trial.
         """
-        for _ in range(self.slots.count if not self._actors else 0):  # actors do so by themselves
+        if self._actors:
+            return  # they do so by themselves
+        for _ in range(self.slots.count):
             self.hand_out(_load, retries=0)
 
     def hand_out(

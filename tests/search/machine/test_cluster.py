@@ -1,9 +1,6 @@
 """A search on a Ray cluster of two nodes, and the launcher's configuration."""
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -39,17 +36,8 @@ sys.exit(code)
 @pytest.mark.slow
 @pytest.mark.cluster
 @pytest.mark.timeout(400)
-def test_trials_run_on_both_nodes(store, tmp_path):
-    environment = {key: value for key, value in os.environ.items() if key != "RAY_ADDRESS"}
-    done = subprocess.run(
-        [sys.executable, "-c", TWO_NODES, store, tmp_path / "runs"],
-        cwd=ROOT,
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=380,
-        check=False,
-    )
+def test_trials_run_on_both_nodes(run_script, store, tmp_path):
+    done = run_script(TWO_NODES, store, tmp_path / "runs", timeout_s=380)
     assert done.returncode == 0, done.stdout + done.stderr
     from search.record.run_folder import RunFolder
     from search.record.study import open_study
@@ -61,18 +49,10 @@ def test_trials_run_on_both_nodes(store, tmp_path):
     assert json.loads((tmp_path / "runs" / "two" / "outcome.json").read_text())["trials"] == 6
 
 
-def test_an_address_without_a_cluster_is_said_to_have_none(store, tmp_path):
-    environment = os.environ | {"RAY_ADDRESS": "127.0.0.1:1"}
+def test_an_address_without_a_cluster_is_said_to_have_none(run_script, store, tmp_path):
     arguments = ["search", store, "--runs-dir", tmp_path / "runs", "--address", "auto"]
-    done = subprocess.run(
-        [sys.executable, "-c", "from search.cli import main; main()", *arguments],
-        cwd=ROOT,
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
+    script = "from search.cli import main; main()"
+    done = run_script(script, *arguments, timeout_s=120, ray_address="127.0.0.1:1")
     assert done.returncode == 1
     assert "no Ray cluster at --address auto" in done.stderr
     assert not list((tmp_path / "runs").glob("*"))

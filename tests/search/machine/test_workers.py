@@ -1,9 +1,6 @@
 """Work around the trials: who does it on a CPU, and that one GPU is enough for all of it."""
 
 import os
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 import ray
@@ -14,7 +11,6 @@ from search.machine.cluster import Slots
 from search.machine.remote import results_of
 from search.machine.workers import Workers
 
-ROOT = Path(__file__).parents[3]
 SLOTS = Slots(count=1, cpus_per_trial=1, gpus_per_trial=0.0, cpus=2, gpus=0, nodes=1)
 
 # Ray is told of a GPU. Torch finds none and computes on the CPU; who may begin when is the same.
@@ -68,16 +64,9 @@ def test_a_worker_that_dies_is_one_line(hand_out):
 
 @pytest.mark.slow
 @pytest.mark.timeout(300)
-def test_a_whole_search_with_one_gpu(store, tmp_path):
+def test_a_whole_search_with_one_gpu(run_script, store, tmp_path):
     """Nothing that holds the only GPU waits for anything that needs it."""
-    done = subprocess.run(
-        [sys.executable, "-c", ONE_GPU, store, tmp_path / "runs"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=280,
-        check=False,
-    )
+    done = run_script(ONE_GPU, store, tmp_path / "runs", timeout_s=280)
     assert done.returncode == 0, done.stdout + done.stderr
     if not torch.cuda.is_available():
         assert "torch there cannot use it" in done.stdout + done.stderr
