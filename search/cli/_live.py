@@ -18,10 +18,11 @@ from rich.text import Text
 
 from models import Recipe
 from search.cli._console import console, say_error, show_bytes, show_duration
-from search.cli._tables import STATE_STYLES, input_size, plain_table, recipe_summary
+from search.cli._tables import input_size, plain_table
+from search.cli._trial_tables import STATE_STYLES, trial_summary
 from search.constants import ANY_TOP1, EPOCH, METRIC
 from search.observer import SearchObserver, SearchPlan
-from search.record.study import ROLE_SAMPLED, ROLE_UNTUNED, latest_value
+from search.record.study import ROLE_UNTUNED, latest_value
 from search.results.gap import Gap
 from search.staging.preflight import PreflightReport
 from search.staging.scouting import Probe
@@ -243,10 +244,7 @@ class LiveView(SearchObserver):
 
     @staticmethod
     def _what(line: _Line) -> str:
-        text = recipe_summary(line.recipe)
-        if line.role != ROLE_SAMPLED:
-            text = f"{line.role.removeprefix('recipe: ')}: {text}"
-        return f"{text}  ({line.reason})" if line.reason else text
+        return trial_summary(line.role, line.recipe, line.state, line.reason)
 
     def _render(self) -> RenderableType:
         several = any(line.any_top1 is not None for line in self._lines.values())

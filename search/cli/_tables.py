@@ -1,13 +1,11 @@
-"""How things look on the terminal: trials, outcome, stores, backbones."""
+"""How things look on the terminal: outcome, stores, backbones; trials: `_trial_tables.py`."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from rich.table import Table
 from rich.text import Text
-
-from search.cli._console import show_duration
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -15,31 +13,20 @@ if TYPE_CHECKING:
     from data_pipeline import PrepareSummary, StoreReport
     from data_pipeline.schema import Split
     from models import Backbone, Recipe
-    from search.record.study import TrialRow
     from search.results.evaluate import Evaluation
     from search.results.outcome import Outcome, Score
     from search.staging.scouting import Probe
 
 __all__ = [
-    "STATE_STYLES",
     "backbones_table",
     "evaluation_table",
     "input_size",
     "outcome_table",
     "plain_table",
     "prepare_table",
-    "recipe_summary",
     "store_table",
-    "trials_table",
 ]
 
-STATE_STYLES: Final = {
-    "RUNNING": "cyan",
-    "COMPLETE": "green",
-    "PRUNED": "dim",
-    "FAIL": "red",
-    "WAITING": "dim",
-}
 _SPLITS: Final[tuple[Split, ...]] = ("train", "val", "test")
 
 
@@ -64,44 +51,6 @@ def plain_table(*headers: str, left: int = 1, wide: str | None = None) -> Table:
 def input_size(of: Recipe | Probe) -> str:
     """Size and fit of what a model takes; squashing goes without saying."""
     return f"{of.image_px} px" + ("" if of.fit == "squash" else f" ({of.fit})")
-
-
-def recipe_summary(recipe: Recipe) -> str:
-    """The settings that tell recipes apart, in a few words."""
-    parts = [recipe.backbone, input_size(recipe), f"{recipe.head_init} head"]
-    if recipe.frozen_stages:
-        parts.append(f"{recipe.frozen_stages} stages frozen")
-    parts.append(f"lr {recipe.lr_head:.0e}/{recipe.lr_backbone:.0e}")
-    parts.append(f"batch {recipe.batch_size}")
-    if recipe.mixup_alpha:
-        parts.append("mixup")
-    if recipe.cutmix_alpha:
-        parts.append("cutmix")
-    if recipe.ema_decay is not None:
-        parts.append("ema")
-    return ", ".join(parts)
-
-
-def trials_table(rows: list[TrialRow]) -> Table:
-    """Trials, the best first, failed and unmeasured ones last."""
-    table = plain_table("trial", "state", "top-1", "epochs", "time", "device", left=2)
-    table.add_column("settings", overflow="fold")
-    for row in sorted(rows, key=lambda row: (row.value is None, -(row.value or 0.0), row.number)):
-        state = row.state.lower() + (f" ({row.reason})" if row.reason else "")
-        table.add_row(
-            str(row.number),
-            Text(state, style=STATE_STYLES[row.state]),
-            "-" if row.value is None else f"{row.value:.3f}",
-            str(row.epochs),
-            show_duration(row.seconds),
-            row.device or "-",
-            ", ".join(f"{name}={_short(value)}" for name, value in row.params.items()),
-        )
-    return table
-
-
-def _short(value: Any) -> str:
-    return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
 def outcome_table(outcome: Outcome) -> Table:

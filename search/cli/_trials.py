@@ -18,12 +18,14 @@ def trials(
 ) -> None:
     """Show the table of trials, the best first, and how far they have come.
 
+    A line each, cut where the terminal ends; all settings are in the JSON.
+
     Examples:
       covertune trials runs/my-run
 
       covertune trials runs/my-run --json | jq '.[] | select(.state == "FAIL") | .reason'
     """
-    from search.cli._tables import trials_table
+    from search.cli._trial_tables import trials_table
     from search.record.run_folder import RunFolder
     from search.record.study import read_trials, trial_rows
     from search.results.gap import gap_so_far
@@ -34,7 +36,7 @@ def trials(
     if json:
         print_json([row.model_dump(mode="json") for row in rows])
     else:
-        console.print(trials_table(rows))
+        console.print(trials_table(found))
         trained_s = sum(row.seconds for row in rows)
         console.print(
             f"{len(rows)} trials, {show_duration(trained_s)} of training; on validation: "

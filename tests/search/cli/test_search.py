@@ -45,9 +45,13 @@ def test_trials_table(covertune, run):
     rows = json.loads(covertune("trials", run, "--json").out)
     table = covertune("trials", run).out
     best = max(row["value"] for row in rows)
-    first = table.splitlines()[1]
-    assert f"{best:.3f}" in first
+    lines = table.splitlines()[1 : len(rows) + 2]
+    assert f"{best:.3f}" in lines[0]
+    assert sorted(int(line.split()[0]) for line in lines[:-1]) == [row["number"] for row in rows]
     assert all(f"{row['value']:.3f}" in table for row in rows)
+    assert any("untuned: random head" in line for line in lines)
+    assert lines[-1].startswith("all: ")
+    assert lines[-1].rstrip().endswith("cpu")
 
 
 # -- what cannot be searched -----------------------------------------------------------------------
