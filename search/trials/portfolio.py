@@ -4,7 +4,7 @@ The yardstick is what a hurried person does (two epochs, Adam 1e-3, random head)
 measures it, because the distance to it is what the search is worth.
 
 First those of the user's earlier runs (`search.trials.warm_start`), then those that are known to be
-good, the cheapest first, for a good model soon.
+good: the one that ended best first, for it takes longest, then the cheap one, which is done soon.
 
 All are points of the search space, so that the sampler learns from them. The known ones answer to
 what is known about fine-tuning on small sets: a head that starts from a linear probe keeps early
@@ -38,6 +38,19 @@ _SHARED: dict[str, Any] = {
 }
 
 _TRANSFER: dict[str, dict[str, Any]] = {
+    "fresh head, all of it": {
+        "head_init": "zero",
+        "lr_head": 2e-4,
+        "lr_backbone": 2.5e-4,
+        "layer_decay": 1.0,
+        "batch_norm": "frozen",
+        "frozen_share": 0.0,
+        "batch_size": 64,
+        "ema": True,
+        "ema_decay": 0.98,
+        "augment_strength": 0.1,
+        "drop_rate": 0.1,
+    },
     "probe, then the top": {
         "head_init": "probe",
         "lr_head": 1e-3,
@@ -65,19 +78,6 @@ _TRANSFER: dict[str, dict[str, Any]] = {
         "mixup_alpha": 0.4,
         "augment_strength": 0.6,
         "drop_rate": 0.3,
-    },
-    "fresh head, all of it": {
-        "head_init": "zero",
-        "lr_head": 2e-4,
-        "lr_backbone": 2.5e-4,
-        "layer_decay": 1.0,
-        "batch_norm": "frozen",
-        "frozen_share": 0.0,
-        "batch_size": 64,
-        "ema": True,
-        "ema_decay": 0.98,
-        "augment_strength": 0.1,
-        "drop_rate": 0.1,
     },
 }
 
