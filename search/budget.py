@@ -42,7 +42,8 @@ class Budget:
         self.broken_off: str | None = None
         """Why no trial can go on before somebody has mended it."""
         self.shortest_epoch_s = 0.0
-        """Seconds of the cheapest epoch: a trial that cannot even have that is not begun."""
+        """Seconds of the cheapest first epoch, estimated until a trial has had one: a trial that
+        cannot even have that is not begun."""
 
     @property
     def spent_s(self) -> float:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from functools import cache, cached_property, partial
+from functools import cache, cached_property, partial, wraps
 from itertools import cycle
 from types import TracebackType
 from typing import Any, Self
@@ -39,8 +39,8 @@ class Workers:
         if slots.gpus_per_trial:
             # No CPU of their own: covers are decoded while they wait.
             actor = ray.remote(num_cpus=0, num_gpus=slots.gpus_per_trial)(_Actor)
-            self._actors = [actor.remote() for _ in range(slots.count)]
-        self._task = cache(partial(_as_task, num_cpus=slots.cpus_per_trial))
+            self._actors = [actor.remote(slots.cpus_per_trial) for _ in range(slots.count)]
+        self._task = cache(partial(_as_task, slots.cpus_per_trial))
 
     def __enter__(self) -> Self:
         return self
@@ -76,7 +76,7 @@ class Workers:
         """Have one of them do a piece of work; does not wait.
 
         Args:
-            work: A function of a module.
+            work: A function of a module; torch may use as many threads in it as in a trial.
             arguments: Its arguments. Results of other work are waited for where they are arguments
                 themselves, not inside a list: what waits within the work holds its GPU meanwhile,
                 and if it is the only one, what it waits for never begins.
@@ -101,7 +101,8 @@ class Workers:
 
 
 class _Actor:
-    def __init__(self) -> None:
+    def __init__(self, cpus: int) -> None:
+        torch.set_num_threads(cpus)
         _load()
 
     def there(self) -> None:
@@ -114,8 +115,13 @@ class _Actor:
             release(torch.device("cuda"))
 
 
-def _as_task(work: Callable[..., Any], **options: Any) -> Any:
-    return ray.remote(**options)(work)
+def _as_task(cpus: int, work: Callable[..., Any], **options: Any) -> Any:
+    @wraps(work)
+    def on_its_cores(*arguments: Any) -> Any:
+        torch.set_num_threads(cpus)
+        return work(*arguments)
+
+    return ray.remote(num_cpus=cpus, **options)(on_its_cores)
 
 
 def _load() -> None:

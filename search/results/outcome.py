@@ -15,7 +15,6 @@ from pathlib import Path
 
 import optuna
 import ray
-import torch
 from optuna.trial import FrozenTrial
 from pydantic import BaseModel, Field
 from torch import nn
@@ -258,7 +257,6 @@ def _tested(
             model.load,
             model.kind.backbone,
             test[model.kind.image_px, model.kind.fit],
-            stage.slots.cpus_per_trial,
         )
         for model in models.values()
     ]
@@ -297,9 +295,8 @@ def _whole_search_s(stage: Stage, trials: list[FrozenTrial]) -> float:
     return float(trained_s) * times_larger(stage.feed) / stage.slots.count
 
 
-def _measure(load: LoadModel, backbone: str, refs: CoverRefs, cpus: int) -> Measurement:
+def _measure(load: LoadModel, backbone: str, refs: CoverRefs) -> Measurement:
     """Runs in a worker."""
-    torch.set_num_threads(cpus)
     device = pick_device(wants_gpu=bool(ray.get_gpu_ids()))
     batches = refs.batches(covers_at_once(refs.image_px, device), device, shuffle=False)
     return measure_model(load().to(device), get_backbone(backbone).input, batches.epoch(0))

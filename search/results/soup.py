@@ -22,7 +22,6 @@ from typing import Protocol, TypeVar
 import numpy as np
 import numpy.typing as npt
 import ray
-import torch
 from optuna.trial import FrozenTrial
 from torch import nn
 
@@ -183,10 +182,7 @@ class Ingredients:
     ) -> list[Soup]:
         ingredients = ray.put(self)
         futures = [
-            workers.hand_out(
-                _measure, ingredients, dict(mixture), val, workers.slots.cpus_per_trial
-            )
-            for mixture in mixtures
+            workers.hand_out(_measure, ingredients, dict(mixture), val) for mixture in mixtures
         ]
         return results_of(futures, "averaging the best models", remedy=f"see {self.run.log_file}")
 
@@ -196,11 +192,8 @@ def _kind(trial: FrozenTrial) -> tuple[str, int, str]:
     return recipe.backbone, recipe.image_px, recipe.fit
 
 
-def _measure(
-    ingredients: Ingredients, shares: dict[int | None, int], val: CoverRefs, cpus: int
-) -> Soup:
+def _measure(ingredients: Ingredients, shares: dict[int | None, int], val: CoverRefs) -> Soup:
     """Runs in a worker."""
-    torch.set_num_threads(cpus)
     device = pick_device(wants_gpu=bool(ray.get_gpu_ids()))
     input_spec = get_backbone(recipe_of(ingredients.best).backbone).input
     batches = val.batches(covers_at_once(val.image_px, device), device, shuffle=False)

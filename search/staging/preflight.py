@@ -1,71 +1,37 @@
 """What is tried before anything long starts.
 
-Each backbone goes through one real batch of this store, a checkpoint and a restore, in a Ray
-worker that holds exactly what a trial will hold. What cannot work stops the search here, within
-seconds; what works is timed, and the time of the whole search estimated from it.
+Every node must see store and run, every backbone must work (`backbone_check.py`), and checkpoints
+must fit on the disk. What cannot work stops the search here, within seconds; what works is timed,
+and the time of the whole search estimated from it.
 """
 
 from __future__ import annotations
 
 import math
-import platform
-import resource
 import shutil
-import tempfile
-import time
 import uuid
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import ray
 import torch
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from data_pipeline import CoverStore, load_square
-from models import FineTuner, Recipe, get_backbone, release
+from data_pipeline import CoverStore
 from search.config import SearchConfig
 from search.errors import PreflightError
 from search.machine.cluster import Slots
-from search.machine.devices import describe_device, pick_device
 from search.machine.remote import results_of
 from search.machine.workers import Workers
 from search.record.run_folder import RunFolder
+from search.staging.backbone_check import BackboneCheck, check_backbones
 from search.staging.feed import Feed
 
-__all__ = ["BackboneCheck", "PreflightReport", "run_preflight"]
+__all__ = ["PreflightReport", "run_preflight"]
 
-_CPU_BATCH = 16
-_GPU_BATCH = 64  # the largest of the search space: what does not fit should show here
-_LONG_PLANNING_S = 3.0
-_SHAPES = 2  # of a trial's batches: the last one of an epoch is smaller
 _TRIALS_WITHOUT_LIMIT = 64  # where nothing but time ends a search, and every checkpoint is kept
 _MB = 2**20
 _BASELINE_NAME = SearchConfig.model_fields["baseline_name"].default
-
-
-@dataclass(frozen=True)
-class BackboneCheck:
-    """What one backbone did with one real batch at one image size."""
-
-    backbone: str
-    image_px: int
-    stages: int
-    pretrained: bool
-    node: str
-    device: str
-    train_covers_per_s: float
-    eval_covers_per_s: float
-    decode_covers_per_s: float
-    """By one thread."""
-    memory_mb: float
-    """Peak: of the process on a CPU, of torch's allocations on a GPU."""
-    checkpoint_mb: float
-    micro_batch: int | None = None
-    """Most covers trained at once, if the whole batch did not fit into memory."""
-    channels_last: bool = True
-    """How maps lie in memory where a trial is over sooner; see `_tried`."""
 
 
 @dataclass(frozen=True)
@@ -104,7 +70,7 @@ def run_preflight(
     store, slots = feed.store, workers.slots
     _check_nodes(run, store)
     pairs = [(name, px) for name, sizes in image_px.items() for px in sizes]
-    checks = _check_backbones(config, feed, workers, pairs)
+    checks = check_backbones(config, feed, workers, pairs)
     left = None if config.trial_limit is None else max(config.trial_limit - finished, 0)
     _check_disk(run, checks, slots, left, config.keep_checkpoints)
     epoch_s = {(c.backbone, c.image_px): _epoch_s(c, feed, slots) for c in checks}
@@ -155,136 +121,6 @@ def _sees(token: Path, store: Path) -> str | None:
     except OSError as error:
         return f"cannot write into the run folder {run}: {error.strerror}"
     return None if store.is_dir() else f"does not see the store {store}"
-
-
-def _check_backbones(
-    config: SearchConfig,
-    feed: Feed,
-    workers: Workers,
-    pairs: list[tuple[str, int]],
-) -> tuple[BackboneCheck, ...]:
-    """Each backbone and size in a worker that holds what a trial will hold."""
-    store, slots = feed.store, workers.slots
-    batch = _GPU_BATCH if slots.gpus_per_trial else _CPU_BATCH
-    images, labels_N = store.read_images("train", limit=batch)
-    covers = ray.put((images, labels_N, store.read_genres("train", limit=batch)))
-    genres, cpus = len(store.genres), slots.cpus_per_trial
-    steps = config.epochs * math.ceil(feed.count("train") / batch)
-    pending = [
-        workers.hand_out(
-            _check_backbone,
-            *(name, px, config.weights_of(name), genres, covers, cpus, steps),
-            retries=0,
-            anew=len(pairs) > 1,  # on a CPU peak memory is that of a process
-        )
-        for name, px in pairs
-    ]
-    found = []
-    for future, (name, px) in zip(pending, pairs, strict=True):
-        doing = f"trying backbone {name!r} on a real batch at {px} px"
-        remedy = f"try another --image-px, or leave {name!r} out of --backbones"
-        found += results_of([future], doing, remedy=remedy, error=PreflightError)
-    return tuple(found)
-
-
-def _check_backbone(
-    name: str,
-    image_px: int,
-    weights: str,
-    num_genres: int,
-    covers: tuple[list[bytes], np.ndarray, np.ndarray | None],
-    cpus: int,
-    steps: int,
-) -> BackboneCheck:
-    """Runs in a worker: some training batches, one evaluation, checkpoint and restore."""
-    torch.set_num_threads(cpus)
-    device = pick_device(wants_gpu=bool(ray.get_gpu_ids()))
-    backbone = get_backbone(name)
-    data, *told = covers
-    squares: list[np.ndarray] = []
-    decode_s = _seconds(lambda: squares.extend(load_square(one, image_px) for one in data), device)
-    images_BHWC = np.stack(squares)
-    arrays = [images_BHWC, *(np.array(one) for one in told if one is not None)]
-    batch = tuple(torch.from_numpy(array).to(device) for array in arrays)
-    recipe = Recipe(
-        backbone=name,
-        weights=weights,
-        image_px=image_px,
-        epochs=1,
-        batch_size=len(data),
-        lr_head=1e-4,
-        lr_backbone=1e-4,
-        weight_decay=0.0,
-        head_init="random",
-        batch_norm="train",
-        ema_decay=0.99,  # as some trials have, for the size of a checkpoint and the memory
-    )
-    tuner, first_s, step_s = _tried(recipe, num_genres, device, batch)
-    if device.type == "cuda" and first_s > _LONG_PLANNING_S:
-        del tuner
-        last_s = _SHAPES * first_s + steps * step_s
-        other = recipe.model_copy(update={"channels_last": False})
-        tuner, first_s, step_s = _tried(other, num_genres, device, batch)
-        if last_s < _SHAPES * first_s + steps * step_s:
-            del tuner
-            tuner, _, step_s = _tried(recipe, num_genres, device, batch)
-    tuner.evaluate([batch])
-    eval_s = _seconds(lambda: tuner.evaluate([batch]), device)
-    with tempfile.TemporaryDirectory() as folder:
-        checkpoint = Path(folder) / "checkpoint.pt"
-        tuner.save(checkpoint)
-        tuner.restore(checkpoint)
-        checkpoint_mb = checkpoint.stat().st_size / _MB
-    if device.type == "cuda":
-        memory_mb = torch.cuda.max_memory_allocated(device) / _MB
-    else:
-        memory_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    return BackboneCheck(
-        backbone=name,
-        image_px=image_px,
-        stages=len(backbone.stage_names()),
-        pretrained=weights != "none" and (backbone.pretrained or weights != "default"),
-        node=platform.node(),
-        device=describe_device(device),
-        train_covers_per_s=len(data) / step_s,
-        eval_covers_per_s=len(data) / eval_s,
-        decode_covers_per_s=len(data) / decode_s,
-        memory_mb=memory_mb,
-        checkpoint_mb=checkpoint_mb,
-        micro_batch=tuner.micro_batch,
-        channels_last=tuner.recipe.channels_last,
-    )
-
-
-def _tried(
-    recipe: Recipe, num_genres: int, device: torch.device, batch: tuple[torch.Tensor, ...]
-) -> tuple[FineTuner, float, float]:
-    """Train on one batch several times; the seconds of the first time and of a later one.
-
-    On a GPU the first time may take long: cuDNN plans every convolution for every shape of batch it
-    meets, and for depthwise ones it compiles kernels. On an H200, in bfloat16, batches of 64:
-    EfficientNet-Lite0 with channels last 9 to 18 s for each shape, with channels first 0.3 s;
-    ConvNeXt Nano at 224 px 0.1 s and 3 to 8 s; ResNets 0.3 s in both. What follows takes as long in
-    one as in the other while few trials share the GPU, for launching kernels takes longer than they
-    do.
-    """
-    release(device)
-    if device.type == "cuda":
-        torch.cuda.reset_peak_memory_stats(device)
-    tuner = FineTuner(recipe, num_genres, device, steps_per_epoch=2)
-    times = 1 if device.type == "cpu" else 3
-    first_s, *later_s = (
-        _seconds(lambda: tuner.train_epoch([batch]), device) for _ in range(1 + times)
-    )
-    return tuner, first_s, min(later_s)
-
-
-def _seconds(work: Callable[[], object], device: torch.device) -> float:
-    started = time.perf_counter()
-    work()
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-    return max(time.perf_counter() - started, 1e-6)
 
 
 def _check_disk(

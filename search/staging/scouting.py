@@ -93,15 +93,14 @@ def scout(
     if kept is not None:
         return kept
     started = time.perf_counter()
-    cpus = workers.slots.cpus_per_trial
     train, val = (
         [
-            workers.hand_out(_features, backbone, weights, splits[split], chunk, cpus)
+            workers.hand_out(_features, backbone, weights, splits[split], chunk)
             for chunk in _chunks(splits[split], workers.slots)
         ]
         for split in ("train", "val")
     )
-    fitted = workers.hand_out(_fit_head, num_genres, cpus, len(train), *train, *val)
+    fitted = workers.hand_out(_fit_head, num_genres, len(train), *train, *val)
     result: ProbeResult
     (result,) = results_of(
         [fitted],
@@ -138,10 +137,9 @@ def _chunks(refs: CoverRefs, slots: Slots) -> list[tuple[int, int]]:
 
 
 def _features(
-    backbone: str, weights: str, refs: CoverRefs, chunk: tuple[int, int], cpus: int
+    backbone: str, weights: str, refs: CoverRefs, chunk: tuple[int, int]
 ) -> tuple[np.ndarray, ...]:
     """Runs in a worker: features (n, D), labels (n,), maybe marks (n, K) of a slice of a split."""
-    torch.set_num_threads(cpus)
     device = pick_device(wants_gpu=bool(ray.get_gpu_ids()))
     found = get_backbone(backbone)
     model = found.build(2, image_px=refs.image_px, weights=weights)
@@ -154,11 +152,8 @@ def _features(
     return tuple(tensor.numpy() for tensor in extracted)
 
 
-def _fit_head(
-    num_genres: int, cpus: int, train_parts: int, *parts: tuple[np.ndarray, ...]
-) -> ProbeResult:
+def _fit_head(num_genres: int, train_parts: int, *parts: tuple[np.ndarray, ...]) -> ProbeResult:
     """Runs in a worker: the logistic regression on `_features`, those of the train split first."""
-    torch.set_num_threads(cpus)
     train_X, train_y, train_genres = _joined(parts[:train_parts])
     val_X, val_y, val_genres = _joined(parts[train_parts:])
     return fit_probe(

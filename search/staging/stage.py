@@ -25,10 +25,11 @@ from search.machine.workers import Workers
 from search.observer import SearchObserver
 from search.record.run_folder import RunFolder
 from search.record.study import ELAPSED_S
+from search.staging.backbone_check import BackboneCheck
 from search.staging.feed import Feed, feed_of, times_larger
 from search.staging.image_sizes import affordable_image_px, choose_image_px
 from search.staging.memory import plan_memory
-from search.staging.preflight import BackboneCheck, run_preflight
+from search.staging.preflight import run_preflight
 from search.staging.scouting import Probe, scout
 from search.trials.space import BackboneFacts, SearchSpace
 

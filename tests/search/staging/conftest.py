@@ -3,7 +3,7 @@
 import pytest
 
 from search.machine.cluster import Slots
-from search.staging.preflight import BackboneCheck
+from search.staging.backbone_check import BackboneCheck
 
 CHECK = {
     "backbone": "small_cnn",

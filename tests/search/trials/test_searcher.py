@@ -119,6 +119,17 @@ def test_stopped_early_is_pruned_with_its_last_epoch(bench):
     assert trial.user_attrs["reason"] == "successive halving"
 
 
+def test_an_estimate_that_is_too_long_does_not_keep_a_search_from_beginning(bench):
+    bench.budget.shortest_epoch_s = 1000.0
+    assert bench.searcher.suggest("a")["number"] == 0
+    assert bench.searcher.suggest("b") is None
+    bench.searcher.on_trial_result("a", result(1, seconds=3.0))
+    assert bench.budget.shortest_epoch_s == 3.0
+    assert bench.searcher.suggest("b")["number"] == 1
+    bench.clock = 98.0
+    assert bench.searcher.suggest("c") is None
+
+
 def test_stopped_by_the_budget_is_pruned_too(bench):
     bench.searcher.suggest("a")
     bench.clock = 101.0
