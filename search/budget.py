@@ -42,8 +42,8 @@ class Budget:
         self.broken_off: str | None = None
         """Why no trial can go on before somebody has mended it."""
         self.shortest_epoch_s = 0.0
-        """Seconds of the cheapest first epoch, estimated until a trial has had one: a trial that
-        cannot even have that is not begun."""
+        """Seconds of the cheapest first epoch so far: a trial that cannot even have that is not
+        begun."""
 
     @property
     def spent_s(self) -> float:
@@ -69,6 +69,10 @@ class Budget:
     def is_halted(self) -> bool:
         """Whether the search stops before its time; what runs is taken up by a later process."""
         return self.interrupted or self.broken_off is not None
+
+    def first_epoch_took(self, seconds: float) -> None:
+        """Learn what a trial takes to its first measurement, however long an estimate was."""
+        self.shortest_epoch_s = min(self.shortest_epoch_s or seconds, seconds)
 
     def interrupt(self) -> None:
         """Ask for a stop."""

@@ -11,6 +11,7 @@ from rich.text import Text
 from models import Recipe
 from search.cli._console import show_duration
 from search.cli._tables import input_size, plain_table
+from search.errors import RunError
 from search.record.study import ROLE_SAMPLED, TrialRow, recipe_of, trial_rows
 
 __all__ = ["STATE_STYLES", "recipe_summary", "trial_summary", "trials_table"]
@@ -24,9 +25,9 @@ STATE_STYLES: Final = {
 }
 
 
-def recipe_summary(recipe: Recipe, *, backbone: bool = True) -> str:
-    """The settings that tell recipes apart, in a few words; where it is known, without backbone."""
-    parts = [recipe.backbone, input_size(recipe)] if backbone else []
+def recipe_summary(recipe: Recipe, *, with_input: bool = True) -> str:
+    """The settings that tell recipes apart, in a few words; with or without backbone and size."""
+    parts = [recipe.backbone, input_size(recipe)] if with_input else []
     parts.append(f"{recipe.head_init} head")
     if recipe.frozen_stages:
         parts.append(f"{recipe.frozen_stages} stages frozen")
@@ -42,10 +43,10 @@ def recipe_summary(recipe: Recipe, *, backbone: bool = True) -> str:
 
 
 def trial_summary(
-    role: str, recipe: Recipe, state: str, reason: str, *, backbone: bool = True
+    role: str, recipe: Recipe | None, state: str, reason: str, *, with_input: bool = True
 ) -> str:
     """Why a trial was tried, its recipe, and why it ended; where it failed, that comes first."""
-    text = recipe_summary(recipe, backbone=backbone)
+    text = "" if recipe is None else recipe_summary(recipe, with_input=with_input)
     if role != ROLE_SAMPLED:
         text = f"{role.removeprefix('recipe: ')}: {text}"
     if not reason:
@@ -58,15 +59,15 @@ def trials_table(trials: list[FrozenTrial]) -> Table:
 
     Backbone, input size and device stand below, once, where all trials have them in common.
     """
-    recipes = {trial.number: recipe_of(trial) for trial in trials if "recipe" in trial.user_attrs}
-    inputs = {f"{recipe.backbone}, {input_size(recipe)}" for recipe in recipes.values()}
+    recipes = [_recipe_of(trial) for trial in trials]
+    inputs = {f"{recipe.backbone}, {input_size(recipe)}" for recipe in recipes if recipe}
     devices = {device for trial in trials if (device := trial.user_attrs.get("device"))}
     device_column = ["device"] if len(devices) > 1 else []
     table = plain_table(
         "trial", "state", "top-1", "epochs", "time", *device_column, left=2, wide="recipe"
     )
-    for row, trial in sorted(zip(trial_rows(trials), trials, strict=True), key=_best_first):
-        recipe, reason = recipes.get(row.number), row.reason or ""
+    rows = zip(trial_rows(trials), trials, recipes, strict=True)
+    for row, trial, recipe in sorted(rows, key=lambda found: _best_first(found[0])):
         role = trial.user_attrs.get("role", ROLE_SAMPLED)
         table.add_row(
             str(row.number),
@@ -74,20 +75,25 @@ def trials_table(trials: list[FrozenTrial]) -> Table:
             "-" if row.value is None else f"{row.value:.3f}",
             str(row.epochs),
             show_duration(row.seconds),
-            *([row.device or "-"] if device_column else []),
+            *([Text(row.device or "-")] if device_column else []),
             Text(
-                reason
-                if recipe is None
-                else trial_summary(role, recipe, row.state, reason, backbone=len(inputs) > 1)
+                trial_summary(role, recipe, row.state, row.reason or "", with_input=len(inputs) > 1)
             ),
         )
     shared = [*(inputs if len(inputs) == 1 else ()), *(devices if len(devices) == 1 else ())]
     if shared:
-        table.caption = f"all: {', '.join(shared)}"
+        table.caption = Text(f"all: {', '.join(shared)}")
         table.caption_justify = "left"
     return table
 
 
-def _best_first(pair: tuple[TrialRow, FrozenTrial]) -> tuple[bool, float, int]:
-    row = pair[0]
+def _recipe_of(trial: FrozenTrial) -> Recipe | None:
+    """None if it has none yet, or one of another version: there is more to a trial than that."""
+    try:
+        return recipe_of(trial)
+    except RunError:
+        return None
+
+
+def _best_first(row: TrialRow) -> tuple[bool, float, int]:
     return row.value is None, -(row.value or 0.0), row.number

@@ -18,7 +18,7 @@ def trials(
 ) -> None:
     """Show the table of trials, the best first, and how far they have come.
 
-    A line each, cut where the terminal ends; all settings are in the JSON.
+    A line each, cut where the terminal ends; all settings and reasons are in the JSON.
 
     Examples:
       covertune trials runs/my-run

@@ -179,7 +179,7 @@ def _fastest(
     batch: tuple[torch.Tensor, ...],
     steps: int,
 ) -> _Trained:
-    """Train on one batch, with maps in memory the way a trial of so many steps is over sooner.
+    """Train on one batch, in the memory layout with which a trial of so many steps ends sooner.
 
     On a GPU the first step may take long: cuDNN plans every convolution for every shape of batch it
     meets, and for depthwise ones it compiles kernels. On an H200, in bfloat16, batches of 64:

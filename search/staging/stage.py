@@ -85,7 +85,7 @@ def set_stage(
     Args:
         config: What to search.
         run: Where checkpoints and probes go; its run.json is told the time spent.
-        budget: Learns how long the shortest trial takes.
+        budget: Knows the time spent, which the run's facts tell.
         observer: Hears what happens.
         image_px: Input sizes by backbone, of a run that is taken up; None: chosen here.
         fits: Fits of a run that is taken up; None: chosen here.
@@ -125,7 +125,6 @@ def set_stage(
         observer.preflight(report)
         for warning in report.warnings:
             observer.warn(warning)
-        budget.shortest_epoch_s = min(report.epoch_s.values())
 
         splits: dict[tuple[int, Fit], dict[str, CoverRefs]] = {}
         for px in _sizes(tried):

@@ -75,7 +75,7 @@ class StudySearcher(Searcher):  # type: ignore[misc]  # Ray is untyped
             portfolio: Recipes to try before the sampler chooses.
             trial_limit: Trials of the study, ended ones included; None: no limit.
             rule: Knows which trials were stopped early.
-            budget: Says whether another trial may start.
+            budget: Says whether another trial may start; learns what first epochs take.
             resumed: RUNNING trials of an earlier process, to be taken up again first.
             observer: Hears of each start and each end.
         """
@@ -91,6 +91,9 @@ class StudySearcher(Searcher):  # type: ignore[misc]  # Ray is untyped
         self._running: dict[str, optuna.Trial] = {}
         self._history: dict[int, list[dict[str, Any]]] = {}
         self._was_full = False
+        for trial in study.get_trials(deepcopy=False):
+            for first in trial.user_attrs.get("history", [])[:1]:
+                budget.first_epoch_took(first["seconds"])
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
         """The configuration of the next trial, None for not now, or `Searcher.FINISHED`."""
@@ -99,20 +102,12 @@ class StudySearcher(Searcher):  # type: ignore[misc]  # Ray is untyped
             trial = optuna.Trial(self._study, frozen._trial_id)
             self._history[trial.number] = list(frozen.user_attrs.get("history", []))
             return self._start(trial_id, trial)
-        if not self._admits_a_trial or self._is_full():
+        if not self._budget.admits_a_trial or self._is_full():
             # Ray takes FINISHED as the last word, and a trial that runs may yet lose its worker.
             ends = not self._running or self._budget.is_halted or self._budget.is_over
             return str(Searcher.FINISHED) if ends else None
         self._portfolio.enqueue_next(self._study)
         return self._start(trial_id, self._study.ask())
-
-    @property
-    def _admits_a_trial(self) -> bool:
-        """Whether there is time for one; the first is begun in any case, for estimates may err."""
-        if self._budget.admits_a_trial:
-            return True
-        ends = self._budget.is_over or self._budget.is_halted
-        return not ends and not self._study.get_trials(deepcopy=False)
 
     def _is_full(self) -> bool:
         if self._trial_limit is not None and not self._was_full:  # once full, always full
@@ -228,7 +223,7 @@ class StudySearcher(Searcher):  # type: ignore[misc]  # Ray is untyped
         if ANY_TOP1 in result:
             measured[ANY_TOP1] = result[ANY_TOP1]
         if epoch == 1:
-            self._budget.shortest_epoch_s = min(self._budget.shortest_epoch_s, measured["seconds"])
+            self._budget.first_epoch_took(measured["seconds"])
         trial.report(result[METRIC], step=epoch)
         trial.set_user_attr("history", [*history, measured])
         self._history[trial.number] = [*history, measured]  # once the study has it

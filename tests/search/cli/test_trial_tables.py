@@ -53,7 +53,8 @@ def test_why_it_failed_comes_first(shown):
     assert lines[2].index("(not a number)") == lines[1].index("random head")
 
 
-def test_a_trial_without_a_recipe_yet(shown):
+@pytest.mark.parametrize("recipe", [None, {"of": "another version"}])
+def test_a_trial_without_a_recipe_that_can_be_read(shown, recipe):
     bare = trial(0, state="RUNNING")
-    bare.user_attrs.clear()
-    assert shown(bare)[1].split() == ["0", "running", "-", "0", "0", "s"]
+    bare.user_attrs = {"role": "untuned"} | ({} if recipe is None else {"recipe": recipe})
+    assert shown(bare)[1].split() == ["0", "running", "-", "0", "0", "s", "untuned:"]

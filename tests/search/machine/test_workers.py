@@ -1,6 +1,7 @@
 """Work around the trials: who does it on a CPU, and that one GPU is enough for all of it."""
 
 import os
+from dataclasses import replace
 
 import pytest
 import ray
@@ -50,6 +51,16 @@ def end(_):
 def test_on_a_cpu_processes_are_kept_from_one_piece_of_work_to_the_next(hand_out):
     assert len(set(hand_out(process, 1) + hand_out(process, 2))) == 1
     assert len(set(hand_out(process, 1, 2, 3, anew=True))) == 3
+
+
+def threads(_):
+    return torch.get_num_threads()
+
+
+def test_torch_has_as_many_threads_as_in_a_trial(local_ray):
+    for cpus in (2, 1):
+        workers = Workers(replace(SLOTS, cpus_per_trial=cpus))
+        assert ray.get(workers.hand_out(threads, None)) == cpus
 
 
 def test_results_of_other_work_are_waited_for(hand_out):

@@ -148,7 +148,7 @@ def test_features_of_streamed_covers_are_those_of_decoded_ones(store):
     features = []
     for refs in (decode_store(opened, 32)["val"], StreamedRefs(opened, "val", 32)):
         torch.manual_seed(0)
-        features.append(_features("small_cnn", "none", refs, (1, 2), 1))
+        features.append(_features("small_cnn", "none", refs, (1, 2)))
     for decoded, streamed in zip(*features, strict=True):
         assert np.array_equal(decoded, streamed)
 

@@ -119,15 +119,17 @@ def test_stopped_early_is_pruned_with_its_last_epoch(bench):
     assert trial.user_attrs["reason"] == "successive halving"
 
 
-def test_an_estimate_that_is_too_long_does_not_keep_a_search_from_beginning(bench):
-    bench.budget.shortest_epoch_s = 1000.0
-    assert bench.searcher.suggest("a")["number"] == 0
-    assert bench.searcher.suggest("b") is None
-    bench.searcher.on_trial_result("a", result(1, seconds=3.0))
-    assert bench.budget.shortest_epoch_s == 3.0
-    assert bench.searcher.suggest("b")["number"] == 1
+def test_no_trial_is_begun_that_would_not_see_the_end_of_an_epoch(bench, tmp_path):
     bench.clock = 98.0
+    assert bench.searcher.suggest("a")["number"] == 0, "nothing is known yet"
+    assert bench.searcher.suggest("b")["number"] == 1
+    bench.searcher.on_trial_result("a", result(1, seconds=30.0))
     assert bench.searcher.suggest("c") is None
+    bench.searcher.on_trial_result("b", result(1, seconds=1.5))
+    bench.searcher.on_trial_result("a", result(2, seconds=0.1))
+    assert bench.budget.shortest_epoch_s == 1.5
+    assert bench.searcher.suggest("c")["number"] == 2
+    assert Bench(tmp_path).budget.shortest_epoch_s == 1.5, "told by the study, too"
 
 
 def test_stopped_by_the_budget_is_pruned_too(bench):
