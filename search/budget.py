@@ -71,7 +71,7 @@ class Budget:
         return self.interrupted or self.broken_off is not None
 
     def first_epoch_took(self, seconds: float) -> None:
-        """Learn what a trial takes to its first measurement, however long an estimate was."""
+        """Learn what a trial takes to its first measurement."""
         self.shortest_epoch_s = min(self.shortest_epoch_s or seconds, seconds)
 
     def interrupt(self) -> None:

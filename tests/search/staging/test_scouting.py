@@ -63,11 +63,12 @@ def test_a_name_with_a_slash_is_one_file(run):
 def test_trials_start_from_it_and_the_outcome_names_it(store, tmp_path):
     result = run_search(
         SearchConfig(
-            store=store, runs_dir=tmp_path, name="r", image_px=(32,), trials=2, epochs=3, seed=1
+            store=store, runs_dir=tmp_path, name="r", image_px=(32,), trials=3, epochs=3, seed=1
         )
     )
     recipes = [trial.user_attrs["recipe"] for trial in result.trials]
     assert recipes[0]["head_init"] == "random"
-    assert recipes[1]["head_init"] == "probe"
+    assert recipes[1]["head_init"] == "zero"
+    assert recipes[2]["head_init"] == "probe"
     assert result.outcome.baseline_name == "frozen probe"
     assert result.outcome.probe.test.n == CoverStore.open(store).count("test")
