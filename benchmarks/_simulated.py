@@ -81,6 +81,7 @@ class Covertune:
             grace_epochs=GRACE_EPOCHS,
             max_epochs=table.epochs,
             eta=ETA,
+            brackets=SearchConfig().brackets,
             covers=table.facts["covers"]["val"],
         )
         portfolio = Portfolio(self.space)

@@ -69,6 +69,12 @@ class SearchConfig(BaseModel):
     )
     eta: int = Field(3, ge=2, description="Reduction factor of successive halving.")
     grace_epochs: int = Field(1, ge=1, description="r: epochs before the first rung.")
+    brackets: int = Field(
+        2,
+        ge=1,
+        description="Brackets of successive halving: with two, every second trial passes the first "
+        "rung unjudged; one: all are judged at every rung.",
+    )
     time_budget_s: float | None = Field(
         None, gt=0, description="Wall-clock seconds for the search, preparation included."
     )

@@ -261,6 +261,7 @@ def _drive(
         grace_epochs=config.grace_epochs,
         max_epochs=config.epochs,
         eta=config.eta,
+        brackets=config.brackets,
         covers=stage.feed.count("val"),
     )
     remember_rungs(rule, study)

@@ -26,6 +26,7 @@ from search.machine.workers import Workers
 from search.record.run_folder import RunFolder
 from search.staging.backbone_check import BackboneCheck, check_backbones
 from search.staging.feed import Feed
+from search.trials.halving import SuccessiveHalving
 
 __all__ = ["PreflightReport", "run_preflight"]
 
@@ -242,14 +243,12 @@ def _setting_warnings(config: SearchConfig) -> list[str]:
 
 
 def _estimate_s(config: SearchConfig, slots: Slots, trials: int, epoch_s: list[float]) -> float:
-    """Mean epochs under successive halving, times the mean epoch, over the trials side by side.
-
-    Of n trials, n/eta pass each rung; they train from one rung to the next.
-    """
-    epochs, alive, trained, rung = 0.0, 1.0, 0, config.grace_epochs
-    while trained < config.epochs:
-        until = min(rung, config.epochs)
-        epochs += alive * (until - trained)
-        trained, alive, rung = until, alive / config.eta, rung * config.eta
+    """Mean epochs under successive halving, times the mean epoch, over the trials side by side."""
+    rule = SuccessiveHalving(
+        grace_epochs=config.grace_epochs,
+        max_epochs=config.epochs,
+        eta=config.eta,
+        brackets=config.brackets,
+    )
     mean_s = sum(epoch_s) / len(epoch_s)
-    return math.ceil(trials / slots.count) * epochs * mean_s
+    return math.ceil(trials / slots.count) * rule.mean_epochs() * mean_s

@@ -7,12 +7,18 @@ if it is behind by more than half a standard error of what is measured. Top-1 on
 standard error sqrt(p (1 - p) / n), 2 points on 600 covers: among those that are alike within it, a
 rung would choose by chance, early and for good.
 
+Trials may be dealt into brackets, as in Hyperband (Li et al. 2018, arXiv:1603.06560): those of the
+second are measured at the first rung like all, but not judged there. What starts slowly would never
+be seen at its best otherwise, neither by the search nor by the model that chooses further recipes
+(docs/decisions/0027).
+
 The rule knows neither Ray nor Optuna: it is fed (trial number, epoch, value) and answers. That lets
 a resumed search rebuild its rungs from the study, and a simulator replay recorded curves.
 """
 
 from __future__ import annotations
 
+import itertools
 import math
 
 from models.metrics import standard_error
@@ -27,7 +33,13 @@ class SuccessiveHalving:
     """Rungs at r, r*eta, r*eta^2, ... below R; at each the best 1/eta of those seen go on."""
 
     def __init__(
-        self, *, grace_epochs: int, max_epochs: int, eta: int, covers: int | None = None
+        self,
+        *,
+        grace_epochs: int,
+        max_epochs: int,
+        eta: int,
+        brackets: int = 1,
+        covers: int | None = None,
     ) -> None:
         """Lay out the rungs.
 
@@ -35,9 +47,12 @@ class SuccessiveHalving:
             grace_epochs: r, the first rung.
             max_epochs: R; no rung lies at or beyond it.
             eta: One in eta goes on.
+            brackets: Trials are dealt into so many in turn, by number. The first is judged at every
+                rung, each further one at one less; all are at the last rung.
             covers: On how many values, top-1 in [0, 1], are measured; None: values are exact.
         """
         self._covers = covers
+        self._max_epochs = max_epochs
         self.eta = eta
         self.rungs: dict[int, dict[int, float]] = {}
         """Values by trial number, by epoch of the rung."""
@@ -47,6 +62,8 @@ class SuccessiveHalving:
         while rung < max_epochs:
             self.rungs[rung] = {}
             rung *= eta
+        judged_at = list(self.rungs) or [max_epochs]
+        self._judged_from = [judged_at[min(n, len(judged_at) - 1)] for n in range(brackets)]
 
     def record(self, number: int, epoch: int, value: float) -> None:
         """Remember a value measured earlier, without deciding anything (used on resume)."""
@@ -57,14 +74,16 @@ class SuccessiveHalving:
         """Whether a trial may train further.
 
         Args:
-            number: Trial number. Nobody is judged twice: who stands on the rung already, as a
-                trial may that is taken up again after a crash, has the answer of before.
+            number: Trial number; it tells the bracket. Nobody is judged twice: who stands on the
+                rung already, as a trial may that is taken up again after a crash, has the answer of
+                before.
             epoch: Epochs trained so far, 1-based.
             value: Metric to maximise.
 
         Returns:
-            True between rungs, and at a rung if the value is not behind the best floor(n / eta) of
-            the n values recorded there, this one included; or if n is below eta.
+            True between rungs, and at those at which the bracket is not judged. At a rung if the
+            value is not behind the best floor(n / eta) of the n values recorded there, this one
+            included; or if n is below eta.
         """
         if number in self.stopped:
             return False
@@ -73,13 +92,24 @@ class SuccessiveHalving:
             return True
         rung[number] = value
         survivors = math.floor(len(rung) / self.eta)
-        if survivors == 0:
+        if survivors == 0 or epoch < self._judged_from[number % len(self._judged_from)]:
             return True
         cutoff = sorted(rung.values(), reverse=True)[survivors - 1]
         if value >= cutoff - self._slack(cutoff):
             return True
         self.stopped.add(number)
         return False
+
+    def mean_epochs(self) -> float:
+        """Epochs a trial trains in the mean if one in eta of those judged goes on at each rung."""
+        epochs = 0.0
+        for judged_from in self._judged_from:
+            alive = 1.0
+            for since, until in itertools.pairwise((0, *self.rungs, self._max_epochs)):
+                if since >= judged_from:
+                    alive /= self.eta
+                epochs += alive * (until - since)
+        return epochs / len(self._judged_from)
 
     def _slack(self, value: float) -> float:
         """How far behind is not behind yet."""

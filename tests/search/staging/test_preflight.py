@@ -19,7 +19,7 @@ from search.staging.preflight import (
 
 def test_the_estimate_follows_the_rungs(slots):
     # 9 epochs, eta 3: all train 1, a third 2 more, a ninth 6 more = 1 + 2/3 + 6/9 epochs each
-    config = SearchConfig(trials=6, epochs=9)
+    config = SearchConfig(trials=6, epochs=9, brackets=1)
     assert _estimate_s(config, slots(), 6, [30.0]) == pytest.approx(3 * 30 * (1 + 2 / 3 + 6 / 9))
 
 

@@ -1,5 +1,6 @@
 """Successive halving: who goes on after a rung."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -59,6 +60,41 @@ def test_it_remembers_whom_it_stopped():
     for number, value in enumerate((0.5, 0.4, 0.3)):
         halving.goes_on(number, 1, value)
     assert halving.stopped == {2}
+
+
+def test_every_second_trial_passes_the_first_rung_unjudged():
+    halving = rule(brackets=2)
+    for number, value in enumerate((0.9, 0.1, 0.8, 0.1)):
+        assert halving.goes_on(number, 1, value) == (number != 2)
+    assert halving.goes_on(3, 3, 0.1)
+    assert halving.goes_on(1, 3, 0.2)
+    assert not halving.goes_on(5, 3, 0.1), "the rungs after that are everyone's"
+
+
+def test_who_passes_unjudged_counts_for_the_others():
+    halving = rule(brackets=2)
+    for number in (1, 3, 5):
+        assert halving.goes_on(number, 1, 0.7)
+    assert not halving.goes_on(0, 1, 0.6)
+
+
+def test_everyone_is_judged_at_the_last_rung():
+    halving = rule(brackets=4)
+    assert halving.goes_on(3, 1, 0.1)
+    for number, value in ((0, 0.9), (1, 0.8), (2, 0.7), (3, 0.1)):
+        assert halving.goes_on(number, 3, value) == (number < 2)
+    only_one = rule(max_epochs=3, brackets=2)
+    assert only_one.goes_on(0, 1, 0.9)
+    assert only_one.goes_on(2, 1, 0.8)
+    assert not only_one.goes_on(1, 1, 0.7)
+
+
+def test_mean_epochs_follow_the_rungs():
+    # 9 epochs, eta 3: all train 1, a third 2 more, a ninth 6 more
+    assert rule().mean_epochs() == pytest.approx(1 + 2 / 3 + 6 / 9)
+    # and of the second bracket all train 3, a third 6 more
+    assert rule(brackets=2).mean_epochs() == pytest.approx((1 + 2 / 3 + 6 / 9 + 3 + 6 / 3) / 2)
+    assert rule(max_epochs=1, brackets=2).mean_epochs() == 1
 
 
 @given(st.lists(st.floats(0, 1, allow_nan=False), min_size=3, max_size=60, unique=True))
