@@ -72,8 +72,9 @@ class SearchConfig(BaseModel):
     brackets: int = Field(
         2,
         ge=1,
+        le=10,
         description="Brackets of successive halving: with two, every second trial passes the first "
-        "rung unjudged; one: all are judged at every rung.",
+        "rung unjudged; with three, every third the second too. At the last rung all are judged.",
     )
     time_budget_s: float | None = Field(
         None, gt=0, description="Wall-clock seconds for the search, preparation included."

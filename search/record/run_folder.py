@@ -31,6 +31,7 @@ __all__ = ["RunFolder", "checkpoint_name"]
 
 _RUN_SCHEMA = 1
 _FACTS = ("schema_version", "config", "study")
+_UNSAID = {"brackets": 1}  # how runs went on before it could be said
 _STAGE_FACTS = ("store_fingerprint", "image_px")
 _LIBRARIES = ("covertune", "torch", "torchvision", "timm", "ray", "optuna", "pyarrow", "pillow")
 
@@ -201,7 +202,7 @@ class RunFolder:
             RunError: This version cannot read it.
         """
         try:
-            return SearchConfig.model_validate(self.facts()["config"])
+            return SearchConfig.model_validate(_UNSAID | self.facts()["config"])
         except ValidationError as error:
             raise RunError(
                 f"the configuration in {self.facts_file} is not one this version of covertune "

@@ -1,9 +1,9 @@
 """What mattered in a search, in words, and only where the trials support it.
 
 Trials are compared by what they measured at the first rung, the one epoch that all of them reached:
-later ones saw the good trials only. Importances are PED-ANOVA's (Watanabe et al. 2023,
-arXiv:2304.10255; Optuna's, for conditional parameters too): how differently a parameter is
-distributed among the best quarter and among all trials.
+later ones saw the good trials, and half of the others at most. Importances are PED-ANOVA's
+(Watanabe et al. 2023, arXiv:2304.10255; Optuna's, for conditional parameters too): how differently
+a parameter is distributed among the best quarter and among all trials.
 
 Whether that is more than chance is told by permutation: the measured values are dealt out among the
 trials anew many times, and an importance counts if it is beyond the largest importance of any

@@ -32,6 +32,7 @@ __all__ = ["PreflightReport", "run_preflight"]
 
 _TRIALS_WITHOUT_LIMIT = 64  # where nothing but time ends a search, and every checkpoint is kept
 _MB = 2**20
+_BRACKETS = SearchConfig.model_fields["brackets"].default
 _BASELINE_NAME = SearchConfig.model_fields["baseline_name"].default
 
 
@@ -237,6 +238,12 @@ def _setting_warnings(config: SearchConfig) -> list[str]:
     told = []
     if config.grace_epochs >= config.epochs > 1:
         told.append("no trial is stopped early: there is no rung below the last epoch")
+    rungs = len(_rule(config).rungs)
+    if config.brackets > max(rungs, _BRACKETS):
+        told.append(
+            f"brackets {config.brackets} has no more effect than {max(rungs, 1)}, the number of "
+            "rungs; more epochs have more"
+        )
     if config.baseline is None and config.baseline_name != _BASELINE_NAME:
         told.append(f"baseline_name {config.baseline_name!r} has no effect without a baseline")
     return told
@@ -244,11 +251,14 @@ def _setting_warnings(config: SearchConfig) -> list[str]:
 
 def _estimate_s(config: SearchConfig, slots: Slots, trials: int, epoch_s: list[float]) -> float:
     """Mean epochs under successive halving, times the mean epoch, over the trials side by side."""
-    rule = SuccessiveHalving(
+    mean_s = sum(epoch_s) / len(epoch_s)
+    return math.ceil(trials / slots.count) * _rule(config).mean_epochs() * mean_s
+
+
+def _rule(config: SearchConfig) -> SuccessiveHalving:
+    return SuccessiveHalving(
         grace_epochs=config.grace_epochs,
         max_epochs=config.epochs,
         eta=config.eta,
         brackets=config.brackets,
     )
-    mean_s = sum(epoch_s) / len(epoch_s)
-    return math.ceil(trials / slots.count) * rule.mean_epochs() * mean_s

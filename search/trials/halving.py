@@ -8,8 +8,8 @@ standard error sqrt(p (1 - p) / n), 2 points on 600 covers: among those that are
 rung would choose by chance, early and for good.
 
 Trials may be dealt into brackets, as in Hyperband (Li et al. 2018, arXiv:1603.06560): those of the
-second are measured at the first rung like all, but not judged there. What starts slowly would never
-be seen at its best otherwise, neither by the search nor by the model that chooses further recipes
+second are measured at the first rung like all, but not judged there. So some of what starts slowly
+is seen at its best, by the search and by the model that chooses further recipes
 (docs/decisions/0027).
 
 The rule knows neither Ray nor Optuna: it is fed (trial number, epoch, value) and answers. That lets
@@ -30,7 +30,7 @@ _STANDARD_ERRORS = 0.5
 
 
 class SuccessiveHalving:
-    """Rungs at r, r*eta, r*eta^2, ... below R; at each the best 1/eta of those seen go on."""
+    """Rungs at r, r*eta, r*eta^2, ... below R; of those judged there the best 1/eta go on."""
 
     def __init__(
         self,
@@ -47,8 +47,9 @@ class SuccessiveHalving:
             grace_epochs: r, the first rung.
             max_epochs: R; no rung lies at or beyond it.
             eta: One in eta goes on.
-            brackets: Trials are dealt into so many in turn, by number. The first is judged at every
-                rung, each further one at one less; all are at the last rung.
+            brackets: Trials are dealt into so many in turn, by number. Those of the first are
+                judged from the first rung on, those of the second from the second, and so on; all
+                are at the last.
             covers: On how many values, top-1 in [0, 1], are measured; None: values are exact.
         """
         self._covers = covers

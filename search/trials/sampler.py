@@ -5,7 +5,7 @@ failed trials out, and so walks into the same exploding or collapsing corner aga
 whose recipe was at fault counts among the bad ones, with no value made up for it.
 
 It also counts running trials among the bad ones, whatever they have measured. With successive
-halving and many workers those are the best there are, and the model is drawn away from them. Here a
+halving and many workers the best there are are among them, and it is drawn away from those. Here a
 running trial that has measured an epoch counts as one that was stopped there. So the start-up, in
 which chance chooses, ends when enough trials have measured something, not when they have ended.
 """

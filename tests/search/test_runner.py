@@ -157,16 +157,16 @@ def test_pictures_are_attached_to_each_trial(watched):
 
 
 def test_halving_stops_the_poor_and_keeps_their_epochs(store, tmp_path, recipes):
-    with recipes(GOOD, POOR):
-        result = run_search(config(store, tmp_path, trials=4, concurrency=1))
-    stopped = [trial for trial in result.trials if trial.state is TrialState.PRUNED]
-    assert stopped
-    for trial in stopped:
+    with recipes(GOOD, POOR, epochs=4):
+        result = run_search(config(store, tmp_path, trials=5, concurrency=1, epochs=4))
+    *_, passed_unjudged, judged = result.trials
+    for trial, rung in ((passed_unjudged, 3), (judged, 1)):
+        assert trial.state is TrialState.PRUNED
         assert trial.user_attrs["reason"] == "successive halving"
-        assert list(trial.intermediate_values) == [1]
-        assert trial.value == trial.intermediate_values[1]
+        assert list(trial.intermediate_values) == list(range(1, rung + 1))
+        assert trial.value == trial.intermediate_values[rung]
     assert result.trials[1].state is TrialState.COMPLETE
-    assert len(result.trials[1].intermediate_values) == 3
+    assert len(result.trials[1].intermediate_values) == 4
 
 
 @pytest.fixture(scope="module")

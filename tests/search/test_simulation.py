@@ -27,10 +27,10 @@ def regrets(tmp_path_factory):
 def test_regret_falls_with_the_budget(regrets):
     early, middle, late = regrets["covertune"]
     assert late < middle < early
-    assert late < 2.8
+    assert late < 1.2
 
 
 @pytest.mark.slow
 def test_ahead_of_random_search_in_the_end(regrets):
-    """Of 50 seeds: 0.80 and 1.32 points, each within 0.2 (`docs/results.md`)."""
+    """Of 50 seeds: 0.78 and 1.32 points, each within 0.2 (`docs/results.md`)."""
     assert regrets["covertune"][-1] < regrets["random + ASHA"][-1] - 0.3

@@ -84,6 +84,15 @@ def test_damaged_facts_are_one_line(tmp_path, text):
     assert "\n" not in str(caught.value)
 
 
+def test_a_run_from_before_there_were_brackets_keeps_to_one(tmp_path):
+    run = RunFolder.create(config(tmp_path))
+    run.write_facts(config(tmp_path), FACTS)
+    facts = run.facts()
+    assert facts["config"].pop("brackets") == run.config().brackets == 2
+    run.facts_file.write_text(json.dumps(facts))
+    assert run.config().brackets == 1
+
+
 def test_a_configuration_of_another_version_is_said_to_be_one(tmp_path):
     run = RunFolder.create(config(tmp_path))
     run.write_facts(config(tmp_path), FACTS)

@@ -21,11 +21,17 @@ def test_the_estimate_follows_the_rungs(slots):
     # 9 epochs, eta 3: all train 1, a third 2 more, a ninth 6 more = 1 + 2/3 + 6/9 epochs each
     config = SearchConfig(trials=6, epochs=9, brackets=1)
     assert _estimate_s(config, slots(), 6, [30.0]) == pytest.approx(3 * 30 * (1 + 2 / 3 + 6 / 9))
+    # of the second bracket all train 3, a third 6 more
+    both = SearchConfig(trials=6, epochs=9)
+    mean = (1 + 2 / 3 + 6 / 9 + 3 + 6 / 3) / 2
+    assert _estimate_s(both, slots(), 6, [30.0]) == pytest.approx(3 * 30 * mean)
 
 
 def test_settings_without_effect_are_warned_of():
     assert _setting_warnings(SearchConfig()) == []
     assert "no rung below" in _setting_warnings(SearchConfig(epochs=3, grace_epochs=3))[0]
+    [told] = _setting_warnings(SearchConfig(epochs=10, brackets=4))
+    assert told.startswith("brackets 4 has no more effect than 3, the number of rungs")
     assert "no effect without" in _setting_warnings(SearchConfig(baseline_name="Kaggle"))[0]
 
 
