@@ -80,7 +80,7 @@ def test_who_passes_unjudged_counts_for_the_others():
 
 def test_everyone_is_judged_at_the_last_rung():
     halving = rule(brackets=4)
-    for number, value in ((0, 0.9), (4, 0.8), (3, 0.1), (7, 0.1)):
+    for number, value in ((0, 0.9), (3, 0.1), (7, 0.1), (4, 0.8)):
         assert halving.goes_on(number, 1, value) == (number != 4)
     for number, value in ((0, 0.9), (1, 0.8), (2, 0.7), (3, 0.1)):
         assert halving.goes_on(number, 3, value) == (number < 2)
