@@ -82,7 +82,7 @@ def measure(finished, trials, scratch):
     before = finished_trials(space, finished)
     study.add_trials(before)
     budget = Budget(None)
-    rule = SuccessiveHalving(grace_epochs=1, max_epochs=EPOCHS, eta=3, brackets=config.brackets)
+    rule = SuccessiveHalving.of(config)
     portfolio = Portfolio(space)
     scheduler = HalvingScheduler(rule)
     pictures = TrialPictures(study, run.artifacts, [f"genre {n}" for n in range(GENRES)])

@@ -257,13 +257,7 @@ def _drive(
     reporter = Reporter(study, budget, pictures, retention, observer)
     earlier = map(EarlierRecipe.model_validate, run.facts().get("earlier_recipes", []))
     portfolio = Portfolio(stage.space, list(earlier))
-    rule = SuccessiveHalving(
-        grace_epochs=config.grace_epochs,
-        max_epochs=config.epochs,
-        eta=config.eta,
-        brackets=config.brackets,
-        covers=stage.feed.count("val"),
-    )
+    rule = SuccessiveHalving.of(config, covers=stage.feed.count("val"))
     remember_rungs(rule, study)
     searcher = StudySearcher(
         study,

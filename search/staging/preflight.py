@@ -238,7 +238,7 @@ def _setting_warnings(config: SearchConfig) -> list[str]:
     told = []
     if config.grace_epochs >= config.epochs > 1:
         told.append("no trial is stopped early: there is no rung below the last epoch")
-    rungs = len(_rule(config).rungs)
+    rungs = len(SuccessiveHalving.of(config).rungs)
     if config.brackets > max(rungs, _BRACKETS):
         told.append(
             f"brackets {config.brackets} has no more effect than {max(rungs, 1)}, the number of "
@@ -252,13 +252,5 @@ def _setting_warnings(config: SearchConfig) -> list[str]:
 def _estimate_s(config: SearchConfig, slots: Slots, trials: int, epoch_s: list[float]) -> float:
     """Mean epochs under successive halving, times the mean epoch, over the trials side by side."""
     mean_s = sum(epoch_s) / len(epoch_s)
-    return math.ceil(trials / slots.count) * _rule(config).mean_epochs() * mean_s
-
-
-def _rule(config: SearchConfig) -> SuccessiveHalving:
-    return SuccessiveHalving(
-        grace_epochs=config.grace_epochs,
-        max_epochs=config.epochs,
-        eta=config.eta,
-        brackets=config.brackets,
-    )
+    epochs = SuccessiveHalving.of(config).mean_epochs()
+    return math.ceil(trials / slots.count) * epochs * mean_s

@@ -22,6 +22,7 @@ import itertools
 import math
 
 from models.metrics import standard_error
+from search.config import SearchConfig
 
 __all__ = ["SuccessiveHalving"]
 
@@ -65,6 +66,17 @@ class SuccessiveHalving:
             rung *= eta
         judged_at = list(self.rungs) or [max_epochs]
         self._judged_from = [judged_at[min(n, len(judged_at) - 1)] for n in range(brackets)]
+
+    @classmethod
+    def of(cls, config: SearchConfig, *, covers: int | None = None) -> SuccessiveHalving:
+        """The rule of a search; `covers` as in the constructor."""
+        return cls(
+            grace_epochs=config.grace_epochs,
+            max_epochs=config.epochs,
+            eta=config.eta,
+            brackets=config.brackets,
+            covers=covers,
+        )
 
     def record(self, number: int, epoch: int, value: float) -> None:
         """Remember a value measured earlier, without deciding anything (used on resume)."""
