@@ -11,24 +11,42 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from models.averaging import average_weights
     from models.backbones import Backbone, get_backbone, list_backbones
-    from models.bundle import BundleSummary, load_bundle, write_bundle
+    from models.calibration import (
+        Calibration,
+        at_temperature,
+        calibrate,
+        calibrated,
+        fit_temperature,
+        fold_temperature,
+        log_loss,
+    )
     from models.checkpoint import model_from_checkpoint
     from models.classifier import Classifier
     from models.errors import (
-        BundleError,
         Collapse,
+        GraphError,
         ModelError,
+        ModelFolderError,
         NonFiniteLoss,
         OutOfMemory,
         TrainingFailure,
         WeightsError,
     )
+    from models.export import (
+        ModelFacts,
+        ModelFolderSummary,
+        load_model,
+        save_model,
+    )
     from models.finetune import FineTuner
     from models.heads import HeadWeights, load_head
     from models.input_spec import InputSpec
     from models.measure import (
+        GenreMeasurement,
         Measurement,
+        Predictions,
         covers_at_once,
+        measure_genres,
         measure_model,
         measure_probabilities,
         predict_probabilities,
@@ -41,38 +59,50 @@ if TYPE_CHECKING:
 __all__ = [
     "UNTUNED",
     "Backbone",
-    "BundleError",
-    "BundleSummary",
+    "Calibration",
     "Classifier",
     "Collapse",
     "EpochReport",
     "Evaluation",
     "FineTuner",
+    "GenreMeasurement",
+    "GraphError",
     "HeadWeights",
     "InputSpec",
     "Measurement",
     "ModelError",
+    "ModelFacts",
+    "ModelFolderError",
+    "ModelFolderSummary",
     "NonFiniteLoss",
     "OutOfMemory",
+    "Predictions",
     "ProbeResult",
     "Recipe",
     "TrainStats",
     "TrainingFailure",
     "WeightsError",
+    "at_temperature",
     "average_weights",
+    "calibrate",
+    "calibrated",
     "covers_at_once",
     "extract_features",
     "fit_probe",
+    "fit_temperature",
+    "fold_temperature",
     "get_backbone",
     "list_backbones",
-    "load_bundle",
     "load_head",
+    "load_model",
+    "log_loss",
+    "measure_genres",
     "measure_model",
     "measure_probabilities",
     "model_from_checkpoint",
     "predict_probabilities",
     "release",
-    "write_bundle",
+    "save_model",
 ]
 
 _HOMES = {
@@ -82,21 +112,32 @@ _HOMES = {
         "get_backbone",
         "list_backbones",
     ),
-    "models.bundle": (
-        "BundleSummary",
-        "load_bundle",
-        "write_bundle",
+    "models.calibration": (
+        "Calibration",
+        "at_temperature",
+        "calibrate",
+        "calibrated",
+        "fit_temperature",
+        "fold_temperature",
+        "log_loss",
     ),
     "models.checkpoint": ("model_from_checkpoint",),
     "models.classifier": ("Classifier",),
     "models.errors": (
-        "BundleError",
         "Collapse",
+        "GraphError",
         "ModelError",
+        "ModelFolderError",
         "NonFiniteLoss",
         "OutOfMemory",
         "TrainingFailure",
         "WeightsError",
+    ),
+    "models.export": (
+        "ModelFacts",
+        "ModelFolderSummary",
+        "load_model",
+        "save_model",
     ),
     "models.finetune": ("FineTuner",),
     "models.heads": (
@@ -105,8 +146,11 @@ _HOMES = {
     ),
     "models.input_spec": ("InputSpec",),
     "models.measure": (
+        "GenreMeasurement",
         "Measurement",
+        "Predictions",
         "covers_at_once",
+        "measure_genres",
         "measure_model",
         "measure_probabilities",
         "predict_probabilities",

@@ -11,6 +11,7 @@ from torch import nn
 from models.backbones import get_backbone
 from models.errors import ModelError, first_line
 from models.recipe import Recipe
+from models.state import load_state
 from models.whole_files import whole_file
 
 __all__ = ["model_from_checkpoint", "read_state", "write_state"]
@@ -62,7 +63,7 @@ def model_from_checkpoint(path: Path) -> tuple[nn.Module, Recipe]:
         model = get_backbone(recipe.backbone).build(
             state["num_genres"], image_px=recipe.image_px, weights="none"
         )
-        model.load_state_dict(state["ema"] or state["model"])
+        load_state(model, state["ema"] or state["model"])
     except (AttributeError, RuntimeError, TypeError, ValueError) as error:  # pydantic's: ValueError
         raise ModelError(
             f"the training state {path} does not fit its own recipe ({first_line(error)}); "

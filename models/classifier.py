@@ -5,8 +5,8 @@ Shapes: N covers, H = W = `image_px`, K genres.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +17,9 @@ from models.errors import ModelError
 from models.input_spec import InputSpec
 from models.precision import whole_float32
 from models.recipe import Recipe
+
+if TYPE_CHECKING:
+    from models.export.config import ModelFacts
 
 __all__ = ["Classifier"]
 
@@ -31,7 +34,7 @@ class Classifier:
         input_spec: What it takes.
         genres: Names, in the order of the logits.
         recipe: How it was trained.
-        facts: Metrics and provenance, as in the model folder.
+        facts: What is known of it, as in the model folder.
         device: Where to compute.
     """
 
@@ -41,7 +44,7 @@ class Classifier:
         input_spec: InputSpec,
         genres: Sequence[str],
         recipe: Recipe,
-        facts: Mapping[str, Any],
+        facts: ModelFacts,
         device: torch.device | str = "cpu",
     ) -> None:
         self.device = torch.device(device)
@@ -49,7 +52,7 @@ class Classifier:
         self.input_spec = input_spec
         self.genres = list(genres)
         self.recipe = recipe
-        self.facts = dict(facts)
+        self.facts = facts
 
     @property
     def image_px(self) -> int:

@@ -2,7 +2,8 @@
 
 ModelError
 ├── WeightsError            weights cannot be fetched, read, or do not fit the backbone
-├── BundleError             a model folder cannot be written or read
+├── ModelFolderError        a model folder cannot be written or read
+├── GraphError              a model cannot be expressed in ONNX, or the graph answers otherwise
 └── TrainingFailure         the training itself went wrong; `reason` says how
     ├── NonFiniteLoss       the loss became NaN or infinite
     ├── Collapse            nearly every validation cover is given the same genre
@@ -17,9 +18,10 @@ if TYPE_CHECKING:
     from models.reports import EpochReport
 
 __all__ = [
-    "BundleError",
     "Collapse",
+    "GraphError",
     "ModelError",
+    "ModelFolderError",
     "NonFiniteLoss",
     "OutOfMemory",
     "TrainingFailure",
@@ -36,8 +38,12 @@ class WeightsError(ModelError):
     """Weights cannot be fetched, cannot be read, or do not fit the backbone."""
 
 
-class BundleError(ModelError):
+class ModelFolderError(ModelError):
     """A model folder cannot be written, or what lies there is not one."""
+
+
+class GraphError(ModelError):
+    """A model cannot be expressed in ONNX; its folder goes without a graph."""
 
 
 class TrainingFailure(ModelError):  # noqa: N818 - how a trial ends, not a mistake

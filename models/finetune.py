@@ -33,6 +33,7 @@ from models.precision import choose_precision
 from models.recipe import Recipe
 from models.reports import EpochReport, Evaluation, TrainStats
 from models.stages import freeze, is_batch_norm, stages
+from models.state import load_state
 from models.targets import targets_of
 
 __all__ = ["FineTuner"]
@@ -277,9 +278,9 @@ class FineTuner:
                     f"{_difference(value, state.get(name))}"
                 )
         try:
-            self.model.load_state_dict(state["model"])
+            load_state(self.model, state["model"])
             if self.ema:
-                self.ema.module.load_state_dict(state["ema"])
+                load_state(self.ema.module, state["ema"])
             self.optimizer.load_state_dict(state["optimizer"])
             self.epoch, self.step = int(state["epoch"]), int(state["step"])
             # States written before there were micro-batches have none.

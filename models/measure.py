@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from functools import partial
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -30,8 +31,11 @@ from models.micro_batches import MicroBatches
 from models.precision import whole_float32
 
 __all__ = [
+    "GenreMeasurement",
     "Measurement",
+    "Predictions",
     "covers_at_once",
+    "measure_genres",
     "measure_model",
     "measure_probabilities",
     "predict_probabilities",
@@ -57,6 +61,34 @@ class Measurement(BaseModel):
         default=None,
         exclude_if=lambda value: value is None,
         description="Share given any of their genres; left out where each cover has one.",
+    )
+
+
+class Predictions(NamedTuple):
+    """What a classifier told of covers, beside what they are; as `measure_probabilities` takes it.
+
+    Attributes:
+        probabilities_NK: Rows sum to 1.
+        labels_N: True genres, the primary ones of several.
+        genres_NK: 1 for each genre a cover has, else 0; None where each cover has one genre.
+    """
+
+    probabilities_NK: npt.NDArray[np.float64]
+    labels_N: npt.NDArray[np.int64]
+    genres_NK: npt.NDArray[np.integer] | None = None
+
+
+class GenreMeasurement(BaseModel):
+    """Measures of one classifier on the covers of one genre."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    genre: str
+    n: int = Field(description="Covers that have it, as their primary genre.")
+    recall: float | None = Field(description="Share of them that are given it; null without any.")
+    recall_interval: tuple[float, float] = Field(description="95 % Wilson score interval.")
+    precision: float | None = Field(
+        description="Share that has it of those that are given it; null where none is given it."
     )
 
 
@@ -125,6 +157,33 @@ def measure_probabilities(
     )
 
 
+def measure_genres(
+    probabilities_NK: Floats, labels_N: npt.NDArray[np.integer], genres: Sequence[str]
+) -> tuple[GenreMeasurement, ...]:
+    """Measure each genre by itself.
+
+    Args:
+        probabilities_NK: Rows sum to 1.
+        labels_N: True genres, the primary ones of several, in [0, K).
+        genres: Names, in the order of the columns.
+    """
+    confusion_KK = confusion(probabilities_NK, labels_N.astype(np.int64))
+    measured = []
+    for index, genre in enumerate(genres):
+        hits = int(confusion_KK[index, index])
+        n, given = int(confusion_KK[index].sum()), int(confusion_KK[:, index].sum())
+        measured.append(
+            GenreMeasurement(
+                genre=genre,
+                n=n,
+                recall=hits / n if n else None,
+                recall_interval=wilson_interval(hits, n),
+                precision=hits / given if given else None,
+            )
+        )
+    return tuple(measured)
+
+
 def measure_model(model: nn.Module, input_spec: InputSpec, batches: Batches) -> Measurement:
     """Measure a classifier in float32, as an exported one computes, convolutions on a GPU included.
 
@@ -140,18 +199,13 @@ def measure_model(model: nn.Module, input_spec: InputSpec, batches: Batches) -> 
     return measure_probabilities(*predict_probabilities(model, input_spec, batches))
 
 
-def predict_probabilities(
-    model: nn.Module, input_spec: InputSpec, batches: Batches
-) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64], npt.NDArray[np.int64] | None]:
+def predict_probabilities(model: nn.Module, input_spec: InputSpec, batches: Batches) -> Predictions:
     """What a classifier tells of each cover, computed as `measure_model` does.
 
     Args:
         model: Gives (B, K) logits; left in eval mode.
         input_spec: Of the backbone.
         batches: On the model's device.
-
-    Returns:
-        probabilities_NK; labels_N; genres_NK, None where each cover has one genre.
 
     Raises:
         OutOfMemory: Not even one cover at a time fits.
@@ -170,7 +224,7 @@ def predict_probabilities(
             genres += [genres_BK.cpu() for genres_BK in marks]
     if not labels:
         raise ModelError("a measurement needs at least one cover, got none")
-    return (
+    return Predictions(
         torch.cat(probabilities).numpy(),
         torch.cat(labels).numpy(),
         torch.cat(genres).numpy() if genres else None,

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from search.record.run_folder import RunFolder
     from search.record.study import TrialRow, best_trial, open_study, trial_rows
     from search.results.evaluate import Evaluation, evaluate_model
-    from search.results.export import export_trial
+    from search.results.export import export_run
     from search.results.outcome import Outcome
     from search.results.predict import CoverAnswer, predict_covers
     from search.runner import SearchResult, resume_search, run_search
@@ -44,7 +44,7 @@ __all__ = [
     "TrialRow",
     "best_trial",
     "evaluate_model",
-    "export_trial",
+    "export_run",
     "load_config",
     "open_study",
     "predict_covers",
@@ -62,7 +62,7 @@ _HOME = {
     "config": ("SearchConfig", "load_config"),
     "errors": ("ConfigError", "Interrupted", "PreflightError", "RunError", "SearchError"),
     "results.evaluate": ("Evaluation", "evaluate_model"),
-    "results.export": ("export_trial",),
+    "results.export": ("export_run",),
     "observer": ("SearchObserver",),
     "results.outcome": ("Outcome",),
     "results.predict": ("CoverAnswer", "predict_covers"),

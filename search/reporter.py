@@ -59,6 +59,10 @@ class Reporter(SearchObserver):
         except Exception:
             _log.exception("an observer failed")
 
+    def warn(self, text: str) -> None:
+        """Something the user must not miss."""
+        self._tell(self._observer.warn, text)
+
     def trial_started(self, number: int, role: str, recipe: Recipe) -> None:
         """A trial begins."""
         self._tell(self._observer.trial_started, number, role, recipe)

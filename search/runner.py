@@ -51,6 +51,7 @@ from search.record.study import (
 from search.reporter import Reporter
 from search.results.gap import baseline_of
 from search.results.outcome import Outcome, conclude
+from search.staging.graph_check import GraphCheck
 from search.staging.sample_store import sample_store
 from search.staging.stage import Stage, set_stage
 from search.trials.halving import SuccessiveHalving
@@ -292,6 +293,7 @@ def _drive(
         ending.callback(observer.ended)
         ending.callback(pictures.close)
         ending.callback(reporter.write_clock)
+        ending.callback(stage.graph_check.cancel)
         with budget.stops_on_signal(observer.stopping):
             _run_trials(stage, budget, searcher, HalvingScheduler(rule), reporter)
         searcher.settle(lambda number: _last_result(run, number))
@@ -367,7 +369,7 @@ def _run_trials(
             stop=BudgetStopper(budget),
             max_failures=0,  # the searcher hands a trial that lost its worker out again
             raise_on_failed_trial=False,
-            callbacks=[TBXLoggerCallback(), _KeepsClock(reporter)],
+            callbacks=[TBXLoggerCallback(), _EachTurn(reporter, stage.graph_check)],
             trial_dirname_creator=_trial_name,
             trial_name_creator=_trial_name,
             verbose=0,
@@ -378,14 +380,17 @@ def _run_trials(
         raise
 
 
-class _KeepsClock(tune.Callback):  # type: ignore[misc]  # Ray is untyped
-    """Lets the reporter write the clock in every turn of Ray's loop that it wants to."""
+class _EachTurn(tune.Callback):  # type: ignore[misc]  # Ray is untyped
+    """What is looked after in every turn of Ray's loop: the clock, and news of the graph check."""
 
-    def __init__(self, reporter: Reporter) -> None:
+    def __init__(self, reporter: Reporter, graph_check: GraphCheck) -> None:
         self._reporter = reporter
+        self._graph_check = graph_check
 
     def on_step_end(self, iteration: int, trials: list[Any], **_info: Any) -> None:
         self._reporter.keep_clock()
+        for warning in self._graph_check.warnings():
+            self._reporter.warn(warning)
 
 
 def _trial_name(trial: tune.experiment.Trial) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import nn
@@ -40,6 +40,10 @@ class _ParametersOnMeta(TorchFunctionMode):
         return func(*args, **kwargs)
 
 
+def _none(image_px: int) -> dict[str, Any]:
+    return {}
+
+
 @dataclass(frozen=True)
 class Backbone:
     """A pretrained (or from-scratch) image model that can be fine-tuned.
@@ -57,6 +61,10 @@ class Backbone:
             default weights has to be told so with "none".
         min_image_px: The smallest image it takes.
         architecture: Builds it for an image size, with its own head and random weights.
+        library: That has the architecture; None: covertune alone.
+        library_name: What the architecture is called there.
+        library_args: What the library's constructor has to be given at an image size.
+        hub_id: Of the default weights on the Hugging Face hub, where they are there.
         default_weights: Finds the file of the default weights, fetching it if need be.
         adapters: Turn weights saved in other forms into the architecture's.
     """
@@ -72,6 +80,10 @@ class Backbone:
     from_scratch: bool = False
     min_image_px: int = 1
     architecture: Callable[[int], nn.Module] = field(default=nn.Identity, repr=False, compare=False)
+    library: Literal["timm", "torchvision"] | None = None
+    library_name: str = ""
+    library_args: Callable[[int], dict[str, Any]] = field(default=_none, repr=False, compare=False)
+    hub_id: str | None = None
     default_weights: Callable[[], Path] | None = field(default=None, repr=False, compare=False)
     adapters: tuple[Adapter, ...] = field(default=(), repr=False, compare=False)
 

@@ -22,6 +22,10 @@ from models.input_spec import InputSpec
 __all__ = ["NAME", "efficientnet_lite0"]
 
 NAME = "efficientnet_lite0"
+_TIMM_NAME = "tf_efficientnet_lite0"
+"""timm has an `efficientnet_lite0` too: it takes these weights without a word and predicts wrongly,
+for it pads otherwise and its batch norm has another epsilon."""
+
 _HALF = (0.5, 0.5, 0.5)
 
 
@@ -37,6 +41,9 @@ def efficientnet_lite0() -> Backbone:
         gflops=0.385,
         pretrained=True,
         architecture=_architecture,
+        library="timm",
+        library_name=_TIMM_NAME,
+        hub_id="timm/tf_efficientnet_lite0.in1k",  # the same checkpoint of Google's
         default_weights=_packaged,
         adapters=(_by_order,),
     )
@@ -45,7 +52,7 @@ def efficientnet_lite0() -> Backbone:
 def _architecture(image_px: int) -> nn.Module:
     import timm
 
-    model: nn.Module = timm.create_model("tf_efficientnet_lite0", pretrained=False)
+    model: nn.Module = timm.create_model(_TIMM_NAME, pretrained=False)
     return model
 
 

@@ -58,6 +58,10 @@ def timm_backbone(name: str) -> Backbone | None:
         gflops=None,
         pretrained=pretrained,
         architecture=functools.partial(_architecture, bare, cfg),
+        library="timm",
+        library_name=bare.partition(".")[0],
+        library_args=functools.partial(_size_args, cfg.fixed_input_size),
+        hub_id=cfg.hf_hub_id,
         default_weights=functools.partial(_fetch, name, cfg) if pretrained else None,
         adapters=tuple(functools.partial(_convert, which) for which in _FILTERS),
     )
@@ -72,8 +76,8 @@ def _architecture(bare: str, cfg: Any, image_px: int) -> nn.Module:
     import timm
 
     options: dict[str, Any] = {"pretrained": False}
-    if image_px != cfg.input_size[-1] and cfg.fixed_input_size:
-        options["img_size"] = image_px
+    if image_px != cfg.input_size[-1]:
+        options |= _size_args(cfg.fixed_input_size, image_px)
     try:
         with warnings.catch_warnings():
             # timm maps deprecated names to new ones with a warning; the name was the user's.
@@ -91,6 +95,11 @@ def _architecture(bare: str, cfg: Any, image_px: int) -> nn.Module:
             f"{type(classifier).__name__}; take another backbone"
         )
     return model
+
+
+def _size_args(is_fixed: bool, image_px: int) -> dict[str, Any]:
+    """Networks whose tables depend on the size of the image are told it."""
+    return {"img_size": [image_px, image_px]} if is_fixed else {}
 
 
 def _fetch(name: str, cfg: Any) -> Path:

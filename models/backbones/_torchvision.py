@@ -61,6 +61,9 @@ def torchvision_backbone(name: str) -> Backbone:
         pretrained=True,
         min_image_px=_min_image_px(name, meta),
         architecture=functools.partial(_architecture, name),
+        library="torchvision",
+        library_name=name,
+        library_args=functools.partial(_constructor_args, name),
         default_weights=functools.partial(_fetch, name, weights.url),
         adapters=(_adapt,),
     )
@@ -75,21 +78,29 @@ def _min_image_px(name: str, meta: dict[str, Any]) -> int:
 def _architecture(name: str, image_px: int) -> nn.Module:
     from torchvision import models as tv
 
-    options: dict[str, Any] = {}
+    model: nn.Module = tv.get_model(name, weights=None, **_constructor_args(name, image_px))
+    return model
+
+
+def _constructor_args(name: str, image_px: int) -> dict[str, Any]:
+    """What the constructor has to be given for the same network.
+
+    Raises:
+        ModelError: The network does not take this size.
+    """
     if name in ("googlenet", "inception_v3"):
         # Weights come with transform_input: they were trained with mean and std 0.5.
-        options = {"aux_logits": False, "transform_input": True, "init_weights": False}
-    elif name.startswith("vit_"):
+        return {"aux_logits": False, "transform_input": True, "init_weights": False}
+    if name.startswith("vit_"):
         patch = int(name.rsplit("_", 1)[1])
         if image_px % patch:
             raise ModelError(f"{name} takes multiples of {patch} px, got {image_px}")
-        options = {"image_size": image_px}
-    elif name.startswith("maxvit"):
+        return {"image_size": image_px}
+    if name.startswith("maxvit"):
         if image_px % _MAXVIT_STEP_PX:
             raise ModelError(f"{name} takes multiples of {_MAXVIT_STEP_PX} px, got {image_px}")
-        options = {"input_size": (image_px, image_px)}
-    model: nn.Module = tv.get_model(name, weights=None, **options)
-    return model
+        return {"input_size": [image_px, image_px]}
+    return {}
 
 
 def _fetch(name: str, url: str) -> Path:

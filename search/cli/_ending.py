@@ -76,6 +76,11 @@ def _in_words(outcome: Outcome) -> str:
             f"On test: untuned {untuned:.3f}, best {best:.3f}, "
             f"{100 * (best - untuned):+.1f} points."
         )
+    calibration = outcome.calibration
+    sentences.append(
+        "Its probabilities are calibrated: the expected calibration error on test went from "
+        f"{calibration.test_ece_before:.3f} to {calibration.test_ece_after:.3f}."
+    )
     if outcome.baseline_top1 is not None:
         name, baseline = outcome.baseline_name, outcome.baseline_top1
         sentences.append(f"Baseline ({name}): {baseline:.3f}.")

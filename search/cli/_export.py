@@ -18,14 +18,15 @@ def export(
     trial: Annotated[
         int | None,
         typer.Option(
-            min=0, help="Trial number, of one whose checkpoint is kept. Default: the best."
+            min=0,
+            help="Trial number, of one whose checkpoint is kept. Default: the search's model.",
         ),
     ] = None,
 ) -> None:
-    """Write the best trial, or a chosen one, as a model folder.
+    """Write the model of a search, or a chosen trial, as a model folder.
 
-    It holds model.safetensors, config.json, model.onnx and a model card, and needs neither the
-    run nor the store.
+    It holds model.safetensors, config.json, model.onnx, predict.py and a model card, loads in
+    covertune, timm and transformers, and needs neither the run nor the store.
 
     Examples:
       covertune export runs/my-run my-model
@@ -33,7 +34,9 @@ def export(
       covertune export runs/my-run my-model --trial 7
     """
     from search.record.run_folder import RunFolder
-    from search.results.export import export_trial
+    from search.results.export import export_run
 
-    export_trial(RunFolder.open(run), out, trial)
+    exported = export_run(RunFolder.open(run), out, trial)
+    for note in exported.notes:
+        console.out(f"note: {note}", highlight=False)
     console.out(f"model: {out}\nnext:  covertune predict {out} COVER.jpg", highlight=False)

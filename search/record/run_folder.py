@@ -131,6 +131,11 @@ class RunFolder:
         return self.path / "outcome.json"
 
     @property
+    def model(self) -> Path:
+        """The model folder of the search; only there once it has been concluded."""
+        return self.path / "model"
+
+    @property
     def tune(self) -> Path:
         """Ray Tune's folder."""
         return self.path / "tune"

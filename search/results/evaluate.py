@@ -9,10 +9,10 @@ import numpy as np
 from pydantic import BaseModel, Field
 
 from data_pipeline import CoverStore, load_square
-from models import load_bundle, measure_probabilities
+from models import Classifier, Predictions, load_model, measure_probabilities
 from search.errors import SearchError
 
-__all__ = ["Evaluation", "evaluate_model"]
+__all__ = ["Evaluation", "evaluate_model", "predict_split"]
 
 _BATCH = 64
 
@@ -48,7 +48,7 @@ def evaluate_model(
         ModelError, DataError: One of the folders is not what it should be.
         SearchError: The store has genres the model does not know.
     """
-    classifier = load_bundle(model)
+    classifier = load_model(model)
     store = CoverStore.open(store_path)
     unknown = [genre for genre in store.genres if genre not in classifier.genres]
     if unknown:
@@ -56,6 +56,19 @@ def evaluate_model(
             f"the store {store_path} has genres the model does not know: {', '.join(unknown)}; "
             f"the model knows: {', '.join(classifier.genres)}"
         )
+    told = predict_split(classifier, store, split)
+    measured = measure_probabilities(*told)
+    return Evaluation(split=split, store_fingerprint=store.fingerprint, **measured.model_dump())
+
+
+def predict_split(classifier: Classifier, store: CoverStore, split: str) -> Predictions:
+    """Have a classifier tell the genres of a split, in this process.
+
+    Args:
+        classifier: Knows all genres of the store, by name.
+        store: The covers.
+        split: Which of them.
+    """
     to_model = np.array([classifier.genres.index(genre) for genre in store.genres])
     covers, labels_N = store.read_images(split)
     probabilities_NK = np.concatenate(
@@ -63,17 +76,16 @@ def evaluate_model(
             classifier.probabilities(
                 np.stack(
                     [
-                        load_square(one, classifier.image_px, classifier.fit)
-                        for one in covers[i : i + _BATCH]
+                        load_square(cover, classifier.image_px, classifier.fit)
+                        for cover in covers[start : start + _BATCH]
                     ]
                 )
             )
-            for i in range(0, len(covers), _BATCH)
+            for start in range(0, len(covers), _BATCH)
         ]
     )
     genres_NK = store.read_genres(split)
     if genres_NK is not None:
         of_store, genres_NK = genres_NK, np.zeros(probabilities_NK.shape, dtype=np.uint8)
         genres_NK[:, to_model] = of_store
-    measured = measure_probabilities(probabilities_NK, to_model[labels_N], genres_NK)
-    return Evaluation(split=split, store_fingerprint=store.fingerprint, **measured.model_dump())
+    return Predictions(probabilities_NK, to_model[labels_N], genres_NK)

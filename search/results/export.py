@@ -1,30 +1,58 @@
-"""From a trial's checkpoint to a model folder anyone can load."""
+"""From a run to a model folder anyone can load."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from optuna.trial import FrozenTrial, TrialState
 from torch import nn
 
-from data_pipeline import load_square
-from models import Measurement, Recipe, get_backbone, model_from_checkpoint, write_bundle
+from data_pipeline import SPLITS, CoverStore, DataError, Fit, load_square
+from models import (
+    Classifier,
+    ModelFacts,
+    calibrate,
+    calibrated,
+    fold_temperature,
+    get_backbone,
+    load_model,
+    measure_probabilities,
+    model_from_checkpoint,
+    save_model,
+)
+from models.errors import first_line
 from search.constants import ANY_TOP1
 from search.errors import RunError
 from search.record.resuming import require_same_store
 from search.record.run_folder import RunFolder
 from search.record.study import best_trial, read_trials, recipe_of
+from search.results.evaluate import predict_split
 from search.staging.feed import feed_of
 from search.trials.trainable import checkpoint_result
 
-__all__ = ["export_model", "export_trial", "trial_model"]
+__all__ = ["Exported", "check_covers", "export_run", "provenance_of", "trial_model"]
 
 _CHECKED_COVERS = 16
 _REHEARSAL = "all of these are a sample of the store's training covers"
+
+
+@dataclass(frozen=True)
+class Exported:
+    """What `export_run` wrote.
+
+    Attributes:
+        path: The model folder.
+        notes: What its user should know, a sentence each.
+    """
+
+    path: Path
+    notes: tuple[str, ...] = ()
 
 
 def trial_model(run: RunFolder, trial: FrozenTrial) -> nn.Module:
@@ -61,117 +89,156 @@ def _why_no_checkpoint(run: RunFolder, trial: FrozenTrial) -> str:
     )
 
 
-def export_trial(
-    run: RunFolder,
-    out: Path,
-    number: int | None = None,
-    *,
-    test: Measurement | None = None,
-    replace: bool = False,
-) -> Path:
-    """Write a trial as a model folder.
-
-    Args:
-        run: The run.
-        out: The folder to make.
-        number: Trial number; None: the best.
-        test: What it measured on the test split, for the model card.
-        replace: Whether a model folder at `out` may be replaced.
-
-    Returns:
-        `out`.
-
-    Raises:
-        RunError: No such trial, no checkpoint, or `out` exists.
-        ModelError: The exported graph disagrees with the model.
-    """
-    if out.exists() and not replace:
-        raise RunError(f"{out} exists already; choose another folder, or remove it first")
-    trials = read_trials(run)
-    if number is None:
-        trial = best_trial(trials, with_checkpoint_in=run)
-        if trial is None:
-            raise RunError(f"run {run.name!r} has no trial with a measured model yet")
-    elif 0 <= number < len(trials):
-        trial = trials[number]
-    else:
-        raise RunError(
-            f"run {run.name!r} has no trial {number}; its trials are 0 to {len(trials) - 1}"
-        )
-    model = trial_model(run, trial)
-    # Of the epoch the checkpoint holds: one that showed a collapse is in the history only.
-    validation = checkpoint_result(run.checkpoint(trial.number))
-    told = ("top1", "top3", "macro_f1", ANY_TOP1)
-    return export_model(
-        run,
-        out,
-        model,
-        recipe_of(trial),
-        validation={key: validation[key] for key in told if key in validation},
-        test=test,
-        origin={"trial": trial.number},
-        replace=replace,
-    )
-
-
-def export_model(
-    run: RunFolder,
-    out: Path,
-    model: nn.Module,
-    recipe: Recipe,
-    *,
-    validation: Mapping[str, float],
-    test: Measurement | None,
-    origin: Mapping[str, Any],
-    replace: bool = False,
-) -> Path:
+def export_run(run: RunFolder, out: Path, number: int | None = None) -> Exported:
     """Write a model of a run as a model folder.
 
     Args:
         run: The run.
         out: The folder to make.
-        model: On the CPU.
-        recipe: How it was trained.
-        validation: What it measured on the validation split.
-        test: What it measured on the test split, if it was measured there.
-        origin: Which trial it is, or which trials it is made of, for the model card.
-        replace: Whether a model folder at `out` may be replaced.
-
-    Returns:
-        `out`.
+        number: Of a trial; None: the model that the search itself exported, or the best trial
+            where it has not come to that.
 
     Raises:
-        RunError: The store has changed.
-        ModelError: The exported graph disagrees with the model.
+        RunError: No such trial, no checkpoint, or `out` exists.
+        ModelError: The model cannot be read or written.
+    """
+    if out.exists():
+        raise RunError(f"{out} exists already; choose another folder, or remove it first")
+    notes = []
+    if number is None and run.model.exists():
+        classifier = load_model(run.model)
+    else:
+        trial = _chosen_trial(run, number)
+        if number is None:
+            notes.append(
+                f"the search has exported no model yet; this is its best trial, {trial.number}"
+            )
+        classifier = _classifier_of(run, trial)
+    store = _StoreAtHand.of(run)
+    facts = classifier.facts
+    if facts.calibration is None:
+        facts = _calibrated(classifier, store)
+        if facts.uncalibrated_because is not None:
+            notes.append(f"its probabilities are not calibrated: {facts.uncalibrated_because}")
+    save_model(
+        out,
+        classifier.model,
+        classifier.recipe,
+        get_backbone(classifier.recipe.backbone),
+        classifier.genres,
+        facts,
+        check_covers(store.store, classifier.image_px, classifier.fit),
+    )
+    return Exported(out, tuple(notes))
+
+
+@dataclass(frozen=True)
+class _StoreAtHand:
+    """The store of a run, if it is still there as the run knew it; or why not."""
+
+    store: CoverStore | None
+    problem: Exception | None = None
+
+    @classmethod
+    def of(cls, run: RunFolder) -> _StoreAtHand:
+        try:
+            return cls(require_same_store(run, run.config()))
+        except (DataError, RunError) as error:
+            return cls(None, error)
+
+
+def _chosen_trial(run: RunFolder, number: int | None) -> FrozenTrial:
+    trials = read_trials(run)
+    if number is None:
+        best = best_trial(trials, with_checkpoint_in=run)
+        if best is None:
+            raise RunError(f"run {run.name!r} has no trial with a measured model yet")
+        return best
+    if not 0 <= number < len(trials):
+        raise RunError(
+            f"run {run.name!r} has no trial {number}; its trials are 0 to {len(trials) - 1}"
+        )
+    return trials[number]
+
+
+def _classifier_of(run: RunFolder, trial: FrozenTrial) -> Classifier:
+    """A trial as it stands in its checkpoint, with what is known of it."""
+    model, recipe = trial_model(run, trial), recipe_of(trial)
+    # Of the epoch the checkpoint holds: one that showed a collapse is in the history only.
+    measured = checkpoint_result(run.checkpoint(trial.number))
+    told = ("top1", "top3", "macro_f1", ANY_TOP1)
+    store = _StoreAtHand.of(run)
+    return Classifier(
+        model,
+        get_backbone(recipe.backbone).input.at(recipe.image_px),
+        _genres_of(run, store),
+        recipe,
+        ModelFacts(
+            metrics={"validation": {key: measured[key] for key in told if key in measured}},
+            provenance=provenance_of(run, store.store, {"trial": trial.number}),
+        ),
+    )
+
+
+def _genres_of(run: RunFolder, store: _StoreAtHand) -> list[str]:
+    """The names of a run's genres; runs of covertune 0.1 did not write them down."""
+    if store.store is not None:
+        return store.store.genres
+    if (genres := run.facts().get("genres")) is not None:
+        return list(genres)
+    if run.model.exists():
+        return load_model(run.model).genres
+    assert store.problem is not None
+    raise store.problem
+
+
+def _calibrated(classifier: Classifier, store: _StoreAtHand) -> ModelFacts:
+    """Fold a temperature into the classifier; what is then known of it."""
+    facts = classifier.facts
+    if store.store is None:
+        return facts.model_copy(update={"uncalibrated_because": first_line(store.problem)})
+    val = predict_split(classifier, store.store, "val")
+    calibration = calibrate(val)
+    fold_temperature(classifier.model, calibration.temperature)
+    measured = measure_probabilities(*calibrated(val, calibration.temperature))
+    metrics = {**facts.metrics, "validation": measured.model_dump(mode="json")}
+    if (test := metrics.get("test")) is not None:  # of covertune 0.1: measured uncalibrated
+        calibration = calibration.model_copy(update={"test_ece_before": test.get("ece")})
+        metrics["test"] = {name: value for name, value in test.items() if name != "ece"}
+    return facts.model_copy(update={"metrics": metrics, "calibration": calibration})
+
+
+def check_covers(store: CoverStore | None, image_px: int, fit: Fit) -> npt.NDArray[np.uint8]:
+    """A few covers to compare the ways into a model folder on; noise where no store is at hand."""
+    if store is None:
+        shape = (_CHECKED_COVERS, image_px, image_px, 3)
+        return np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
+    covers, _ = store.read_images("val", limit=_CHECKED_COVERS)
+    return np.stack([load_square(cover, image_px, fit) for cover in covers])
+
+
+def provenance_of(
+    run: RunFolder, store: CoverStore | None, origin: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Where a model comes from, for its card.
+
+    Args:
+        run: The run.
+        store: Of the run, if it is at hand.
+        origin: Which trial it is, or which trials it is made of.
     """
     config = run.config()
-    store = require_same_store(run, config)
-    feed = feed_of(config, store)
-    covers, _ = store.read_images("val", limit=_CHECKED_COVERS)
-    images_NHWC = np.stack([load_square(cover, recipe.image_px, recipe.fit) for cover in covers])
-    metrics: dict[str, Any] = {"validation": dict(validation)}
-    if test is not None:
-        metrics["test"] = test.model_dump(mode="json")
-    facts = {
-        "metrics": metrics,
-        "provenance": {
-            "run": run.name,
-            **origin,
-            "store_fingerprint": store.fingerprint,
-            "covers": {split: feed.count(split) for split in ("train", "val", "test")},
-            **({"rehearsal": _REHEARSAL} if config.rehearse else {}),
-            "covertune": version("covertune"),
-            "torch": version("torch"),
-        },
+    covers = {}
+    if store is not None:
+        feed = feed_of(config, store)
+        covers = {"covers": {split: feed.count(split) for split in SPLITS}}
+    return {
+        "run": run.name,
+        **origin,
+        **({} if config.store is None else {"store": config.store.name}),
+        "store_fingerprint": run.facts()["store_fingerprint"],
+        **covers,
+        **({"rehearsal": _REHEARSAL} if config.rehearse else {}),
+        "covertune": version("covertune"),
+        "torch": version("torch"),
     }
-    write_bundle(
-        out,
-        model,
-        recipe,
-        get_backbone(recipe.backbone),
-        store.genres,
-        facts,
-        images_NHWC,
-        replace=replace,
-    )
-    return out

@@ -20,8 +20,23 @@ from pydantic import BaseModel, Field
 from torch import nn
 
 from data_pipeline import CoverRefs, Fit
-from models import Measurement, Recipe, covers_at_once, get_backbone, measure_model
-from search.constants import ANY_TOP1, METRIC
+from models import (
+    Calibration,
+    Measurement,
+    ModelFacts,
+    Predictions,
+    Recipe,
+    calibrate,
+    calibrated,
+    covers_at_once,
+    fold_temperature,
+    get_backbone,
+    measure_genres,
+    measure_probabilities,
+    predict_probabilities,
+    save_model,
+)
+from search.constants import ANY_TOP1
 from search.machine.devices import pick_device
 from search.machine.remote import results_of
 from search.machine.workers import Workers
@@ -29,7 +44,7 @@ from search.observer import SearchObserver
 from search.record.retention import Retention
 from search.record.run_folder import RunFolder
 from search.record.study import ROLE_UNTUNED, ranked, recipe_of
-from search.results.export import export_model, export_trial, trial_model
+from search.results.export import check_covers, provenance_of, trial_model
 from search.results.gap import Gap, baseline_of
 from search.results.insight import Insight, what_mattered
 from search.results.soup import Ingredients
@@ -38,6 +53,8 @@ from search.staging.scouting import Probe, probe_model
 from search.staging.stage import Stage
 
 __all__ = ["Outcome", "Score", "conclude"]
+
+_VALIDATION = "the best on validation"
 
 LoadModel = Callable[[], nn.Module]
 """Brings a model, on the CPU, ready to predict."""
@@ -88,6 +105,8 @@ class Outcome(BaseModel):
     """Of the model in RUN/model: best trial, another one or an average (`search.results.soup`)."""
     average_of: str | None
     """Of which; None where the model is one trial's."""
+    calibration: Calibration
+    """Of the model in RUN/model; `best.test` is what it measured calibrated."""
     baseline_name: str
     baseline_top1: float | None
     gap_closed: float | None
@@ -135,9 +154,12 @@ def conclude(
         contenders = _contenders(stage, leaders) | ({} if better is None else {"better": better})
 
         observer.stage("measuring the winner on the test split")
-        scores = _tested(stage, contenders, workers)
-    best = "best trial" if better is None else "better"
-    model = _export(run, contenders[best], scores[best].test)
+        best = "best trial" if better is None else "better"
+        told = _predicted(stage, contenders, best, workers)
+    calibration = calibrate(told[_VALIDATION], told[best])
+    told |= {name: calibrated(told[name], calibration.temperature) for name in (best, _VALIDATION)}
+    scores = {name: _score(model, told[name]) for name, model in contenders.items()}
+    _export(stage, contenders[best], calibration, told[_VALIDATION], told[best])
     untuned_top1, probe_top1 = (
         scores[name].test.top1 if name in scores else None for name in ("untuned", "probe")
     )
@@ -149,6 +171,7 @@ def conclude(
         best_trial=scores["best trial"],
         best=scores[best],
         average_of=contenders[best].average_of,
+        calibration=calibration,
         baseline_name=name,
         baseline_top1=baseline,
         gap_closed=Gap(untuned_top1, scores[best].test.top1, baseline, name).closed,
@@ -161,7 +184,7 @@ def conclude(
         mattered=what_mattered(trials, config.grace_epochs, seed=config.seed),
         checkpoint_bytes=retention.now_bytes,
         checkpoint_peak_bytes=retention.peak_bytes,
-        model=model,
+        model=run.model,
     )
     run.write_outcome(outcome.model_dump_json(indent=2))
     return outcome
@@ -208,23 +231,34 @@ def _better(stage: Stage, leaders: Sequence[FrozenTrial], workers: Workers) -> _
     )
 
 
-def _export(run: RunFolder, best: _Contender, test: Measurement) -> Path:
+def _export(
+    stage: Stage, best: _Contender, calibration: Calibration, val: Predictions, test: Predictions
+) -> None:
     """Write the model folder of a run, in the place of the one it may have."""
+    run, store, recipe = stage.run, stage.store, best.kind
+    assert isinstance(recipe, Recipe)
     for partly in run.path.glob(".model.*.partial"):  # of a process that was killed here
         shutil.rmtree(partly, ignore_errors=True)
-    model = run.path / "model"
-    if best.trial is not None:
-        return export_trial(run, model, best.trial, test=test, replace=True)
-    assert isinstance(best.kind, Recipe)
-    several = {} if best.val_any_top1 is None else {ANY_TOP1: best.val_any_top1}
-    return export_model(
-        run,
+    model = best.load()
+    fold_temperature(model, calibration.temperature)
+    origin = {"trial": best.trial} if best.trial is not None else {"average_of": best.average_of}
+    facts = ModelFacts(
+        metrics={
+            split: measure_probabilities(*told).model_dump(mode="json")
+            for split, told in (("validation", val), ("test", test))
+        },
+        by_genre=measure_genres(test.probabilities_NK, test.labels_N, store.genres),
+        calibration=calibration,
+        provenance=provenance_of(run, store, origin),
+    )
+    save_model(
+        run.model,
         model,
-        best.load(),
-        best.kind,
-        validation={METRIC: best.val_top1, **several},
-        test=test,
-        origin={"average_of": best.average_of},
+        recipe,
+        get_backbone(recipe.backbone),
+        store.genres,
+        facts,
+        check_covers(store, recipe.image_px, recipe.fit),
         replace=True,
     )
 
@@ -241,38 +275,40 @@ def _contending_trial(what: str, run: RunFolder, trial: FrozenTrial) -> _Contend
     )
 
 
-def _tested(
-    stage: Stage, contenders: Mapping[str, _Contender], workers: Workers
-) -> dict[str, Score]:
-    """What each of the models is worth, measured side by side; one that is two of them once."""
+def _predicted(
+    stage: Stage, contenders: Mapping[str, _Contender], best: str, workers: Workers
+) -> dict[str, Predictions]:
+    """What each of the models tells of the test split, and the best of the validation split.
+
+    All side by side; a trial that is two of them is asked once.
+    """
     keys = {
         name: name if model.trial is None else f"trial {model.trial}"
         for name, model in contenders.items()
     }
     models = {keys[name]: model for name, model in contenders.items()}
     test = _test_covers(stage.feed, [model.kind for model in models.values()])
+    winner = contenders[best]
+    val = stage.splits[winner.kind.image_px, winner.kind.fit]["val"]
+    work = [(model, test[model.kind.image_px, model.kind.fit]) for model in models.values()]
     futures = [
-        workers.hand_out(
-            _measure,
-            model.load,
-            model.kind.backbone,
-            test[model.kind.image_px, model.kind.fit],
-        )
-        for model in models.values()
+        workers.hand_out(_predict, model.load, model.kind.backbone, covers)
+        for model, covers in [*work, (winner, val)]
     ]
     remedy = f"`covertune resume {os.path.relpath(stage.run.path)}` tries again"
-    measured = results_of(futures, "measuring on the test split", remedy=remedy)
-    test_of = dict(zip(models, measured, strict=True))
-    return {
-        name: Score(
-            what=model.what,
-            trial=model.trial,
-            val_top1=model.val_top1,
-            test=test_of[keys[name]],
-            val_any_top1=model.val_any_top1,
-        )
-        for name, model in contenders.items()
-    }
+    *of_test, of_val = results_of(futures, "measuring on the test split", remedy=remedy)
+    by_key = dict(zip(models, of_test, strict=True))
+    return {name: by_key[key] for name, key in keys.items()} | {_VALIDATION: of_val}
+
+
+def _score(model: _Contender, told: Predictions) -> Score:
+    return Score(
+        what=model.what,
+        trial=model.trial,
+        val_top1=model.val_top1,
+        test=measure_probabilities(*told),
+        val_any_top1=model.val_any_top1,
+    )
 
 
 def _test_covers(feed: Feed, models: Sequence[Recipe | Probe]) -> dict[tuple[int, Fit], CoverRefs]:
@@ -295,8 +331,8 @@ def _whole_search_s(stage: Stage, trials: list[FrozenTrial]) -> float:
     return float(trained_s) * times_larger(stage.feed) / stage.slots.count
 
 
-def _measure(load: LoadModel, backbone: str, refs: CoverRefs) -> Measurement:
+def _predict(load: LoadModel, backbone: str, refs: CoverRefs) -> Predictions:
     """Runs in a worker."""
     device = pick_device(wants_gpu=bool(ray.get_gpu_ids()))
     batches = refs.batches(covers_at_once(refs.image_px, device), device, shuffle=False)
-    return measure_model(load().to(device), get_backbone(backbone).input, batches.epoch(0))
+    return predict_probabilities(load().to(device), get_backbone(backbone).input, batches.epoch(0))

@@ -9,7 +9,7 @@ import numpy as np
 from pydantic import BaseModel
 
 from data_pipeline import ImageRejected, load_square
-from models import Classifier, load_bundle
+from models import Classifier, load_model
 
 __all__ = ["CoverAnswer", "GenreProbability", "predict_covers"]
 
@@ -44,7 +44,7 @@ def predict_covers(model: Path | Classifier, images: Sequence[Path]) -> list[Cov
     Raises:
         ModelError: The folder is no model.
     """
-    classifier = model if isinstance(model, Classifier) else load_bundle(model)
+    classifier = model if isinstance(model, Classifier) else load_model(model)
     answers: list[CoverAnswer] = []
     for start in range(0, len(images), _BATCH):
         answers += _answer(classifier, images[start : start + _BATCH])

@@ -19,15 +19,22 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
-import numpy as np
-import numpy.typing as npt
 import ray
 from optuna.trial import FrozenTrial
 from torch import nn
 
 from data_pipeline import CoverRefs
-from models import average_weights, covers_at_once, get_backbone, predict_probabilities
+from models import (
+    at_temperature,
+    average_weights,
+    covers_at_once,
+    fit_temperature,
+    get_backbone,
+    log_loss,
+    predict_probabilities,
+)
 from models.metrics import any_top1, standard_error, top_k
+from models.state import load_state
 from search.machine.devices import pick_device
 from search.machine.remote import results_of
 from search.machine.workers import Workers
@@ -40,7 +47,6 @@ __all__ = ["Ingredients", "Soup", "least_top1", "lowest_loss"]
 
 _ROUNDS = 5
 _LEAST_GAIN = 1e-3  # of validation loss; less is not worth another model
-_TEMPERATURES = np.geomspace(0.4, 2.5, 43)
 
 
 class _Measured(Protocol):
@@ -174,8 +180,9 @@ class Ingredients:
             elif self.probe is not None:
                 models.append(probe_model(self.probe, self.weights, self.num_genres))
         average = average_weights([model.state_dict() for model in models], list(shares.values()))
-        models[0].load_state_dict(average)
-        return models[0].eval()
+        load_state(models[0], average)
+        # Some networks keep what they compute in eval mode until they are trained again.
+        return models[0].train().eval()
 
     def _measured(
         self, mixtures: Sequence[Counter[int | None]], val: CoverRefs, workers: Workers
@@ -200,22 +207,10 @@ def _measure(ingredients: Ingredients, shares: dict[int | None, int], val: Cover
     probabilities_NK, labels_N, genres_NK = predict_probabilities(
         ingredients.model(shares).to(device), input_spec, batches.epoch(0)
     )
+    temperature = fit_temperature(probabilities_NK, labels_N)
     return Soup(
         shares,
         top1=top_k(probabilities_NK, labels_N, 1),
-        loss=_least_loss(probabilities_NK, labels_N),
+        loss=log_loss(at_temperature(probabilities_NK, temperature), labels_N),
         any_top1=None if genres_NK is None else any_top1(probabilities_NK, genres_NK),
     )
-
-
-def _least_loss(
-    probabilities_NK: npt.NDArray[np.floating], labels_N: npt.NDArray[np.integer]
-) -> float:
-    """Mean cross-entropy at the best of some temperatures (Guo et al. 2017, arXiv:1706.04599)."""
-    logits_NK = np.log(np.maximum(probabilities_NK, 1e-12))
-    losses = []
-    for temperature in _TEMPERATURES:
-        scaled_NK = logits_NK / temperature
-        scaled_NK -= np.logaddexp.reduce(scaled_NK, axis=1, keepdims=True)
-        losses.append(-scaled_NK[np.arange(len(labels_N)), labels_N].mean())
-    return float(min(losses))

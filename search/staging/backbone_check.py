@@ -1,7 +1,8 @@
 """Each backbone on one real batch, before anything long starts.
 
-Training, evaluation, a checkpoint and a restore, in a worker that holds exactly what a trial will
-hold. What works is timed; on a GPU it is also seen how its maps lie best in memory.
+Training, evaluation, a checkpoint, a restore and the weights of a model folder, in a worker that
+holds exactly what a trial will hold. What works is timed; on a GPU it is also seen how its maps lie
+best in memory.
 """
 
 from __future__ import annotations
@@ -21,7 +22,8 @@ import ray
 import torch
 
 from data_pipeline import load_square
-from models import FineTuner, Recipe, get_backbone, release
+from models import FineTuner, Recipe, get_backbone, model_from_checkpoint, release
+from models.export import require_weights_return
 from search.config import SearchConfig
 from search.errors import PreflightError
 from search.machine.devices import describe_device, pick_device
@@ -34,6 +36,7 @@ __all__ = ["BackboneCheck", "check_backbones"]
 _CPU_BATCH = 16
 _GPU_BATCH = 64  # the largest of the search space: what does not fit should show here
 _LONG_PLANNING_S = 3.0
+_EXPORTED_COVERS = 4
 _SHAPES = 2  # of a trial's batches: the last one of an epoch is smaller
 _MB = 2**20
 
@@ -105,7 +108,7 @@ def _check_backbone(
     covers: tuple[list[bytes], np.ndarray, np.ndarray | None],
     steps: int,
 ) -> BackboneCheck:
-    """Runs in a worker: some training batches, one evaluation, checkpoint and restore."""
+    """Runs in a worker: training batches, one evaluation, checkpoint, restore and export."""
     device = pick_device(wants_gpu=bool(ray.get_gpu_ids()))
     backbone = get_backbone(name)
     data, *told = covers
@@ -136,6 +139,10 @@ def _check_backbone(
         tuner.save(checkpoint)
         tuner.restore(checkpoint)
         checkpoint_mb = checkpoint.stat().st_size / _MB
+        saved, _ = model_from_checkpoint(checkpoint)
+    # What a search exports at its end must be seen to come back before it begins.
+    covers_BCHW = backbone.input.normalise(torch.from_numpy(images_BHWC[:_EXPORTED_COVERS]))
+    require_weights_return(saved, recipe, num_genres, covers_BCHW)
     if device.type == "cuda":
         memory_mb = torch.cuda.max_memory_allocated(device) / _MB
     else:

@@ -27,6 +27,7 @@ from search.record.run_folder import RunFolder
 from search.record.study import ELAPSED_S
 from search.staging.backbone_check import BackboneCheck
 from search.staging.feed import Feed, feed_of, times_larger
+from search.staging.graph_check import GraphCheck
 from search.staging.image_sizes import affordable_image_px, choose_image_px
 from search.staging.memory import plan_memory
 from search.staging.preflight import run_preflight
@@ -48,6 +49,7 @@ class Stage:
     """Splits by (image_px, fit), then by split name."""
     probes: tuple[Probe, ...]
     space: SearchSpace
+    graph_check: GraphCheck
 
     @property
     def store(self) -> CoverStore:
@@ -59,6 +61,7 @@ class Stage:
         sizes = {facts.name: list(facts.image_px) for facts in self.space.backbones}
         return {
             "store_fingerprint": self.store.fingerprint,
+            "genres": self.store.genres,
             "image_px": sizes,
             "fits": list(self.space.fits),
             "probe_top1": self.probe_top1,
@@ -122,6 +125,7 @@ def set_stage(
                 tried = affordable
                 feed = _feed(config, store, slots, tried, len(fits))
                 report = run_preflight(config, feed, run, workers, tried, finished)
+        graph_check = GraphCheck({name: max(px) for name, px in tried.items()}, len(store.genres))
         observer.preflight(report)
         for warning in report.warnings:
             observer.warn(warning)
@@ -166,7 +170,7 @@ def set_stage(
         frozenset((probe.backbone, probe.image_px, probe.fit) for probe in probes),
         fits,
     )
-    return Stage(config, feed, run, slots, splits, probes, space)
+    return Stage(config, feed, run, slots, splits, probes, space, graph_check)
 
 
 def _fits_that_differ(

@@ -1,7 +1,8 @@
 """The classifier as an ONNX graph: written, cleaned and checked against torch.
 
 Input `pixel_values` (batch, 3, px, px) float32, normalised; outputs `logits` and `probabilities`
-(batch, K).
+(batch, K). The file itself says what it takes and tells: labels, preprocessing and version stand in
+its metadata.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import contextlib
 import copy
 import logging
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from models.errors import BundleError
+from models.errors import GraphError, first_line
 
 __all__ = ["INPUT", "OUTPUTS", "TOLERANCE", "check_graph", "write_graph"]
 
@@ -30,19 +31,22 @@ _ONE_FILE_BYTES = 1_900_000_000  # protobuf ends at 2 GiB; larger weights go bes
 _LOUD = ("torch.onnx", "torch.export", "onnxscript", "onnx_ir")
 
 
-def write_graph(model: nn.Module, image_px: int, path: Path) -> int:
+def write_graph(
+    model: nn.Module, image_px: int, path: Path, metadata: Mapping[str, str] | None = None
+) -> int:
     """Export a classifier.
 
     Args:
         model: Gives (B, K) logits; not changed.
         image_px: Height and width.
         path: The file to write.
+        metadata: Properties of the file, which onnxruntime gives as `custom_metadata_map`.
 
     Returns:
         The opset version.
 
     Raises:
-        BundleError: torch cannot express the model in ONNX.
+        GraphError: torch cannot express the model in ONNX.
     """
     import onnx
 
@@ -62,11 +66,13 @@ def write_graph(model: nn.Module, image_px: int, path: Path) -> int:
                 external_data=size > _ONE_FILE_BYTES,
                 verbose=False,
             )
-    except (torch.onnx.errors.OnnxExporterError, RuntimeError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise BundleError(f"torch cannot write this model as ONNX: {reason[:200]}") from error
+    except Exception as error:  # the exporter raises nearly anything over a network it cannot trace
+        if (broken := _os_error(error)) is not None:  # a full disk says nothing of the network
+            raise broken from error
+        raise GraphError(f"torch cannot write this model as ONNX: {first_line(error)}") from error
     graph = onnx.load(path, load_external_data=False)
     _strip_traces(graph)
+    onnx.helper.set_model_props(graph, dict(metadata or {}))
     onnx.save(graph, path)
     return max(
         int(opset.version) for opset in graph.opset_import if opset.domain in ("", "ai.onnx")
@@ -86,7 +92,7 @@ def check_graph(path: Path, model: nn.Module, pixel_values: Tensor) -> float:
         The largest difference of a probability.
 
     Raises:
-        BundleError: It is above `TOLERANCE`, or the graph does not run.
+        GraphError: It is above `TOLERANCE`, or the graph does not run.
     """
     import onnxruntime as ort
 
@@ -100,15 +106,21 @@ def check_graph(path: Path, model: nn.Module, pixel_values: Tensor) -> float:
         whole = session.run([OUTPUTS[1]], {INPUT: pixels})[0]
         first = session.run([OUTPUTS[1]], {INPUT: pixels[:1]})[0]
     except Exception as error:  # onnxruntime's own errors share no public root
-        reason = str(error).strip().splitlines()[0]
-        raise BundleError(f"the exported ONNX graph does not run: {reason[:200]}") from error
+        raise GraphError(f"the ONNX graph does not run: {first_line(error)}") from error
     worst = max(float(np.abs(whole - wanted).max()), float(np.abs(first - wanted[:1]).max()))
     if not worst <= TOLERANCE:
-        raise BundleError(
+        raise GraphError(
             f"the ONNX graph must give torch's probabilities within {TOLERANCE}, "
-            f"it is {worst:.2g} off; the model was not exported"
+            f"it is {worst:.2g} off"
         )
     return worst
+
+
+def _os_error(error: BaseException | None) -> OSError | None:
+    """The error of the system behind one of the exporter's, if there is one."""
+    while error is not None and not isinstance(error, OSError):
+        error = error.__cause__
+    return error
 
 
 class _WithProbabilities(nn.Module):

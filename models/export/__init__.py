@@ -1,0 +1,23 @@
+"""The model folder: a trained classifier on its way out, and back in.
+
+In: a model, its recipe, what is known of it. Out: a folder that covertune, timm, transformers,
+torchvision and onnxruntime load, each as far as it knows the network; or a `Classifier` from one.
+"""
+
+from models.export.config import ModelFacts, ModelFolderConfig
+from models.export.folder import (
+    ModelFolderSummary,
+    load_model,
+    save_model,
+)
+from models.export.trial_run import require_weights_return, why_no_graph
+
+__all__ = [
+    "ModelFacts",
+    "ModelFolderConfig",
+    "ModelFolderSummary",
+    "load_model",
+    "require_weights_return",
+    "save_model",
+    "why_no_graph",
+]

@@ -1,0 +1,261 @@
+"""config.json of a model folder: what timm and transformers read, and what covertune adds.
+
+At the top stand the keys that timm (`local-dir:`) and transformers (`TimmWrapperConfig`) look for,
+and no others: https://huggingface.co/docs/timm/hf_hub. Everything of ours is under `covertune`.
+`architecture` is there only where timm was seen to give the same answers with these weights.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from models.backbones import Backbone
+from models.calibration import Calibration
+from models.errors import ModelFolderError
+from models.input_spec import InputSpec
+from models.measure import GenreMeasurement
+from models.recipe import Recipe
+
+__all__ = [
+    "CONFIG",
+    "CovertuneConfig",
+    "Loading",
+    "ModelFacts",
+    "ModelFolderConfig",
+    "OnnxNotes",
+    "Preprocessing",
+    "read_config",
+    "timm_keys",
+    "write_config",
+]
+
+CONFIG = "config.json"
+FORMAT = 2
+_FIRST_FORMAT = 1
+_CROP_MODES = {"squash": "squash", "pad": "border", "crop": "center"}  # timm's words
+
+_frozen = ConfigDict(frozen=True, extra="forbid")
+
+
+class Preprocessing(BaseModel):
+    """From a picture to `pixel_values`, in this order."""
+
+    model_config = _frozen
+
+    channels: Literal["RGB"] = "RGB"
+    transparency: Literal["on white"] = "on white"
+    resize: Literal["squash", "pad", "crop"] = Field(
+        default="squash",
+        description="To a square: squashed; whole in its own shape, centred between bars; or the "
+        "largest square in the middle alone.",
+    )
+    bars: Literal["mean of the two edges they touch"] | None = Field(
+        default=None, description="Colour of the bars; null unless covers are padded."
+    )
+    size: tuple[int, int] = Field(description="Height and width.")
+    resample: Literal["bicubic"] = Field(default="bicubic", description="Pillow's, antialiased.")
+    rescale: float = Field(default=1 / 255, description="Factor on uint8 pixels.")
+    mean: tuple[float, float, float] = Field(description="Subtracted per channel.")
+    std: tuple[float, float, float] = Field(description="Divided by, per channel.")
+    layout: Literal["NCHW"] = "NCHW"
+
+    @classmethod
+    def of(cls, input_spec: InputSpec, fit: Literal["squash", "pad", "crop"]) -> Preprocessing:
+        """What `data_pipeline.load_square` and `InputSpec.normalise` do."""
+        return cls(
+            resize=fit,
+            bars="mean of the two edges they touch" if fit == "pad" else None,
+            size=(input_spec.image_px, input_spec.image_px),
+            mean=input_spec.mean,
+            std=input_spec.std,
+        )
+
+
+class OnnxNotes(BaseModel):
+    """How to call model.onnx."""
+
+    model_config = _frozen
+
+    input: str
+    outputs: tuple[str, ...]
+    opset: int
+
+
+class Loading(BaseModel):
+    """Which library builds the network that the weights belong to."""
+
+    model_config = _frozen
+
+    library: Literal["timm", "torchvision", "covertune"]
+    model: str = Field(description="Name of the network in that library.")
+    args: dict[str, Any] = Field(default={}, description="What its constructor is given.")
+    how: str = Field(description="The way in, in words.")
+
+
+class ModelFacts(BaseModel):
+    """What is known of a model beside its weights."""
+
+    model_config = _frozen
+
+    metrics: dict[str, Any] = Field(default={}, description="Measures by split.")
+    by_genre: tuple[GenreMeasurement, ...] = Field(
+        default=(), description="Measures of each genre on the test split."
+    )
+    calibration: Calibration | None = None
+    uncalibrated_because: str | None = Field(
+        default=None, description="Why there is no calibration, where somebody might expect one."
+    )
+    provenance: dict[str, Any] = Field(default={}, description="Run, data, versions.")
+
+
+class CovertuneConfig(ModelFacts):
+    """The part of config.json that covertune itself reads."""
+
+    format: Literal[2] = 2
+    backbone: str
+    licence: str = Field(description="Of the backbone and the weights it started from.")
+    loading: Loading
+    preprocessing: Preprocessing
+    onnx: OnnxNotes | None = Field(default=None, description="Null where there is no model.onnx.")
+    no_onnx_because: str | None = None
+    recipe: Recipe
+
+    @property
+    def facts(self) -> ModelFacts:
+        """What is known of the model, without how to build it."""
+        return ModelFacts(**{name: getattr(self, name) for name in ModelFacts.model_fields})
+
+
+class ModelFolderConfig(BaseModel):
+    """config.json."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")  # other programs add keys of their own
+
+    architecture: str | None = Field(default=None, exclude_if=lambda value: value is None)
+    num_classes: int
+    num_features: int | None = Field(default=None, exclude_if=lambda value: value is None)
+    label_names: list[str] = Field(description="Genres in the order of the logits.", min_length=2)
+    model_args: dict[str, Any] | None = Field(default=None, exclude_if=lambda value: value is None)
+    pretrained_cfg: dict[str, Any] | None = Field(
+        default=None, exclude_if=lambda value: value is None
+    )
+    covertune: CovertuneConfig
+
+
+def timm_keys(
+    timm_model: Any, backbone: Backbone, recipe: Recipe, model_args: dict[str, Any]
+) -> dict[str, Any]:
+    """The keys timm and transformers read, for weights that timm's own network takes.
+
+    Args:
+        timm_model: As timm builds it; knows what its parts are called.
+        backbone: What was fine-tuned.
+        recipe: How.
+        model_args: What timm's constructor is to be given: `img_size` or nothing. timm's own
+            `save_for_hf` puts more there, which transformers passes twice.
+    """
+    own = timm_model.pretrained_cfg
+    px = recipe.image_px
+    # Only what is listed: the source's label_offset would cut the first genre, its test_input_size
+    # and crop_pct would show covers otherwise than in training, its url would fetch other weights.
+    pretrained_cfg = {
+        "input_size": [3, px, px],
+        "fixed_input_size": bool(own.get("fixed_input_size", False)),
+        "interpolation": "bicubic",
+        "crop_pct": 1.0,
+        "crop_mode": _CROP_MODES[recipe.fit],
+        "mean": list(backbone.input.mean),
+        "std": list(backbone.input.std),
+        "num_classes": timm_model.num_classes,
+        "first_conv": own.get("first_conv"),
+        "classifier": own.get("classifier"),
+    }
+    keys = {"num_features": timm_model.num_features, "pretrained_cfg": pretrained_cfg}
+    return keys | ({"model_args": model_args} if model_args else {})
+
+
+def write_config(config: ModelFolderConfig, folder: Path) -> None:
+    """Write config.json; JSON knows neither NaN nor infinity, which become null."""
+    document = json.dumps(_finite(config.model_dump(mode="json")), indent=2, ensure_ascii=False)
+    (folder / CONFIG).write_text(document + "\n", encoding="utf-8")
+
+
+def read_config(folder: Path) -> ModelFolderConfig:
+    """Read the config.json of a model folder, also of one that covertune 0.1 wrote.
+
+    Raises:
+        ModelFolderError: Missing, damaged, or of a format this version does not know.
+    """
+    file = folder / CONFIG
+    if not file.is_file():
+        raise ModelFolderError(
+            f"no model folder at {folder}: it has no {CONFIG}; make one with `covertune export`"
+        )
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ModelFolderError(f"{file} is damaged ({error}); export the model again") from error
+    came = _format_of(content)
+    if came not in (_FIRST_FORMAT, FORMAT):
+        raise ModelFolderError(
+            f"a model folder must have format {_FIRST_FORMAT} or {FORMAT}, {file} has {came!r}; "
+            "use the covertune version that wrote it, or export the model again"
+        )
+    try:
+        return ModelFolderConfig.model_validate(
+            content if came == FORMAT else _from_first_format(content)
+        )
+    except (ValidationError, KeyError, TypeError) as error:
+        raise ModelFolderError(
+            f"{file} is damaged: {_first_problem(error)}; export the model again"
+        ) from error
+
+
+def _format_of(content: Any) -> Any:
+    if not isinstance(content, dict):
+        return None
+    if "format" in content:  # where the first format had it
+        return content["format"]
+    ours = content.get("covertune")
+    return ours.get("format") if isinstance(ours, dict) else None
+
+
+def _from_first_format(content: dict[str, Any]) -> dict[str, Any]:
+    """What covertune 0.1 wrote: all keys at the top, and no other library could load it."""
+    genres, recipe = content["genres"], content["recipe"]
+    return {
+        "num_classes": len(genres),
+        "label_names": genres,
+        "covertune": {
+            **{key: content[key] for key in ("backbone", "licence", "preprocessing", "onnx")},
+            "metrics": content.get("metrics", {}),
+            "provenance": content.get("provenance", {}),
+            "recipe": recipe,
+            "loading": {
+                "library": "covertune",
+                "model": content["backbone"],
+                "how": "covertune; export the model again, and other libraries may load it too",
+            },
+        },
+    }
+
+
+def _first_problem(error: Exception) -> str:
+    if isinstance(error, ValidationError):
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        return f"{where}: {first['msg']}"
+    return f"no {error}" if isinstance(error, KeyError) else str(error)
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if isinstance(value, dict):
+        return {name: _finite(entry) for name, entry in value.items()}
+    return [_finite(entry) for entry in value] if isinstance(value, list) else value

@@ -1,0 +1,221 @@
+"""The model folder: what leaves a search, and what anyone can load.
+
+    model.safetensors   weights
+    config.json         what timm, transformers and covertune need to build the network
+    model.onnx          the same classifier without torch, where ONNX can express it
+    predict.py          a program around model.onnx
+    README.md           model card with code to copy
+    SHA256SUMS          digests of weights, graph and config
+
+Nothing in it is pickled.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import safetensors
+import safetensors.torch
+import torch
+from torch import Tensor, nn
+
+from models.backbones import Backbone
+from models.classifier import Classifier
+from models.errors import GraphError, ModelError, ModelFolderError, first_line
+from models.export.card import licence_of, write_card, write_program
+from models.export.checksums import check_sums, write_sums
+from models.export.config import (
+    CONFIG,
+    CovertuneConfig,
+    ModelFacts,
+    ModelFolderConfig,
+    OnnxNotes,
+    Preprocessing,
+    read_config,
+    write_config,
+)
+from models.export.loading import find_loading, only_covertune
+from models.export.onnx_graph import INPUT, OUTPUTS, check_graph, write_graph
+from models.export.weights import WEIGHTS, rebuild, state_of, to_safetensors
+from models.heads import head_of
+from models.input_spec import InputSpec
+from models.recipe import Recipe
+from models.whole_files import whole_folder
+
+__all__ = ["ModelFolderSummary", "load_model", "save_model"]
+
+GRAPH, CARD, PROGRAM = "model.onnx", "README.md", "predict.py"
+
+
+@dataclass(frozen=True)
+class ModelFolderSummary:
+    """What was written.
+
+    Attributes:
+        path: The folder.
+        files: Name to bytes.
+        config: Its config.json.
+        onnx_difference: Largest difference of a probability between ONNX and torch; None without a
+            graph.
+    """
+
+    path: Path
+    files: dict[str, int]
+    config: ModelFolderConfig
+    onnx_difference: float | None
+
+
+def save_model(
+    out: Path,
+    model: nn.Module,
+    recipe: Recipe,
+    backbone: Backbone,
+    genres: Sequence[str],
+    facts: ModelFacts,
+    check_images_NHWC: npt.NDArray[np.uint8],
+    *,
+    replace: bool = False,
+) -> ModelFolderSummary:
+    """Write a model folder; it appears whole, every way into it tried, or not at all.
+
+    Args:
+        out: The folder to make.
+        model: As trained by `recipe`.
+        recipe: How it was trained.
+        backbone: Its registry entry.
+        genres: Names, in the order of the logits.
+        facts: What is known of it.
+        check_images_NHWC: A few covers to compare the ways in on.
+        replace: Whether a folder that lies there already gives way.
+
+    Raises:
+        ModelFolderError: `out` exists or cannot be written; model, recipe and genres do not fit
+            each other.
+    """
+    names = list(genres)
+    if out.exists() and not replace:
+        raise ModelFolderError(
+            f"a model folder must be new, {out} exists; remove it or choose another place"
+        )
+    if len(check_images_NHWC) == 0:
+        raise ModelFolderError("comparing the ways into a model folder needs a cover, got none")
+    if (logits := head_of(model).out_features) != len(names):
+        raise ModelFolderError(
+            f"a model folder needs a name for each of the model's {logits} genres, "
+            f"got {len(names)}; give those of the store it was trained on"
+        )
+    state = state_of(model)
+    loaded = _as_loaded(state, recipe, len(names))
+    pixel_values = backbone.input.normalise(torch.tensor(check_images_NHWC)).contiguous()
+    try:
+        with whole_folder(out, replace=replace) as folder:
+            (folder / WEIGHTS).write_bytes(to_safetensors(state, backbone.name, names))
+            config = _config(recipe, backbone, names, facts)
+            config, difference = _write_graph(folder, config, loaded, pixel_values)
+            config = find_loading(folder, config, backbone, loaded, pixel_values)
+            write_config(config, folder)
+            (folder / CARD).write_text(write_card(config, backbone), encoding="utf-8")
+            if config.covertune.onnx is not None:
+                (folder / PROGRAM).write_text(write_program(config), encoding="utf-8")
+            sealed = [file.name for file in folder.iterdir() if file.name not in (CARD, PROGRAM)]
+            write_sums(folder, sealed)
+            files = {file.name: file.stat().st_size for file in sorted(folder.iterdir())}
+    except (OSError, safetensors.SafetensorError) as error:
+        reason = (isinstance(error, OSError) and error.strerror) or first_line(error)
+        raise ModelFolderError(f"cannot write the model folder {out}: {reason}") from error
+    return ModelFolderSummary(out, files, config, difference)
+
+
+def load_model(path: Path, device: torch.device | str = "cpu") -> Classifier:
+    """Read a model folder.
+
+    Args:
+        path: The folder.
+        device: Where the classifier is to compute.
+
+    Raises:
+        ModelFolderError: Missing, damaged, changed, or of another format version.
+    """
+    if not (path / CONFIG).is_file():
+        read_config(path)  # says what a model folder is
+    check_sums(path)
+    config = read_config(path)
+    ours, weights = config.covertune, path / WEIGHTS
+    try:
+        state = safetensors.torch.load_file(weights)
+        model = rebuild(ours.recipe, config.num_classes, state)
+    except (OSError, safetensors.SafetensorError, RuntimeError, ValueError, ModelError) as error:
+        raise ModelFolderError(
+            f"{weights} must hold the weights of {ours.backbone} with {config.num_classes} "
+            f"genres ({first_line(error)}); export the model again"
+        ) from error
+    prepared = ours.preprocessing
+    return Classifier(
+        model=model,
+        input_spec=InputSpec(prepared.size[0], prepared.mean, prepared.std),
+        genres=config.label_names,
+        recipe=ours.recipe,
+        facts=ours.facts,
+        device=device,
+    )
+
+
+def _as_loaded(state: dict[str, Tensor], recipe: Recipe, num_genres: int) -> nn.Module:
+    """The model as somebody gets it who loads the folder."""
+    try:
+        return rebuild(recipe, num_genres, state)
+    except (RuntimeError, ValueError) as error:
+        raise ModelFolderError(
+            f"the model must be {recipe.backbone} at {recipe.image_px} px, as its recipe says, "
+            f"it is not ({first_line(error)}); give the recipe it was trained by"
+        ) from error
+
+
+def _config(
+    recipe: Recipe, backbone: Backbone, genres: list[str], facts: ModelFacts
+) -> ModelFolderConfig:
+    if recipe.weights not in ("default", "none"):  # a path on somebody's disk helps nobody else
+        recipe = recipe.model_copy(update={"weights": Path(recipe.weights).name})
+    return ModelFolderConfig(
+        num_classes=len(genres),
+        label_names=genres,
+        covertune=CovertuneConfig(
+            **dict(facts),
+            backbone=backbone.name,
+            licence=licence_of(backbone, recipe),
+            loading=only_covertune(backbone),
+            preprocessing=Preprocessing.of(backbone.input.at(recipe.image_px), recipe.fit),
+            recipe=recipe,
+        ),
+    )
+
+
+def _write_graph(
+    folder: Path, config: ModelFolderConfig, model: nn.Module, pixel_values: Tensor
+) -> tuple[ModelFolderConfig, float | None]:
+    """Write model.onnx and compare it; a network that ONNX cannot express goes without."""
+    ours = config.covertune
+    metadata = {
+        "label_names": json.dumps(config.label_names, ensure_ascii=False),
+        "preprocessing": ours.preprocessing.model_dump_json(),
+        "backbone": ours.backbone,
+        "covertune": version("covertune"),
+    }
+    found: dict[str, Any]
+    difference: float | None = None
+    try:
+        opset = write_graph(model, ours.recipe.image_px, folder / GRAPH, metadata)
+        difference = check_graph(folder / GRAPH, model, pixel_values)
+        found = {"onnx": OnnxNotes(input=INPUT, outputs=OUTPUTS, opset=opset)}
+    except GraphError as error:
+        for partly in folder.glob(f"{GRAPH}*"):
+            partly.unlink()
+        found = {"no_onnx_because": str(error)}
+    return config.model_copy(update={"covertune": ours.model_copy(update=found)}), difference

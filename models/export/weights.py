@@ -1,0 +1,56 @@
+"""model.safetensors: weights out of a model, and a model out of weights."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from importlib.metadata import version
+
+import safetensors.torch
+from torch import Tensor, nn
+
+from models.backbones import get_backbone
+from models.recipe import Recipe
+from models.state import load_state
+
+__all__ = ["WEIGHTS", "rebuild", "state_of", "to_safetensors"]
+
+WEIGHTS = "model.safetensors"
+
+
+def state_of(model: nn.Module) -> dict[str, Tensor]:
+    """The entries of a model on the CPU, each with memory of its own.
+
+    Safetensors refuses entries that share memory (tied weights).
+    """
+    seen: set[int] = set()
+    own: dict[str, Tensor] = {}
+    for name, tensor in model.state_dict().items():
+        local = tensor.detach().cpu().contiguous()
+        address = local.untyped_storage().data_ptr()
+        own[name] = local.clone() if address in seen else local
+        seen.add(address)
+    return own
+
+
+def to_safetensors(state: dict[str, Tensor], backbone: str, genres: Sequence[str]) -> bytes:
+    """The bytes of the file. `format` is what transformers asks for."""
+    metadata = {
+        "format": "pt",
+        "backbone": backbone,
+        "label_names": json.dumps(list(genres), ensure_ascii=False),
+        "covertune": version("covertune"),
+    }
+    return safetensors.torch.save(state, metadata)
+
+
+def rebuild(recipe: Recipe, num_genres: int, state: Mapping[str, Tensor]) -> nn.Module:
+    """The classifier from its entries, on the CPU: what a loader will see.
+
+    Raises:
+        RuntimeError: The entries are not those of the recipe's backbone; torch's own words.
+    """
+    backbone = get_backbone(recipe.backbone)
+    model = backbone.build(num_genres, image_px=recipe.image_px, weights="none")
+    load_state(model, state)
+    return model.eval()
