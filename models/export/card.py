@@ -6,6 +6,7 @@ https://huggingface.co/docs/hub/model-cards
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -134,6 +135,7 @@ def _environment() -> jinja2.Environment:
     )
     filters: dict[str, Callable[..., str]] = {
         "code": _code,
+        "cell": _cell,
         "figure": _figure,
         "interval": _interval,
     }
@@ -163,7 +165,7 @@ def _metadata(config: ModelFolderConfig, backbone: Backbone, title: str) -> str:
                 metric_value=round(float(test[measure]), 4),
             )
             for measure, kind in (("top1", "accuracy"), ("macro_f1", "f1"))
-            if isinstance(test.get(measure), int | float)
+            if isinstance(test.get(measure), int | float) and math.isfinite(test[measure])
         ]
     started_from_hub = ours.recipe.weights == "default" and backbone.hub_id is not None
     data = ModelCardData(
@@ -185,7 +187,7 @@ def _rows(measured: Mapping[str, Any]) -> list[tuple[str, str, str]]:
     rows = []
     for measure, name in _MEASURES.items():
         value = measured.get(measure)
-        if not isinstance(value, int | float):
+        if not isinstance(value, int | float) or not math.isfinite(value):
             continue
         interval = ""
         n = measured.get("n")
@@ -223,7 +225,12 @@ def _python_list(names: list[str]) -> str:
 
 
 def _code(name: str) -> str:
-    return f"`{_plain(name)}`"
+    return "`" + " ".join(name.split()).replace("`", "'") + "`"
+
+
+def _cell(name: str) -> str:
+    """A name in a table, where a bar would end the cell even in code."""
+    return _code(name).replace("|", "\\|")
 
 
 def _figure(value: float | None) -> str:
@@ -243,4 +250,4 @@ def _plain(value: Any) -> str:
         return ", ".join(f"{name} {_plain(entry)}" for name, entry in value.items())
     if isinstance(value, list | tuple):
         return " to ".join(_plain(entry) for entry in value)
-    return " ".join(str(value).split()).replace("|", "\\|").replace("`", "'")
+    return "none" if value is None else _cell(str(value)).strip("`")
