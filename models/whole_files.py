@@ -54,6 +54,8 @@ def whole_folder(path: Path, *, replace: bool = False) -> Iterator[Path]:
     partial.mkdir()
     try:
         yield partial
+        for file in partial.iterdir():
+            _sync(file)
         if replace and path.exists():
             path.rename(old)
         partial.rename(path)
@@ -62,6 +64,12 @@ def whole_folder(path: Path, *, replace: bool = False) -> Iterator[Path]:
             old.rename(path)
         for leftover in (partial, old):
             shutil.rmtree(leftover, ignore_errors=True)
+
+
+def _sync(file: Path) -> None:
+    """Have a file on the disk before its folder takes its name."""
+    with file.open("rb") as opened:
+        os.fsync(opened.fileno())
 
 
 def _beside(path: Path) -> Path:

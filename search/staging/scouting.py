@@ -17,7 +17,7 @@ import numpy as np
 import ray
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import nn
 
 from data_pipeline import CoverRefs, Fit
@@ -31,6 +31,7 @@ from models import (
 )
 from models.errors import first_line
 from models.heads import load_head
+from models.whole_files import whole_file
 from search.machine.cluster import Slots
 from search.machine.devices import pick_device
 from search.machine.remote import results_of
@@ -181,16 +182,9 @@ def _write(file: Path, probe: Probe) -> None:
         "seconds": probe.seconds,
         "any_top1": probe.any_top1,
     }
-    temporary = file.with_suffix(".tmp")
-    try:
-        save_file(
-            {"weight": probe.head.weight_KD.contiguous(), "bias": probe.head.bias_K.contiguous()},
-            temporary,
-            metadata={"facts": json.dumps(facts)},
-        )
-    except SafetensorError as error:  # safetensors' word for a full disk
-        raise OSError(f"cannot write {file}: {first_line(error)}") from error
-    temporary.replace(file)
+    head = {"weight": probe.head.weight_KD.contiguous(), "bias": probe.head.bias_K.contiguous()}
+    with whole_file(file) as out:
+        out.write(save(head, {"facts": json.dumps(facts)}))
 
 
 def _read(file: Path, backbone: str, image_px: int, fit: Fit) -> Probe | None:

@@ -10,7 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
-from models import load_bundle
+from models import load_model
 
 # What somebody writes who has the folder and three libraries, following config.json.
 STRANGER = """
@@ -20,7 +20,8 @@ from PIL import Image
 
 folder, paths = sys.argv[1], sys.argv[2:]
 config = json.load(open(f"{folder}/config.json", encoding="utf-8"))
-how = config["preprocessing"]
+ours = config["covertune"]
+how = ours["preprocessing"]
 assert (how["channels"], how["resize"], how["layout"]) == ("RGB", "squash", "NCHW")
 height, width = how["size"]
 images = []
@@ -31,10 +32,10 @@ for path in paths:
     pixels = (pixels - numpy.float32(how["mean"])) / numpy.float32(how["std"])
     images.append(pixels.transpose(2, 0, 1))
 session = onnxruntime.InferenceSession(f"{folder}/model.onnx")
-names = config["onnx"]
+names = ours["onnx"]
 told = session.run(["probabilities"], {names["input"]: numpy.ascontiguousarray(images)})[0]
 assert not {"torch", "models", "search", "data_pipeline"} & set(sys.modules)
-print(json.dumps([dict(zip(config["genres"], map(float, row))) for row in told]))
+print(json.dumps([dict(zip(config["label_names"], map(float, row))) for row in told]))
 """
 
 
@@ -109,7 +110,8 @@ def test_what_is_no_model(refused, model, store, some_covers, tmp_path, name, wh
     if what == "no json":
         (folder / "config.json").write_text("{")
     elif what == "other format":
-        config = json.loads((model / "config.json").read_text()) | {"format": 99}
+        config = json.loads((model / "config.json").read_text())
+        config["covertune"]["format"] = 99
         (folder / "config.json").write_text(json.dumps(config))
     elif what == "no weights":
         (folder / "model.safetensors").unlink()
@@ -212,7 +214,10 @@ def test_model_answers_the_same_wherever_it_is_loaded(exported, told, some_cover
 def test_model_holds_nothing_pickled(exported, monkeypatch, some_covers):
     _, folder = exported
     files = {path.name: path.read_bytes()[:8] for path in folder.iterdir()}
-    assert set(files) == {"model.safetensors", "config.json", "model.onnx", "README.md"}
+    assert set(files) == {
+        *("model.safetensors", "config.json", "model.onnx", "predict.py", "README.md"),
+        "SHA256SUMS",
+    }
     for start in files.values():
         assert not start.startswith((b"PK", b"\x80"))  # torch's zip files, bare pickles
 
@@ -223,7 +228,7 @@ def test_model_holds_nothing_pickled(exported, monkeypatch, some_covers):
         monkeypatch.setattr(module, "load", unpickle)
     monkeypatch.setattr(pickle, "loads", unpickle)
     monkeypatch.setattr(pickle, "Unpickler", unpickle)
-    classifier = load_bundle(folder)
+    classifier = load_model(folder)
     px = classifier.image_px
     images_NHWC = np.stack([np.asarray(Image.open(p).resize((px, px))) for p in some_covers])
     assert classifier.probabilities(images_NHWC).shape == (3, 3)

@@ -13,7 +13,7 @@ from data_pipeline import (
     load_square,
     prepare_store,
 )
-from models import load_bundle
+from models import load_model
 from search.config import SearchConfig
 from search.machine.cluster import Slots
 from search.machine.workers import Workers
@@ -131,7 +131,7 @@ def test_a_search_of_two_fits_from_end_to_end(tall, tmp_path):
     assert {recipe.fit for recipe in recipes} == {"pad", "crop"}
     assert all("fit" in trial.params for trial in resumed.trials[1:])
 
-    model = load_bundle(resumed.outcome.model)
+    model = load_model(resumed.outcome.model)
     assert model.fit == recipes[resumed.outcome.best_trial.trial].fit
     covers = sorted((tall / "raw").rglob("*.png"))[::7]
     session = onnxruntime.InferenceSession(resumed.outcome.model / "model.onnx")

@@ -1,5 +1,8 @@
 """Frozen probes: fitted once with all workers, kept, and what a search does with them."""
 
+import os
+import stat
+
 import pytest
 import torch
 
@@ -40,6 +43,12 @@ def test_a_probe_is_fitted_once_and_read_after_that(run, fit, probe):
     assert again.seconds == probe.seconds
     assert torch.equal(probe.head.weight_KD, again.head.weight_KD)
     assert again.top1 == probe.top1 > 0.5  # the genres differ in colour
+
+
+def test_colleagues_can_read_it(run, probe):
+    umask = os.umask(0)
+    os.umask(umask)
+    assert stat.S_IMODE(probe_file(run, LITE, 32).stat().st_mode) == 0o666 & ~umask
 
 
 def test_a_damaged_probe_is_fitted_anew(run, fit, probe, told):
