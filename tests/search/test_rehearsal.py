@@ -23,7 +23,7 @@ def test_a_rehearsal_says_what_it_is(store, tmp_path):
     )
     outcome = result.outcome
     assert outcome.whole_search_s > 0
-    told = json.loads((outcome.model / "config.json").read_text())["provenance"]
+    told = json.loads((outcome.model / "config.json").read_text())["covertune"]["provenance"]
     assert "sample of the store's training covers" in told["rehearsal"]
     assert told["covers"]["test"] == outcome.best.test.n
     assert sum(told["covers"].values()) <= whole.count("train")

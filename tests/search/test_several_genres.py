@@ -118,7 +118,7 @@ def test_tables_have_a_column_for_it(ended, watched, printed):
 
 def test_the_card_tells_what_it_means(ended):
     card = (ended.outcome.model / "README.md").read_text()
-    assert f"| any_top1 | {ended.outcome.best.test.any_top1:.4g} |" in card
+    assert f"| any of its genres | {ended.outcome.best.test.any_top1:.3f} | " in card
     assert "Some covers have several genres." in card
 
 
