@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps
 
-from data_pipeline.sample import draw_sample
+from covertune.data_pipeline.sample import draw_sample
 
 SIZE = (400, 600)
 _GENRES = 6

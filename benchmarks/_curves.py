@@ -18,7 +18,7 @@ import numpy as np
 from sklearn.ensemble import ExtraTreesRegressor
 from sklearn.model_selection import KFold, cross_val_predict
 
-from models.metrics import standard_error
+from covertune.models.metrics import standard_error
 
 TABLES = Path(__file__).parent / "curves"
 

@@ -15,9 +15,9 @@ import optuna
 from ray.tune.schedulers import ASHAScheduler
 from ray.tune.search.optuna import OptunaSearch
 
-from search.budget import Budget
-from search.config import SearchConfig
-from search.constants import (
+from covertune.search.budget import Budget
+from covertune.search.config import SearchConfig
+from covertune.search.constants import (
     EPOCH,
     EPOCH_FIELDS,
     FAILURE,
@@ -28,14 +28,14 @@ from search.constants import (
     RECIPE_AT_FAULT,
     TRACEBACK,
 )
-from search.observer import SearchObserver
-from search.results.soup import lowest_loss
-from search.trials.halving import SuccessiveHalving
-from search.trials.portfolio import Portfolio
-from search.trials.sampler import make_sampler
-from search.trials.scheduler import HalvingScheduler
-from search.trials.searcher import StudySearcher
-from search.trials.space import BackboneFacts, SearchSpace
+from covertune.search.observer import SearchObserver
+from covertune.search.results.soup import lowest_loss
+from covertune.search.trials.halving import SuccessiveHalving
+from covertune.search.trials.portfolio import Portfolio
+from covertune.search.trials.sampler import make_sampler
+from covertune.search.trials.scheduler import HalvingScheduler
+from covertune.search.trials.searcher import StudySearcher
+from covertune.search.trials.space import BackboneFacts, SearchSpace
 
 __all__ = ["CONTESTANTS", "Measured", "measured_most", "space_of"]
 

@@ -28,9 +28,15 @@ import torch
 from PIL import Image
 from torch.utils.data import DataLoader, Dataset
 
-from data_pipeline import CoverStore, EpochBatches, PrepareSettings, decode_store, prepare_store
-from data_pipeline.sample import draw_sample
-from models import FineTuner, Recipe
+from covertune.data_pipeline import (
+    CoverStore,
+    EpochBatches,
+    PrepareSettings,
+    decode_store,
+    prepare_store,
+)
+from covertune.data_pipeline.sample import draw_sample
+from covertune.models import FineTuner, Recipe
 
 IMAGE_PX = 128
 BATCH = 32

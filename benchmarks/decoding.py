@@ -32,7 +32,7 @@ from _covers import many_covers
 from PIL import Image
 from torch.utils.data import DataLoader, Dataset
 
-from data_pipeline import CoverStore, decode_store, prepare_store
+from covertune.data_pipeline import CoverStore, decode_store, prepare_store
 
 CORES = len(os.sched_getaffinity(0))
 BARE_COVERS = 1500

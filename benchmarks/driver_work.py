@@ -31,20 +31,20 @@ from types import SimpleNamespace
 import optuna
 from ray.tune.search.optuna import OptunaSearch
 
-from search import RunFolder, SearchConfig
-from search.budget import Budget
-from search.constants import EPOCH, EPOCH_FIELDS, FINISHED, METRIC, MODE
-from search.observer import SearchObserver
-from search.record.pictures import TrialPictures
-from search.record.retention import Retention
-from search.record.study import close_study, create_study
-from search.reporter import Reporter
-from search.trials.halving import SuccessiveHalving
-from search.trials.portfolio import Portfolio
-from search.trials.sampler import make_sampler
-from search.trials.scheduler import HalvingScheduler
-from search.trials.searcher import StudySearcher
-from search.trials.space import BackboneFacts, SearchSpace
+from covertune.search import RunFolder, SearchConfig
+from covertune.search.budget import Budget
+from covertune.search.constants import EPOCH, EPOCH_FIELDS, FINISHED, METRIC, MODE
+from covertune.search.observer import SearchObserver
+from covertune.search.record.pictures import TrialPictures
+from covertune.search.record.retention import Retention
+from covertune.search.record.study import close_study, create_study
+from covertune.search.reporter import Reporter
+from covertune.search.trials.halving import SuccessiveHalving
+from covertune.search.trials.portfolio import Portfolio
+from covertune.search.trials.sampler import make_sampler
+from covertune.search.trials.scheduler import HalvingScheduler
+from covertune.search.trials.searcher import StudySearcher
+from covertune.search.trials.space import BackboneFacts, SearchSpace
 
 EPOCHS = 6
 GENRES = 30

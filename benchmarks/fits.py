@@ -20,7 +20,7 @@ import numpy as np
 import ray
 import torch
 
-from data_pipeline import (
+from covertune.data_pipeline import (
     FITS,
     SPLITS,
     CoverStore,
@@ -29,8 +29,8 @@ from data_pipeline import (
     decode_fits,
     prepare_store,
 )
-from data_pipeline.sample import draw_sample
-from models import extract_features, fit_probe, get_backbone
+from covertune.data_pipeline.sample import draw_sample
+from covertune.models import extract_features, fit_probe, get_backbone
 
 FOLDS = 5
 

@@ -37,8 +37,8 @@ import numpy as np
 import psutil
 from PIL import Image
 
-from data_pipeline import ImageRejected, load_square
-from data_pipeline.images import normalise
+from covertune.data_pipeline import ImageRejected, load_square
+from covertune.data_pipeline.images import normalise
 
 
 def main() -> int:

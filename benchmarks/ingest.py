@@ -33,7 +33,7 @@ from _covers import many_covers
 from PIL import Image
 from torch.utils.data import DataLoader, Dataset
 
-from data_pipeline import PrepareSettings, prepare_store
+from covertune.data_pipeline import PrepareSettings, prepare_store
 
 MAX_PX = PrepareSettings().max_px
 CORES = len(os.sched_getaffinity(0))

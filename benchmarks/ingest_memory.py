@@ -28,7 +28,7 @@ from _covers import many_covers
 PREPARE = """
 import sys
 from pathlib import Path
-from data_pipeline import prepare_store
+from covertune.data_pipeline import prepare_store
 
 summary = prepare_store(Path(sys.argv[1]), Path(sys.argv[2]))
 print(summary.kept, summary.rejected)

@@ -29,7 +29,14 @@ def try_one(name: str) -> dict[str, object]:
     """Write and read the folder of one backbone; runs in a process of its own."""
     import numpy as np
 
-    from models import ModelError, ModelFacts, Recipe, get_backbone, load_model, save_model
+    from covertune.models import (
+        ModelError,
+        ModelFacts,
+        Recipe,
+        get_backbone,
+        load_model,
+        save_model,
+    )
 
     backbone = get_backbone(name)
     for px in sorted({*SIZES_PX, backbone.input.image_px}):
@@ -71,7 +78,7 @@ def main() -> None:
         print(json.dumps(try_one(options.one)))
         return
 
-    from models import list_backbones
+    from covertune.models import list_backbones
 
     options.out.parent.mkdir(parents=True, exist_ok=True)
     known = options.out.read_text().splitlines() if options.out.exists() else []

@@ -24,14 +24,14 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from data_pipeline.copies.compare import open_for_comparison, same_picture
-from data_pipeline.copies.near import find_near_copies
-from data_pipeline.copies.signature import CUTS, SIGNATURE_BYTES, Pictures, sign, waves
-from data_pipeline.images import normalise
-from data_pipeline.sample import cover
-from data_pipeline.sample.genres import GENRES
-from data_pipeline.sample.layouts import LAYOUTS
-from data_pipeline.sample.words import author, title
+from covertune.data_pipeline.copies.compare import open_for_comparison, same_picture
+from covertune.data_pipeline.copies.near import find_near_copies
+from covertune.data_pipeline.copies.signature import CUTS, SIGNATURE_BYTES, Pictures, sign, waves
+from covertune.data_pipeline.images import normalise
+from covertune.data_pipeline.sample import cover
+from covertune.data_pipeline.sample.genres import GENRES
+from covertune.data_pipeline.sample.layouts import LAYOUTS
+from covertune.data_pipeline.sample.words import author, title
 
 MAX_PX = 256
 KINDS = ("x0.3", "x0.5", "x2", "quality 30", "grey", "crop 5 % all round")

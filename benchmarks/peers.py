@@ -59,10 +59,10 @@ from _peer_report import report
 from contestants.piece import EXPORTED, PIECE, Piece
 from contestants.space import BACKBONE
 
-from data_pipeline import SPLITS, CoverStore, load_square, prepare_store
-from data_pipeline.sample import draw_sample
-from models import get_backbone, measure_model, model_from_checkpoint
-from models.checkpoint import read_state
+from covertune.data_pipeline import SPLITS, CoverStore, load_square, prepare_store
+from covertune.data_pipeline.sample import draw_sample
+from covertune.models import get_backbone, measure_model, model_from_checkpoint
+from covertune.models.checkpoint import read_state
 
 CONTESTANTS = ("covertune", "ray_tune", "optuna_study", "syne_tune_asha")
 BENCHMARKS = Path(__file__).resolve().parent
@@ -173,7 +173,7 @@ def run_piece(piece, python):
     folder.mkdir(parents=True)
     environment = os.environ | {
         PIECE: str(piece.file),
-        "PYTHONPATH": os.pathsep.join([str(BENCHMARKS.parent), str(BENCHMARKS)]),
+        "PYTHONPATH": str(BENCHMARKS),
         "SYNETUNE_FOLDER": str(folder / "syne-tune"),
     }
     with (folder / "output.txt").open("w") as output:

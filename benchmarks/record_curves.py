@@ -21,9 +21,9 @@ from pathlib import Path
 
 from _curves import SETTINGS, TABLES
 
-from models import get_backbone
-from search import RunFolder
-from search.record.study import ROLE_SAMPLED, ROLE_UNTUNED, read_trials
+from covertune.models import get_backbone
+from covertune.search import RunFolder
+from covertune.search.record.study import ROLE_SAMPLED, ROLE_UNTUNED, read_trials
 
 
 def main():

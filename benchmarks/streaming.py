@@ -29,8 +29,8 @@ import ray
 import torch
 from _covers import many_covers
 
-from data_pipeline import CoverStore, StreamedRefs, decode_store, prepare_store
-from models import FineTuner, Recipe
+from covertune.data_pipeline import CoverStore, StreamedRefs, decode_store, prepare_store
+from covertune.models import FineTuner, Recipe
 
 IMAGE_PX = 128
 BATCH = 32

@@ -26,10 +26,10 @@ from ray import tune
 from ray.tune.schedulers import ASHAScheduler
 from ray.tune.search.optuna import OptunaSearch
 
-from data_pipeline import CoverStore, PrepareSettings, load_square, prepare_store
-from data_pipeline.sample import draw_sample
-from models import get_backbone
-from search import SearchConfig, SearchObserver, run_search
+from covertune.data_pipeline import CoverStore, PrepareSettings, load_square, prepare_store
+from covertune.data_pipeline.sample import draw_sample
+from covertune.models import get_backbone
+from covertune.search import SearchConfig, SearchObserver, run_search
 
 IMAGE_PX = 64
 EPOCHS = 3

@@ -11,8 +11,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from data_pipeline._ray import free_object_store_bytes
-from data_pipeline.decoded import (
+from covertune.data_pipeline._ray import free_object_store_bytes
+from covertune.data_pipeline.decoded import (
     DecodedRefs,
     DecodedSplit,
     cover_nbytes,
@@ -21,24 +21,24 @@ from data_pipeline.decoded import (
     decoded_nbytes,
     in_flight_nbytes,
 )
-from data_pipeline.downloads import DownloadCounts, DownloadSettings
-from data_pipeline.errors import (
+from covertune.data_pipeline.downloads import DownloadCounts, DownloadSettings
+from covertune.data_pipeline.errors import (
     CapacityError,
     DataError,
     ImageRejected,
     SourceError,
     StoreError,
 )
-from data_pipeline.images import FITS, Fit, load_square, load_squares
-from data_pipeline.inspect import StoreReport, inspect_store, write_page
-from data_pipeline.prepare import PrepareSummary, prepare_store
-from data_pipeline.refs import CoverBatches, CoverRefs
-from data_pipeline.schema import SPLITS, PrepareSettings, StoreManifest
-from data_pipeline.store import CoverStore
+from covertune.data_pipeline.images import FITS, Fit, load_square, load_squares
+from covertune.data_pipeline.inspect import StoreReport, inspect_store, write_page
+from covertune.data_pipeline.prepare import PrepareSummary, prepare_store
+from covertune.data_pipeline.refs import CoverBatches, CoverRefs
+from covertune.data_pipeline.schema import SPLITS, PrepareSettings, StoreManifest
+from covertune.data_pipeline.store import CoverStore
 
 if TYPE_CHECKING:
-    from data_pipeline.batches import DeviceResident, EpochBatches
-    from data_pipeline.streamed import StreamedBatches, StreamedRefs
+    from covertune.data_pipeline.batches import DeviceResident, EpochBatches
+    from covertune.data_pipeline.streamed import StreamedBatches, StreamedRefs
 
 __all__ = [
     "FITS",
@@ -80,11 +80,11 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     if name in ("DeviceResident", "EpochBatches"):
-        from data_pipeline import batches
+        from covertune.data_pipeline import batches
 
         return getattr(batches, name)
     if name in ("StreamedBatches", "StreamedRefs"):
-        from data_pipeline import streamed
+        from covertune.data_pipeline import streamed
 
         return getattr(streamed, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 import ray
 from ray.exceptions import RayError, RayTaskError
 
-from data_pipeline.errors import CapacityError, DataError
+from covertune.data_pipeline.errors import CapacityError, DataError
 
 __all__ = [
     "causes_raised",

@@ -8,10 +8,10 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
-from data_pipeline import _filesystems
-from data_pipeline.downloads import read_download
-from data_pipeline.errors import ImageRejected
-from data_pipeline.images import MAX_FILE_BYTES, read_file
+from covertune.data_pipeline import _filesystems
+from covertune.data_pipeline.downloads import read_download
+from covertune.data_pipeline.errors import ImageRejected
+from covertune.data_pipeline.images import MAX_FILE_BYTES, read_file
 
 __all__ = ["read_ahead", "read_source"]
 

@@ -19,8 +19,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from data_pipeline.decoded import DecodedSplit
-from data_pipeline.schema import SPLITS
+from covertune.data_pipeline.decoded import DecodedSplit
+from covertune.data_pipeline.schema import SPLITS
 
 __all__ = ["DeviceResident", "EpochBatches", "batch_ends", "made_ahead", "seeded"]
 

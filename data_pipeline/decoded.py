@@ -19,15 +19,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import ray
 
-from data_pipeline import _ray
-from data_pipeline.errors import CapacityError, ImageRejected, StoreError
-from data_pipeline.images import Fit, load_squares, reuse_memory
-from data_pipeline.store import CoverStore, genre_marks, read_row_groups
+from covertune.data_pipeline import _ray
+from covertune.data_pipeline.errors import CapacityError, ImageRejected, StoreError
+from covertune.data_pipeline.images import Fit, load_squares, reuse_memory
+from covertune.data_pipeline.store import CoverStore, genre_marks, read_row_groups
 
 if TYPE_CHECKING:
     import torch
 
-    from data_pipeline.batches import EpochBatches
+    from covertune.data_pipeline.batches import EpochBatches
 
 __all__ = [
     "DecodedRefs",
@@ -129,7 +129,7 @@ class DecodedRefs:
         chunk: tuple[int, int] = (0, 1),
     ) -> EpochBatches:
         """See `refs.CoverRefs`."""
-        from data_pipeline.batches import EpochBatches  # torch
+        from covertune.data_pipeline.batches import EpochBatches  # torch
 
         split = self.get()
         if chunk != (0, 1):

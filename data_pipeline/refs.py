@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Protocol
 
-from data_pipeline.images import Fit
+from covertune.data_pipeline.images import Fit
 
 if TYPE_CHECKING:
     import torch

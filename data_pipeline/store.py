@@ -15,8 +15,14 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from pydantic import ValidationError
 
-from data_pipeline.errors import StoreError
-from data_pipeline.schema import MANIFEST_NAME, SCHEMA_VERSION, SPLITS, PartInfo, StoreManifest
+from covertune.data_pipeline.errors import StoreError
+from covertune.data_pipeline.schema import (
+    MANIFEST_NAME,
+    SCHEMA_VERSION,
+    SPLITS,
+    PartInfo,
+    StoreManifest,
+)
 
 __all__ = ["CoverStore", "genre_marks", "read_row_groups"]
 

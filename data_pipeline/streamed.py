@@ -25,10 +25,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from data_pipeline.batches import batch_ends, made_ahead, seeded
-from data_pipeline.decoded import DecodedSplit, chunk_slice, decode_cover, split_key
-from data_pipeline.images import Fit
-from data_pipeline.store import CoverStore, genre_marks, read_row_groups
+from covertune.data_pipeline.batches import batch_ends, made_ahead, seeded
+from covertune.data_pipeline.decoded import DecodedSplit, chunk_slice, decode_cover, split_key
+from covertune.data_pipeline.images import Fit
+from covertune.data_pipeline.store import CoverStore, genre_marks, read_row_groups
 
 __all__ = ["StreamedBatches", "StreamedRefs"]
 

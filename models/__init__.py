@@ -1,6 +1,6 @@
 """Builds, fine-tunes, measures, saves and loads a classifier of covers. torch only.
 
-Names are imported when first used: `from models import Recipe` does not wait for torch.
+Names are imported when first used: `from covertune.models import Recipe` does not wait for torch.
 """
 
 from __future__ import annotations
@@ -9,9 +9,9 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from models.averaging import average_weights
-    from models.backbones import Backbone, get_backbone, list_backbones
-    from models.calibration import (
+    from covertune.models.averaging import average_weights
+    from covertune.models.backbones import Backbone, get_backbone, list_backbones
+    from covertune.models.calibration import (
         Calibration,
         at_temperature,
         calibrate,
@@ -20,9 +20,9 @@ if TYPE_CHECKING:
         fold_temperature,
         log_loss,
     )
-    from models.checkpoint import model_from_checkpoint
-    from models.classifier import Classifier
-    from models.errors import (
+    from covertune.models.checkpoint import model_from_checkpoint
+    from covertune.models.classifier import Classifier
+    from covertune.models.errors import (
         Collapse,
         GraphError,
         ModelError,
@@ -32,16 +32,16 @@ if TYPE_CHECKING:
         TrainingFailure,
         WeightsError,
     )
-    from models.export import (
+    from covertune.models.export import (
         ModelFacts,
         ModelFolderSummary,
         load_model,
         save_model,
     )
-    from models.finetune import FineTuner
-    from models.heads import HeadWeights, load_head
-    from models.input_spec import InputSpec
-    from models.measure import (
+    from covertune.models.finetune import FineTuner
+    from covertune.models.heads import HeadWeights, load_head
+    from covertune.models.input_spec import InputSpec
+    from covertune.models.measure import (
         GenreMeasurement,
         Measurement,
         Predictions,
@@ -51,10 +51,10 @@ if TYPE_CHECKING:
         measure_probabilities,
         predict_probabilities,
     )
-    from models.memory import release
-    from models.probe import ProbeResult, extract_features, fit_probe
-    from models.recipe import UNTUNED, Recipe
-    from models.reports import EpochReport, Evaluation, TrainStats
+    from covertune.models.memory import release
+    from covertune.models.probe import ProbeResult, extract_features, fit_probe
+    from covertune.models.recipe import UNTUNED, Recipe
+    from covertune.models.reports import EpochReport, Evaluation, TrainStats
 
 __all__ = [
     "UNTUNED",
@@ -106,13 +106,13 @@ __all__ = [
 ]
 
 _HOMES = {
-    "models.averaging": ("average_weights",),
-    "models.backbones": (
+    "covertune.models.averaging": ("average_weights",),
+    "covertune.models.backbones": (
         "Backbone",
         "get_backbone",
         "list_backbones",
     ),
-    "models.calibration": (
+    "covertune.models.calibration": (
         "Calibration",
         "at_temperature",
         "calibrate",
@@ -121,9 +121,9 @@ _HOMES = {
         "fold_temperature",
         "log_loss",
     ),
-    "models.checkpoint": ("model_from_checkpoint",),
-    "models.classifier": ("Classifier",),
-    "models.errors": (
+    "covertune.models.checkpoint": ("model_from_checkpoint",),
+    "covertune.models.classifier": ("Classifier",),
+    "covertune.models.errors": (
         "Collapse",
         "GraphError",
         "ModelError",
@@ -133,19 +133,19 @@ _HOMES = {
         "TrainingFailure",
         "WeightsError",
     ),
-    "models.export": (
+    "covertune.models.export": (
         "ModelFacts",
         "ModelFolderSummary",
         "load_model",
         "save_model",
     ),
-    "models.finetune": ("FineTuner",),
-    "models.heads": (
+    "covertune.models.finetune": ("FineTuner",),
+    "covertune.models.heads": (
         "HeadWeights",
         "load_head",
     ),
-    "models.input_spec": ("InputSpec",),
-    "models.measure": (
+    "covertune.models.input_spec": ("InputSpec",),
+    "covertune.models.measure": (
         "GenreMeasurement",
         "Measurement",
         "Predictions",
@@ -155,17 +155,17 @@ _HOMES = {
         "measure_probabilities",
         "predict_probabilities",
     ),
-    "models.memory": ("release",),
-    "models.probe": (
+    "covertune.models.memory": ("release",),
+    "covertune.models.probe": (
         "ProbeResult",
         "extract_features",
         "fit_probe",
     ),
-    "models.recipe": (
+    "covertune.models.recipe": (
         "UNTUNED",
         "Recipe",
     ),
-    "models.reports": (
+    "covertune.models.reports": (
         "EpochReport",
         "Evaluation",
         "TrainStats",
@@ -176,7 +176,7 @@ _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
 def __getattr__(name: str) -> Any:
     if name not in _HOME_OF:
-        raise AttributeError(f"module 'models' has no attribute {name!r}")
+        raise AttributeError(f"module 'covertune.models' has no attribute {name!r}")
     return getattr(importlib.import_module(_HOME_OF[name]), name)
 
 

@@ -19,7 +19,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from models.input_spec import InputSpec
+from covertune.models.input_spec import InputSpec
 
 __all__ = ["Augment", "Mixing", "step_generator"]
 

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
-from models.errors import ModelError
+from covertune.models.errors import ModelError
 
 __all__ = ["average_weights"]
 

@@ -20,9 +20,9 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field
 from torch import nn
 
-from models.heads import head_of
-from models.measure import Predictions
-from models.metrics import Floats, Ints, expected_calibration_error
+from covertune.models.heads import head_of
+from covertune.models.measure import Predictions
+from covertune.models.metrics import Floats, Ints, expected_calibration_error
 
 __all__ = [
     "Calibration",

@@ -8,11 +8,11 @@ from typing import Any
 import torch
 from torch import nn
 
-from models.backbones import get_backbone
-from models.errors import ModelError, first_line
-from models.recipe import Recipe
-from models.state import load_state
-from models.whole_files import whole_file
+from covertune.models.backbones import get_backbone
+from covertune.models.errors import ModelError, first_line
+from covertune.models.recipe import Recipe
+from covertune.models.state import load_state
+from covertune.models.whole_files import whole_file
 
 __all__ = ["model_from_checkpoint", "read_state", "write_state"]
 

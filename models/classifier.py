@@ -13,13 +13,13 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
-from models.errors import ModelError
-from models.input_spec import InputSpec
-from models.precision import whole_float32
-from models.recipe import Recipe
+from covertune.models.errors import ModelError
+from covertune.models.input_spec import InputSpec
+from covertune.models.precision import whole_float32
+from covertune.models.recipe import Recipe
 
 if TYPE_CHECKING:
-    from models.export.config import ModelFacts
+    from covertune.models.export.config import ModelFacts
 
 __all__ = ["Classifier"]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from models.metrics import Ints
+from covertune.models.metrics import Ints
 
 __all__ = ["ONE_GENRE_SHARE", "TRUE_SHARE", "find_collapse"]
 

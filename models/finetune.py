@@ -17,24 +17,24 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from models.augment import Augment, Mixing, step_generator
-from models.backbones import get_backbone
-from models.checkpoint import read_state, write_state
-from models.collapse import find_collapse
-from models.ema import EmaModel
-from models.errors import Collapse, ModelError, NonFiniteLoss, first_line
-from models.frozen import frozen_prefix
-from models.heads import HeadWeights, head_of, load_head
-from models.input_spec import Batches
-from models.metrics import any_top1, confusion, macro_f1, top_k
-from models.micro_batches import MicroBatches, StepStatistics
-from models.optim import build_optimizer, learning_rates, lr_factor, set_learning_rates
-from models.precision import choose_precision
-from models.recipe import Recipe
-from models.reports import EpochReport, Evaluation, TrainStats
-from models.stages import freeze, is_batch_norm, stages
-from models.state import load_state
-from models.targets import targets_of
+from covertune.models.augment import Augment, Mixing, step_generator
+from covertune.models.backbones import get_backbone
+from covertune.models.checkpoint import read_state, write_state
+from covertune.models.collapse import find_collapse
+from covertune.models.ema import EmaModel
+from covertune.models.errors import Collapse, ModelError, NonFiniteLoss, first_line
+from covertune.models.frozen import frozen_prefix
+from covertune.models.heads import HeadWeights, head_of, load_head
+from covertune.models.input_spec import Batches
+from covertune.models.metrics import any_top1, confusion, macro_f1, top_k
+from covertune.models.micro_batches import MicroBatches, StepStatistics
+from covertune.models.optim import build_optimizer, learning_rates, lr_factor, set_learning_rates
+from covertune.models.precision import choose_precision
+from covertune.models.recipe import Recipe
+from covertune.models.reports import EpochReport, Evaluation, TrainStats
+from covertune.models.stages import freeze, is_batch_norm, stages
+from covertune.models.state import load_state
+from covertune.models.targets import targets_of
 
 __all__ = ["FineTuner"]
 

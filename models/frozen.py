@@ -13,8 +13,8 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from models.precision import Precision
-from models.stages import Stage
+from covertune.models.precision import Precision
+from covertune.models.stages import Stage
 
 __all__ = ["frozen_prefix"]
 

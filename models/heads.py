@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from models.errors import ModelError
+from covertune.models.errors import ModelError
 
 __all__ = ["GenreHead", "HeadWeights", "head_of", "load_head", "replace_head"]
 

@@ -16,9 +16,9 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
-from models.errors import ModelError
-from models.input_spec import Batches, InputSpec
-from models.metrics import (
+from covertune.models.errors import ModelError
+from covertune.models.input_spec import Batches, InputSpec
+from covertune.models.metrics import (
     Floats,
     any_top1,
     confusion,
@@ -27,8 +27,8 @@ from models.metrics import (
     top_k,
     wilson_interval,
 )
-from models.micro_batches import MicroBatches
-from models.precision import whole_float32
+from covertune.models.micro_batches import MicroBatches
+from covertune.models.precision import whole_float32
 
 __all__ = [
     "GenreMeasurement",

@@ -13,9 +13,9 @@ from typing import Any
 from torch import nn
 from torch.optim import SGD, Adam, AdamW, Optimizer
 
-from models.heads import head_of
-from models.recipe import Recipe
-from models.stages import Stage
+from covertune.models.heads import head_of
+from covertune.models.recipe import Recipe
+from covertune.models.stages import Stage
 
 __all__ = ["build_optimizer", "learning_rates", "lr_factor", "set_learning_rates"]
 

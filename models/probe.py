@@ -18,13 +18,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from models.errors import ModelError
-from models.heads import HeadWeights, head_of
-from models.input_spec import Batches, InputSpec
-from models.metrics import any_top1, top_k
-from models.micro_batches import MicroBatches
-from models.precision import choose_precision
-from models.targets import targets_of
+from covertune.models.errors import ModelError
+from covertune.models.heads import HeadWeights, head_of
+from covertune.models.input_spec import Batches, InputSpec
+from covertune.models.metrics import any_top1, top_k
+from covertune.models.micro_batches import MicroBatches
+from covertune.models.precision import choose_precision
+from covertune.models.targets import targets_of
 
 __all__ = ["L2_GRID", "ProbeResult", "extract_features", "fit_probe"]
 

@@ -15,8 +15,8 @@ from dataclasses import dataclass, field
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from models.errors import ModelError
-from models.heads import head_of
+from covertune.models.errors import ModelError
+from covertune.models.heads import head_of
 
 __all__ = ["Stage", "check_frozen_stages", "freeze", "is_batch_norm", "stages"]
 

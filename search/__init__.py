@@ -1,7 +1,7 @@
 """covertune's search: decides what to train next, where, and for how long.
 
     from pathlib import Path
-    from search import SearchConfig, run_search
+    from covertune.search import SearchConfig, run_search
 
     result = run_search(SearchConfig(store=Path("my-store"), time_budget_s=1200))
     print(result.outcome.best.test.top1, result.outcome.model)
@@ -11,22 +11,28 @@ Names are imported when first used: Ray and torch take seconds, and a configurat
 
 from __future__ import annotations
 
-import atexit
-import gc
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from covertune.search.garbage import collect_rarely, is_worker
+
 if TYPE_CHECKING:
-    from search.config import SearchConfig, load_config
-    from search.errors import ConfigError, Interrupted, PreflightError, RunError, SearchError
-    from search.observer import SearchObserver
-    from search.record.run_folder import RunFolder
-    from search.record.study import TrialRow, best_trial, open_study, trial_rows
-    from search.results.evaluate import Evaluation, evaluate_model
-    from search.results.export import export_run
-    from search.results.outcome import Outcome
-    from search.results.predict import CoverAnswer, predict_covers
-    from search.runner import SearchResult, resume_search, run_search
+    from covertune.search.config import SearchConfig, load_config
+    from covertune.search.errors import (
+        ConfigError,
+        Interrupted,
+        PreflightError,
+        RunError,
+        SearchError,
+    )
+    from covertune.search.observer import SearchObserver
+    from covertune.search.record.run_folder import RunFolder
+    from covertune.search.record.study import TrialRow, best_trial, open_study, trial_rows
+    from covertune.search.results.evaluate import Evaluation, evaluate_model
+    from covertune.search.results.export import export_run
+    from covertune.search.results.outcome import Outcome
+    from covertune.search.results.predict import CoverAnswer, predict_covers
+    from covertune.search.runner import SearchResult, resume_search, run_search
 
 __all__ = [
     "ConfigError",
@@ -53,10 +59,8 @@ __all__ = [
     "trial_rows",
 ]
 
-# Ray and torch bring half a million objects that stay. Python's collector would look through them
-# again and again while they come, and once more when a process ends: a second of each worker's.
-gc.set_threshold(10_000, 20, 50)
-atexit.register(gc.freeze)
+if is_worker():
+    collect_rarely()
 
 _HOME = {
     "config": ("SearchConfig", "load_config"),
@@ -76,5 +80,5 @@ _MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
 def __getattr__(name: str) -> Any:
     """Import a public name from its module."""
     if name not in _MODULE_OF:
-        raise AttributeError(f"module 'search' has no attribute {name!r}")
-    return getattr(import_module(f"search.{_MODULE_OF[name]}"), name)
+        raise AttributeError(f"module 'covertune.search' has no attribute {name!r}")
+    return getattr(import_module(f"covertune.search.{_MODULE_OF[name]}"), name)

@@ -13,7 +13,7 @@ from typing import Any, Literal, Self
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from search.errors import ConfigError
+from covertune.search.errors import ConfigError
 
 __all__ = ["SEEDS", "SearchConfig", "checked_config", "load_config"]
 

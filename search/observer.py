@@ -9,11 +9,11 @@ from typing import Any
 
 from optuna.trial import FrozenTrial, Trial
 
-from models import Recipe
-from search.machine.cluster import Slots
-from search.record.run_folder import RunFolder
-from search.staging.preflight import PreflightReport
-from search.staging.scouting import Probe
+from covertune.models import Recipe
+from covertune.search.machine.cluster import Slots
+from covertune.search.record.run_folder import RunFolder
+from covertune.search.staging.preflight import PreflightReport
+from covertune.search.staging.scouting import Probe
 
 __all__ = ["SearchObserver", "SearchPlan"]
 

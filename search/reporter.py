@@ -10,12 +10,12 @@ from typing import Any
 import optuna
 from optuna.trial import FrozenTrial, Trial
 
-from models import Recipe
-from search.budget import Budget
-from search.observer import SearchObserver
-from search.record.pictures import TrialPictures
-from search.record.retention import Retention
-from search.record.study import ELAPSED_S
+from covertune.models import Recipe
+from covertune.search.budget import Budget
+from covertune.search.observer import SearchObserver
+from covertune.search.record.pictures import TrialPictures
+from covertune.search.record.retention import Retention
+from covertune.search.record.study import ELAPSED_S
 
 __all__ = ["Reporter"]
 

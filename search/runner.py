@@ -22,15 +22,15 @@ from ray.tune.error import TuneError
 from ray.tune.logger import TBXLoggerCallback
 from sqlalchemy.exc import SQLAlchemyError
 
-from data_pipeline import CoverStore
-from models import get_backbone
-from search.budget import Budget, BudgetStopper, terminated_as_interrupted
-from search.config import SearchConfig
-from search.errors import Interrupted, SearchError
-from search.machine.cluster import log_to_file, ray_session
-from search.observer import SearchObserver, SearchPlan
-from search.record.pictures import TrialPictures
-from search.record.resuming import (
+from covertune.data_pipeline import CoverStore
+from covertune.models import get_backbone
+from covertune.search.budget import Budget, BudgetStopper, terminated_as_interrupted
+from covertune.search.config import SearchConfig
+from covertune.search.errors import Interrupted, SearchError
+from covertune.search.machine.cluster import log_to_file, ray_session
+from covertune.search.observer import SearchObserver, SearchPlan
+from covertune.search.record.pictures import TrialPictures
+from covertune.search.record.resuming import (
     extended,
     remember_rungs,
     require_same_questions,
@@ -38,9 +38,9 @@ from search.record.resuming import (
     require_work,
     taken_up_again,
 )
-from search.record.retention import Retention
-from search.record.run_folder import RunFolder
-from search.record.study import (
+from covertune.search.record.retention import Retention
+from covertune.search.record.run_folder import RunFolder
+from covertune.search.record.study import (
     ELAPSED_S,
     close_study,
     create_study,
@@ -48,19 +48,19 @@ from search.record.study import (
     open_study,
     require_free_name,
 )
-from search.reporter import Reporter
-from search.results.gap import baseline_of
-from search.results.outcome import Outcome, conclude
-from search.staging.graph_check import GraphCheck
-from search.staging.sample_store import sample_store
-from search.staging.stage import Stage, set_stage
-from search.trials.halving import SuccessiveHalving
-from search.trials.portfolio import Portfolio
-from search.trials.sampler import make_sampler
-from search.trials.scheduler import HalvingScheduler
-from search.trials.searcher import StudySearcher
-from search.trials.trainable import CoverTrial, TrialInputs, checkpoint_result
-from search.trials.warm_start import EarlierRecipe, earlier_recipes
+from covertune.search.reporter import Reporter
+from covertune.search.results.gap import baseline_of
+from covertune.search.results.outcome import Outcome, conclude
+from covertune.search.staging.graph_check import GraphCheck
+from covertune.search.staging.sample_store import sample_store
+from covertune.search.staging.stage import Stage, set_stage
+from covertune.search.trials.halving import SuccessiveHalving
+from covertune.search.trials.portfolio import Portfolio
+from covertune.search.trials.sampler import make_sampler
+from covertune.search.trials.scheduler import HalvingScheduler
+from covertune.search.trials.searcher import StudySearcher
+from covertune.search.trials.trainable import CoverTrial, TrialInputs, checkpoint_result
+from covertune.search.trials.warm_start import EarlierRecipe, earlier_recipes
 
 __all__ = ["SearchResult", "resume_search", "run_search"]
 

@@ -17,7 +17,7 @@ from optuna.storages import RDBStorage
 from contestants.piece import Piece
 from contestants.space import search_space
 from contestants.training import train
-from models import TrainingFailure
+from covertune.models import TrainingFailure
 
 _STUDY = "covers"
 _BUSY_TIMEOUT_S = 60

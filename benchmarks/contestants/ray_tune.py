@@ -16,7 +16,7 @@ from ray.tune.search.optuna import OptunaSearch
 from contestants.piece import Piece
 from contestants.space import search_space
 from contestants.training import train
-from models import Recipe
+from covertune.models import Recipe
 
 
 def trainable(config, piece=None):

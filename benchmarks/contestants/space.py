@@ -8,7 +8,7 @@ No frozen probe is there to start a head from, so `head_init` is never asked: he
 
 from __future__ import annotations
 
-from models import Recipe, get_backbone
+from covertune.models import Recipe, get_backbone
 
 BACKBONE = "efficientnet_lite0"
 _ASKED = 200  # often enough to have met every question that depends on an answer
@@ -17,8 +17,8 @@ _ASKED = 200  # often enough to have met every question that depends on an answe
 def search_space(piece):
     """The space of a search over one backbone at one size."""
     # Here, because a trial of Syne Tune, which is a process of its own, needs none of it.
-    from search.config import SearchConfig
-    from search.trials.space import BackboneFacts, SearchSpace
+    from covertune.search.config import SearchConfig
+    from covertune.search.trials.space import BackboneFacts, SearchSpace
 
     config = SearchConfig(epochs=piece.epochs, image_px=(piece.image_px,), seed=piece.seed)
     stages = len(get_backbone(BACKBONE).stage_names())

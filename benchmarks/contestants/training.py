@@ -15,7 +15,7 @@ import torch
 from PIL import Image
 from torch.utils.data import DataLoader, Dataset
 
-from models import FineTuner, covers_at_once
+from covertune.models import FineTuner, covers_at_once
 
 
 class CoverFiles(Dataset):

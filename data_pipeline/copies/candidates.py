@@ -20,7 +20,7 @@ from itertools import combinations
 
 import numpy as np
 
-from data_pipeline.copies.signature import CUTS, WAVES, Pictures
+from covertune.data_pipeline.copies.signature import CUTS, WAVES, Pictures
 
 __all__ = ["Candidates", "find_candidates", "likeliest_cuts"]
 

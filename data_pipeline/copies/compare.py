@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from PIL import Image
 
-from data_pipeline.copies.signature import Cut
+from covertune.data_pipeline.copies.signature import Cut
 
 __all__ = ["open_for_comparison", "same_picture"]
 

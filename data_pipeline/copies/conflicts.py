@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from data_pipeline.schema import Conflicts
+from covertune.data_pipeline.schema import Conflicts
 
 __all__ = ["Kept", "Labels", "Refused", "Rows", "count_labels", "resolve"]
 

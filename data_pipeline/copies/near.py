@@ -18,8 +18,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from data_pipeline.copies.candidates import Candidates, find_candidates, likeliest_cuts
-from data_pipeline.copies.signature import Pictures
+from covertune.data_pipeline.copies.candidates import Candidates, find_candidates, likeliest_cuts
+from covertune.data_pipeline.copies.signature import Pictures
 
 __all__ = ["NearCopies", "find_near_copies"]
 

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from data_pipeline.copies.signature import spreads
+from covertune.data_pipeline.copies.signature import spreads
 
 __all__ = ["FEWEST_BOOKS", "blank", "stand_for_many"]
 

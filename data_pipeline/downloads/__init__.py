@@ -8,8 +8,8 @@ Waiting for servers takes no CPU; so this is a pass of its own, with many addres
 fraction of a CPU, rather than a part of decoding.
 """
 
-from data_pipeline.downloads._folder import read_download
-from data_pipeline.downloads._pass import DownloadCounts, download_all
-from data_pipeline.downloads._settings import DownloadSettings
+from covertune.data_pipeline.downloads._folder import read_download
+from covertune.data_pipeline.downloads._pass import DownloadCounts, download_all
+from covertune.data_pipeline.downloads._settings import DownloadSettings
 
 __all__ = ["DownloadCounts", "DownloadSettings", "download_all", "read_download"]

@@ -28,9 +28,9 @@ from urllib3.exceptions import (
     SSLError,
 )
 
-from data_pipeline.downloads._folder import Failure
-from data_pipeline.downloads._settings import DownloadSettings
-from data_pipeline.images import has_image_signature
+from covertune.data_pipeline.downloads._folder import Failure
+from covertune.data_pipeline.downloads._settings import DownloadSettings
+from covertune.data_pipeline.images import has_image_signature
 
 __all__ = ["Client", "DownloadFailed"]
 

@@ -16,7 +16,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Literal
 
-from data_pipeline.errors import ImageRejected
+from covertune.data_pipeline.errors import ImageRejected
 
 __all__ = ["DownloadFolder", "Failure", "read_download"]
 

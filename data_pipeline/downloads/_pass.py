@@ -12,11 +12,11 @@ from pathlib import Path
 import pyarrow as pa
 from pydantic import BaseModel, ConfigDict, Field
 
-from data_pipeline import _ray
-from data_pipeline.downloads._client import Client, DownloadFailed
-from data_pipeline.downloads._folder import DownloadFolder
-from data_pipeline.downloads._settings import DownloadSettings
-from data_pipeline.errors import StoreError
+from covertune.data_pipeline import _ray
+from covertune.data_pipeline.downloads._client import Client, DownloadFailed
+from covertune.data_pipeline.downloads._folder import DownloadFolder
+from covertune.data_pipeline.downloads._settings import DownloadSettings
+from covertune.data_pipeline.errors import StoreError
 
 __all__ = ["DownloadCounts", "download_all"]
 

@@ -12,7 +12,7 @@ convert as well, and copies of a cover from which a shop dropped the profile wou
 than the original; nearly all covers are sRGB with or without saying so.
 """
 
-from data_pipeline.images._decoding import (
+from covertune.data_pipeline.images._decoding import (
     IMAGE_SUFFIXES,
     MAX_FILE_BYTES,
     MAX_PIXELS,
@@ -23,9 +23,9 @@ from data_pipeline.images._decoding import (
     read_file,
     reuse_memory,
 )
-from data_pipeline.images._fitting import FITS, Fit
-from data_pipeline.images._kinds import has_image_signature
-from data_pipeline.images._normalised import NormalisedImage, normalise
+from covertune.data_pipeline.images._fitting import FITS, Fit
+from covertune.data_pipeline.images._kinds import has_image_signature
+from covertune.data_pipeline.images._normalised import NormalisedImage, normalise
 
 __all__ = [
     "FITS",

@@ -18,10 +18,15 @@ from PIL import Image, ImageChops
 from PIL import TiffImagePlugin as _TiffImagePlugin  # noqa: F401
 from PIL import WebPImagePlugin as _WebPImagePlugin  # noqa: F401
 
-from data_pipeline.errors import ImageRejected
-from data_pipeline.images._fitting import Fit, to_square
-from data_pipeline.images._jpeg import JpegLayout, read_layout, with_more_data, without_metadata
-from data_pipeline.images._kinds import require_decodable
+from covertune.data_pipeline.errors import ImageRejected
+from covertune.data_pipeline.images._fitting import Fit, to_square
+from covertune.data_pipeline.images._jpeg import (
+    JpegLayout,
+    read_layout,
+    with_more_data,
+    without_metadata,
+)
+from covertune.data_pipeline.images._kinds import require_decodable
 
 __all__ = [
     "IMAGE_SUFFIXES",

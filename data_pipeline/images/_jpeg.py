@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from data_pipeline.errors import ImageRejected
+from covertune.data_pipeline.errors import ImageRejected
 
 __all__ = ["JpegLayout", "read_layout", "with_more_data", "without_metadata"]
 

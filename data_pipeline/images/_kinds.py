@@ -8,7 +8,7 @@ than "cannot identify".
 
 from __future__ import annotations
 
-from data_pipeline.errors import ImageRejected
+from covertune.data_pipeline.errors import ImageRejected
 
 __all__ = ["has_image_signature", "require_decodable"]
 

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from PIL import Image
 from xxhash import xxh3_128
 
-from data_pipeline.copies.signature import sign
-from data_pipeline.errors import ImageRejected
-from data_pipeline.images._decoding import decode, one_line
+from covertune.data_pipeline.copies.signature import sign
+from covertune.data_pipeline.errors import ImageRejected
+from covertune.data_pipeline.images._decoding import decode, one_line
 
 __all__ = ["NormalisedImage", "normalise"]
 

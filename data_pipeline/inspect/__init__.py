@@ -1,8 +1,8 @@
 """Looks into a store: figures for the terminal, and a page to look at."""
 
-from data_pipeline.inspect.page import write_page
-from data_pipeline.inspect.report import SideReport, StoreReport, inspect_store
-from data_pipeline.inspect.similar import SimilarPair, similar_across_genres
+from covertune.data_pipeline.inspect.page import write_page
+from covertune.data_pipeline.inspect.report import SideReport, StoreReport, inspect_store
+from covertune.data_pipeline.inspect.similar import SimilarPair, similar_across_genres
 
 __all__ = [
     "SideReport",

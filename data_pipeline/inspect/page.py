@@ -14,12 +14,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from data_pipeline.errors import StoreError
-from data_pipeline.inspect.report import StoreReport, inspect_store
-from data_pipeline.inspect.similar import similar_across_genres
-from data_pipeline.inspect.thumbnails import data_uri, decode_small, images_at, montage
-from data_pipeline.schema import REJECTED_NAME, SPLITS
-from data_pipeline.store import CoverStore
+from covertune.data_pipeline.errors import StoreError
+from covertune.data_pipeline.inspect.report import StoreReport, inspect_store
+from covertune.data_pipeline.inspect.similar import similar_across_genres
+from covertune.data_pipeline.inspect.thumbnails import data_uri, decode_small, images_at, montage
+from covertune.data_pipeline.schema import REJECTED_NAME, SPLITS
+from covertune.data_pipeline.store import CoverStore
 
 __all__ = ["write_page"]
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
-from data_pipeline.schema import PrepareSettings, StoreFacts
-from data_pipeline.store import CoverStore
+from covertune.data_pipeline.schema import PrepareSettings, StoreFacts
+from covertune.data_pipeline.store import CoverStore
 
 __all__ = ["SideReport", "StoreReport", "inspect_store"]
 

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from data_pipeline.inspect.thumbnails import decode_small
-from data_pipeline.store import CoverStore
+from covertune.data_pipeline.inspect.thumbnails import decode_small
+from covertune.data_pipeline.store import CoverStore
 
 __all__ = ["SimilarPair", "similar_across_genres"]
 

@@ -6,6 +6,6 @@ covers and what belongs together (`_sifting`), for which pairs of look-alikes ar
 (`_comparing`), and draws the splits. The second pass writes the parts (`_writing`).
 """
 
-from data_pipeline.prepare._prepare import PrepareSummary, prepare_store
+from covertune.data_pipeline.prepare._prepare import PrepareSummary, prepare_store
 
 __all__ = ["PrepareSummary", "prepare_store"]

@@ -14,10 +14,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from PIL import Image
 
-from data_pipeline import _ray
-from data_pipeline.copies.candidates import Candidates
-from data_pipeline.copies.compare import open_for_comparison, same_picture
-from data_pipeline.copies.signature import CUTS
+from covertune.data_pipeline import _ray
+from covertune.data_pipeline.copies.candidates import Candidates
+from covertune.data_pipeline.copies.compare import open_for_comparison, same_picture
+from covertune.data_pipeline.copies.signature import CUTS
 
 __all__ = ["PLACE", "compare_in_spool"]
 

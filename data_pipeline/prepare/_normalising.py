@@ -14,12 +14,12 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from data_pipeline import _ray
-from data_pipeline._reading import read_ahead
-from data_pipeline.copies.signature import SIGNATURE_BYTES
-from data_pipeline.errors import ImageRejected
-from data_pipeline.images import normalise, reuse_memory
-from data_pipeline.sources import Source
+from covertune.data_pipeline import _ray
+from covertune.data_pipeline._reading import read_ahead
+from covertune.data_pipeline.copies.signature import SIGNATURE_BYTES
+from covertune.data_pipeline.errors import ImageRejected
+from covertune.data_pipeline.images import normalise, reuse_memory
+from covertune.data_pipeline.sources import Source
 
 __all__ = ["Outcome", "Outcomes", "normalise_sources"]
 

@@ -11,16 +11,16 @@ import numpy as np
 import pyarrow as pa
 from pydantic import Field
 
-from data_pipeline import _filesystems, _ray
-from data_pipeline.downloads import DownloadCounts, DownloadSettings, download_all
-from data_pipeline.errors import SourceError
-from data_pipeline.prepare import _writing
-from data_pipeline.prepare._comparing import PLACE, compare_in_spool
-from data_pipeline.prepare._normalising import Outcomes, normalise_sources
-from data_pipeline.prepare._sifting import Sifted, sift
-from data_pipeline.prepare._splits import assign_splits
-from data_pipeline.prepare._writing import Rejected
-from data_pipeline.schema import (
+from covertune.data_pipeline import _filesystems, _ray
+from covertune.data_pipeline.downloads import DownloadCounts, DownloadSettings, download_all
+from covertune.data_pipeline.errors import SourceError
+from covertune.data_pipeline.prepare import _writing
+from covertune.data_pipeline.prepare._comparing import PLACE, compare_in_spool
+from covertune.data_pipeline.prepare._normalising import Outcomes, normalise_sources
+from covertune.data_pipeline.prepare._sifting import Sifted, sift
+from covertune.data_pipeline.prepare._splits import assign_splits
+from covertune.data_pipeline.prepare._writing import Rejected
+from covertune.data_pipeline.schema import (
     SCHEMA_VERSION,
     SPLITS,
     Conflicts,
@@ -29,7 +29,7 @@ from data_pipeline.schema import (
     StoreFacts,
     StoreManifest,
 )
-from data_pipeline.sources import Source, find_sources
+from covertune.data_pipeline.sources import Source, find_sources
 
 __all__ = ["PrepareSummary", "prepare_store"]
 

@@ -17,9 +17,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from data_pipeline._whole_folder import whole_folder
-from data_pipeline.errors import StoreError
-from data_pipeline.schema import (
+from covertune.data_pipeline._whole_folder import whole_folder
+from covertune.data_pipeline.errors import StoreError
+from covertune.data_pipeline.schema import (
     COVER_SCHEMA,
     MANIFEST_NAME,
     REJECTED_NAME,

@@ -4,6 +4,6 @@ Read `genres` for what is drawn, `layouts` for how, and `draw` for how a sample 
 Needs no network, no system font and no licence: all of it is drawn by code.
 """
 
-from data_pipeline.sample.draw import SampleSummary, draw_sample
+from covertune.data_pipeline.sample.draw import SampleSummary, draw_sample
 
 __all__ = ["SampleSummary", "draw_sample"]

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from PIL import Image, ImageDraw
 
-from data_pipeline.sample._colour import Colour
+from covertune.data_pipeline.sample._colour import Colour
 
 Point = tuple[float, float]
 

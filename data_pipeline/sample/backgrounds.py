@@ -10,10 +10,10 @@ from collections.abc import Callable
 import numpy as np
 from PIL import Image, ImageDraw
 
-from data_pipeline.sample._colour import Colour, mix
-from data_pipeline.sample._pen import Inks, Pen
-from data_pipeline.sample.motifs import MOTIFS
-from data_pipeline.sample.palettes import Palette
+from covertune.data_pipeline.sample._colour import Colour, mix
+from covertune.data_pipeline.sample._pen import Inks, Pen
+from covertune.data_pipeline.sample.motifs import MOTIFS
+from covertune.data_pipeline.sample.palettes import Palette
 
 __all__ = ["SCENERY", "gradient", "grain", "soft_light", "stripes"]
 

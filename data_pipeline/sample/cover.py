@@ -5,14 +5,14 @@ import random
 
 from PIL import Image, ImageDraw
 
-from data_pipeline.sample._colour import PAPER, SOOT, mix
-from data_pipeline.sample.backgrounds import grain
-from data_pipeline.sample.genres import Genre
-from data_pipeline.sample.layouts import LAYOUTS, Brief
-from data_pipeline.sample.motifs import MOTIFS
-from data_pipeline.sample.palettes import PALETTES, vary
-from data_pipeline.sample.typography import FACES, Box, Face, set_text
-from data_pipeline.sample.words import author, title
+from covertune.data_pipeline.sample._colour import PAPER, SOOT, mix
+from covertune.data_pipeline.sample.backgrounds import grain
+from covertune.data_pipeline.sample.genres import Genre
+from covertune.data_pipeline.sample.layouts import LAYOUTS, Brief
+from covertune.data_pipeline.sample.motifs import MOTIFS
+from covertune.data_pipeline.sample.palettes import PALETTES, vary
+from covertune.data_pipeline.sample.typography import FACES, Box, Face, set_text
+from covertune.data_pipeline.sample.words import author, title
 
 __all__ = ["HEIGHT_PX", "WIDTH_PX", "draw_cover"]
 

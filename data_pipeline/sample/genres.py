@@ -6,8 +6,8 @@ both plain), so that no single cue gives a genre away.
 
 from dataclasses import dataclass
 
-from data_pipeline.sample import words
-from data_pipeline.sample.words import Words
+from covertune.data_pipeline.sample import words
+from covertune.data_pipeline.sample.words import Words
 
 __all__ = ["GENRES", "Genre"]
 

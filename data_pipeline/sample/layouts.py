@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from PIL import Image, ImageDraw
 
-from data_pipeline.sample._colour import (
+from covertune.data_pipeline.sample._colour import (
     PAPER,
     SOOT,
     Colour,
@@ -15,11 +15,11 @@ from data_pipeline.sample._colour import (
     mix,
     readable_on,
 )
-from data_pipeline.sample._pen import Inks, Pen
-from data_pipeline.sample.backgrounds import SCENERY, gradient, soft_light, stripes
-from data_pipeline.sample.motifs import MOTIFS
-from data_pipeline.sample.palettes import Palette
-from data_pipeline.sample.typography import Box, Face, set_text
+from covertune.data_pipeline.sample._pen import Inks, Pen
+from covertune.data_pipeline.sample.backgrounds import SCENERY, gradient, soft_light, stripes
+from covertune.data_pipeline.sample.motifs import MOTIFS
+from covertune.data_pipeline.sample.palettes import Palette
+from covertune.data_pipeline.sample.typography import Box, Face, set_text
 
 __all__ = ["LAYOUTS", "Brief"]
 

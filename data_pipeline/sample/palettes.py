@@ -3,7 +3,7 @@
 import random
 from dataclasses import dataclass
 
-from data_pipeline.sample._colour import Colour, parse, shift
+from covertune.data_pipeline.sample._colour import Colour, parse, shift
 
 __all__ = ["PALETTES", "Palette", "vary"]
 

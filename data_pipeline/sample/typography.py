@@ -11,7 +11,7 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
 
-from data_pipeline.sample._colour import Colour
+from covertune.data_pipeline.sample._colour import Colour
 
 __all__ = ["FACES", "Box", "Face", "set_text"]
 

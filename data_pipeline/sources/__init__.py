@@ -11,9 +11,9 @@
 Only names are looked at here; whether a file is a picture shows when it is decoded.
 """
 
-from data_pipeline.sources._columns import GENRE_COLUMNS, IMAGE_COLUMNS, KEY_COLUMNS
-from data_pipeline.sources._find import find_sources
-from data_pipeline.sources._source import FoundSources, Source, natural_key
+from covertune.data_pipeline.sources._columns import GENRE_COLUMNS, IMAGE_COLUMNS, KEY_COLUMNS
+from covertune.data_pipeline.sources._find import find_sources
+from covertune.data_pipeline.sources._source import FoundSources, Source, natural_key
 
 __all__ = [
     "GENRE_COLUMNS",

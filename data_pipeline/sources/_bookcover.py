@@ -17,10 +17,10 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from data_pipeline import _filesystems
-from data_pipeline.errors import SourceError
-from data_pipeline.sources._columns import asin_key
-from data_pipeline.sources._source import (
+from covertune.data_pipeline import _filesystems
+from covertune.data_pipeline.errors import SourceError
+from covertune.data_pipeline.sources._columns import asin_key
+from covertune.data_pipeline.sources._source import (
     FoundSources,
     OfficialSplit,
     Source,
@@ -28,7 +28,7 @@ from data_pipeline.sources._source import (
     is_image,
     natural_key,
 )
-from data_pipeline.sources._table_files import read_lines, suffix_of
+from covertune.data_pipeline.sources._table_files import read_lines, suffix_of
 
 __all__ = ["GENRES", "find_listings", "from_listings", "is_listing"]
 

@@ -6,8 +6,8 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from data_pipeline.errors import SourceError
-from data_pipeline.sources._source import OfficialSplit
+from covertune.data_pipeline.errors import SourceError
+from covertune.data_pipeline.sources._source import OfficialSplit
 
 __all__ = [
     "GENRE_COLUMNS",

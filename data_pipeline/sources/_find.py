@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from data_pipeline import _filesystems
-from data_pipeline.errors import SourceError
-from data_pipeline.sources._bookcover import find_listings, from_listings, is_listing
-from data_pipeline.sources._columns import TableOptions
-from data_pipeline.sources._folders import from_folder
-from data_pipeline.sources._source import FoundSources
-from data_pipeline.sources._table_files import TABLE_SUFFIXES
-from data_pipeline.sources._tables import from_table
+from covertune.data_pipeline import _filesystems
+from covertune.data_pipeline.errors import SourceError
+from covertune.data_pipeline.sources._bookcover import find_listings, from_listings, is_listing
+from covertune.data_pipeline.sources._columns import TableOptions
+from covertune.data_pipeline.sources._folders import from_folder
+from covertune.data_pipeline.sources._source import FoundSources
+from covertune.data_pipeline.sources._table_files import TABLE_SUFFIXES
+from covertune.data_pipeline.sources._tables import from_table
 
 __all__ = ["find_sources"]
 

@@ -12,11 +12,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from data_pipeline import _filesystems
-from data_pipeline.errors import SourceError
-from data_pipeline.sources._columns import IMAGE_COLUMNS, key_columns, keys_of
-from data_pipeline.sources._table_files import read_header, read_rows
-from data_pipeline.sources._trailing import TrailingPaths, components
+from covertune.data_pipeline import _filesystems
+from covertune.data_pipeline.errors import SourceError
+from covertune.data_pipeline.sources._columns import IMAGE_COLUMNS, key_columns, keys_of
+from covertune.data_pipeline.sources._table_files import read_header, read_rows
+from covertune.data_pipeline.sources._trailing import TrailingPaths, components
 
 __all__ = ["FolderKeys", "MissingRow", "read_folder_keys"]
 

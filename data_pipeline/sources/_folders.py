@@ -8,17 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from data_pipeline import _filesystems
-from data_pipeline.errors import SourceError
-from data_pipeline.sources._folder_keys import read_folder_keys
-from data_pipeline.sources._source import (
+from covertune.data_pipeline import _filesystems
+from covertune.data_pipeline.errors import SourceError
+from covertune.data_pipeline.sources._folder_keys import read_folder_keys
+from covertune.data_pipeline.sources._source import (
     FoundSources,
     OfficialSplit,
     Source,
     in_order,
     is_image,
 )
-from data_pipeline.sources._table_files import is_table
+from covertune.data_pipeline.sources._table_files import is_table
 
 __all__ = ["from_folder"]
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from data_pipeline.images import IMAGE_SUFFIXES
+from covertune.data_pipeline.images import IMAGE_SUFFIXES
 
 __all__ = ["FoundSources", "OfficialSplit", "Source", "in_order", "is_image", "natural_key"]
 

@@ -16,8 +16,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from data_pipeline import _filesystems
-from data_pipeline.errors import SourceError
+from covertune.data_pipeline import _filesystems
+from covertune.data_pipeline.errors import SourceError
 
 __all__ = ["TABLE_SUFFIXES", "is_table", "read_header", "read_lines", "read_rows", "suffix_of"]
 

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from functools import cache
 from itertools import islice
 
-from data_pipeline import _filesystems
-from data_pipeline.errors import SourceError
-from data_pipeline.sources._columns import (
+from covertune.data_pipeline import _filesystems
+from covertune.data_pipeline.errors import SourceError
+from covertune.data_pipeline.sources._columns import (
     GENRE_COLUMNS,
     IMAGE_COLUMNS,
     TableOptions,
@@ -18,9 +18,14 @@ from data_pipeline.sources._columns import (
     pick_column,
     split_of,
 )
-from data_pipeline.sources._source import FoundSources, Source, in_order, is_image
-from data_pipeline.sources._table_files import TABLE_SUFFIXES, is_table, read_header, read_rows
-from data_pipeline.sources._trailing import TrailingPaths
+from covertune.data_pipeline.sources._source import FoundSources, Source, in_order, is_image
+from covertune.data_pipeline.sources._table_files import (
+    TABLE_SUFFIXES,
+    is_table,
+    read_header,
+    read_rows,
+)
+from covertune.data_pipeline.sources._trailing import TrailingPaths
 
 __all__ = ["from_table"]
 

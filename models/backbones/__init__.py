@@ -8,11 +8,11 @@ from __future__ import annotations
 import difflib
 import fnmatch
 
-from models.backbones import _timm, _torchvision
-from models.backbones._backbone import Backbone
-from models.backbones._efficientnet_lite0 import efficientnet_lite0
-from models.backbones._small_cnn import small_cnn
-from models.errors import ModelError
+from covertune.models.backbones import _timm, _torchvision
+from covertune.models.backbones._backbone import Backbone
+from covertune.models.backbones._efficientnet_lite0 import efficientnet_lite0
+from covertune.models.backbones._small_cnn import small_cnn
+from covertune.models.errors import ModelError
 
 __all__ = ["Backbone", "get_backbone", "list_backbones"]
 

@@ -11,11 +11,11 @@ import torch
 from torch import nn
 from torch.overrides import TorchFunctionMode
 
-from models.backbones._weights import Adapter, load_into, read_state_dict
-from models.errors import ModelError, WeightsError
-from models.heads import replace_head
-from models.input_spec import InputSpec
-from models.stages import stages
+from covertune.models.backbones._weights import Adapter, load_into, read_state_dict
+from covertune.models.errors import ModelError, WeightsError
+from covertune.models.heads import replace_head
+from covertune.models.input_spec import InputSpec
+from covertune.models.stages import stages
 
 __all__ = ["Backbone"]
 

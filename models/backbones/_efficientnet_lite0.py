@@ -14,10 +14,10 @@ from pathlib import Path
 
 from torch import nn
 
-from models.backbones._backbone import Backbone
-from models.backbones._weights import StateDict
-from models.errors import WeightsError
-from models.input_spec import InputSpec
+from covertune.models.backbones._backbone import Backbone
+from covertune.models.backbones._weights import StateDict
+from covertune.models.errors import WeightsError
+from covertune.models.input_spec import InputSpec
 
 __all__ = ["NAME", "efficientnet_lite0"]
 

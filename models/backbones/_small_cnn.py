@@ -10,8 +10,8 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from models.backbones._backbone import Backbone
-from models.input_spec import InputSpec
+from covertune.models.backbones._backbone import Backbone
+from covertune.models.input_spec import InputSpec
 
 __all__ = ["NAME", "SmallCNN", "small_cnn"]
 

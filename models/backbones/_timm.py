@@ -15,10 +15,10 @@ from typing import Any
 import torch
 from torch import nn
 
-from models.backbones._backbone import Backbone
-from models.backbones._weights import HubFile, StateDict, hf_endpoint
-from models.errors import ModelError
-from models.input_spec import InputSpec
+from covertune.models.backbones._backbone import Backbone
+from covertune.models.backbones._weights import HubFile, StateDict, hf_endpoint
+from covertune.models.errors import ModelError
+from covertune.models.input_spec import InputSpec
 
 __all__ = ["PREFIX", "names", "timm_backbone"]
 

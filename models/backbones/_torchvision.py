@@ -18,10 +18,10 @@ from typing import Any
 
 from torch import nn
 
-from models.backbones._backbone import Backbone
-from models.backbones._weights import HubFile, StateDict
-from models.errors import ModelError
-from models.input_spec import InputSpec
+from covertune.models.backbones._backbone import Backbone
+from covertune.models.backbones._weights import HubFile, StateDict
+from covertune.models.errors import ModelError
+from covertune.models.input_spec import InputSpec
 
 __all__ = ["names", "torchvision_backbone"]
 

@@ -20,8 +20,8 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
-from models.errors import WeightsError, first_line
-from models.whole_files import whole_file
+from covertune.models.errors import WeightsError, first_line
+from covertune.models.whole_files import whole_file
 
 __all__ = ["Adapter", "HubFile", "StateDict", "load_into", "read_state_dict"]
 

@@ -4,13 +4,13 @@ In: a model, its recipe, what is known of it. Out: a folder that covertune, timm
 torchvision and onnxruntime load, each as far as it knows the network; or a `Classifier` from one.
 """
 
-from models.export.config import ModelFacts, ModelFolderConfig
-from models.export.folder import (
+from covertune.models.export.config import ModelFacts, ModelFolderConfig
+from covertune.models.export.folder import (
     ModelFolderSummary,
     load_model,
     save_model,
 )
-from models.export.trial_run import require_weights_return, why_no_graph
+from covertune.models.export.trial_run import require_weights_return, why_no_graph
 
 __all__ = [
     "ModelFacts",

@@ -14,11 +14,11 @@ from typing import Any
 
 import jinja2
 
-from models.backbones import Backbone
-from models.calibration import Calibration
-from models.export.config import ModelFolderConfig
-from models.metrics import wilson_interval
-from models.recipe import Recipe
+from covertune.models.backbones import Backbone
+from covertune.models.calibration import Calibration
+from covertune.models.export.config import ModelFolderConfig
+from covertune.models.metrics import wilson_interval
+from covertune.models.recipe import Recipe
 
 __all__ = ["licence_of", "write_card", "write_program"]
 

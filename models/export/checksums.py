@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 
-from models.errors import ModelFolderError
+from covertune.models.errors import ModelFolderError
 
 __all__ = ["SUMS", "check_sums", "write_sums"]
 

@@ -14,12 +14,12 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from models.backbones import Backbone
-from models.calibration import Calibration
-from models.errors import ModelFolderError
-from models.input_spec import InputSpec
-from models.measure import GenreMeasurement
-from models.recipe import Recipe
+from covertune.models.backbones import Backbone
+from covertune.models.calibration import Calibration
+from covertune.models.errors import ModelFolderError
+from covertune.models.input_spec import InputSpec
+from covertune.models.measure import GenreMeasurement
+from covertune.models.recipe import Recipe
 
 __all__ = [
     "CONFIG",

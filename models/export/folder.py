@@ -26,12 +26,12 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
-from models.backbones import Backbone
-from models.classifier import Classifier
-from models.errors import GraphError, ModelError, ModelFolderError, first_line
-from models.export.card import licence_of, write_card, write_program
-from models.export.checksums import check_sums, write_sums
-from models.export.config import (
+from covertune.models.backbones import Backbone
+from covertune.models.classifier import Classifier
+from covertune.models.errors import GraphError, ModelError, ModelFolderError, first_line
+from covertune.models.export.card import licence_of, write_card, write_program
+from covertune.models.export.checksums import check_sums, write_sums
+from covertune.models.export.config import (
     CONFIG,
     CovertuneConfig,
     ModelFacts,
@@ -41,13 +41,13 @@ from models.export.config import (
     read_config,
     write_config,
 )
-from models.export.loading import find_loading, only_covertune
-from models.export.onnx_graph import INPUT, OUTPUTS, check_graph, write_graph
-from models.export.weights import WEIGHTS, rebuild, state_of, to_safetensors
-from models.heads import head_of
-from models.input_spec import InputSpec
-from models.recipe import Recipe
-from models.whole_files import whole_folder
+from covertune.models.export.loading import find_loading, only_covertune
+from covertune.models.export.onnx_graph import INPUT, OUTPUTS, check_graph, write_graph
+from covertune.models.export.weights import WEIGHTS, rebuild, state_of, to_safetensors
+from covertune.models.heads import head_of
+from covertune.models.input_spec import InputSpec
+from covertune.models.recipe import Recipe
+from covertune.models.whole_files import whole_folder
 
 __all__ = ["ModelFolderSummary", "load_model", "save_model"]
 

@@ -14,10 +14,10 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from models.backbones import Backbone
-from models.export.answers import logits_of, same_answers
-from models.export.config import Loading, ModelFolderConfig, timm_keys, write_config
-from models.state import load_state
+from covertune.models.backbones import Backbone
+from covertune.models.export.answers import logits_of, same_answers
+from covertune.models.export.config import Loading, ModelFolderConfig, timm_keys, write_config
+from covertune.models.state import load_state
 
 __all__ = ["find_loading", "only_covertune"]
 

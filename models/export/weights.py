@@ -9,9 +9,9 @@ from importlib.metadata import version
 import safetensors.torch
 from torch import Tensor, nn
 
-from models.backbones import get_backbone
-from models.recipe import Recipe
-from models.state import load_state
+from covertune.models.backbones import get_backbone
+from covertune.models.recipe import Recipe
+from covertune.models.state import load_state
 
 __all__ = ["WEIGHTS", "rebuild", "state_of", "to_safetensors"]
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import typer
 
-from search.cli import (
+from covertune.search.cli import (
     _backbones,
     _dashboard,
     _data,
@@ -21,8 +21,9 @@ from search.cli import (
     _search,
     _trials,
 )
-from search.cli._console import say_error
-from search.errors import ConfigError, Interrupted, SearchError
+from covertune.search.cli._console import say_error
+from covertune.search.errors import ConfigError, Interrupted, SearchError
+from covertune.search.garbage import collect_rarely
 
 __all__ = ["app", "main"]
 
@@ -59,6 +60,7 @@ app.add_typer(_data.app, name="data")
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit; errors a person can mend are one line, not a traceback."""
+    collect_rarely()
     try:
         code = app(args=arguments, prog_name="covertune", standalone_mode=False)
     except _UsageError as error:
@@ -82,7 +84,7 @@ def main(arguments: list[str] | None = None) -> None:
 def _is_mendable(error: Exception) -> bool:
     """Whether one of our packages raised it on purpose."""
     # Imported here because these packages bring torch and Ray, which `--help` can do without.
-    from data_pipeline.errors import DataError
-    from models.errors import ModelError
+    from covertune.data_pipeline.errors import DataError
+    from covertune.models.errors import ModelError
 
     return isinstance(error, SearchError | DataError | ModelError)

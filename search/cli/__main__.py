@@ -1,5 +1,5 @@
-"""`python -m search.cli`: the same as `covertune`."""
+"""`python -m covertune.search.cli`: the same as `covertune`."""
 
-from search.cli import main
+from covertune.search.cli import main
 
 main()

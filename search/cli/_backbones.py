@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from search.cli._console import console, print_json
+from covertune.search.cli._console import console, print_json
 
 __all__ = ["backbones"]
 
@@ -25,8 +25,8 @@ def backbones(
 
       covertune backbones 'timm/convnext*'
     """
-    from models import list_backbones
-    from search.cli._tables import backbones_table
+    from covertune.models import list_backbones
+    from covertune.search.cli._tables import backbones_table
 
     found = list_backbones(pattern)
     if json:

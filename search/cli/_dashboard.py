@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from search.cli._console import console
+from covertune.search.cli._console import console
 
 __all__ = ["dashboard"]
 
@@ -26,8 +26,8 @@ def dashboard(
     Examples:
       covertune dashboard runs/my-run
     """
-    from search.record.dashboard import make_dashboard
-    from search.record.run_folder import RunFolder
+    from covertune.search.record.dashboard import make_dashboard
+    from covertune.search.record.run_folder import RunFolder
 
     server = make_dashboard(RunFolder.open(run), _HOST, port)
     logging.getLogger("wsgiref").setLevel(logging.ERROR)

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from search.cli._console import console, print_json
+from covertune.search.cli._console import console, print_json
 
 __all__ = ["app"]
 
@@ -32,8 +32,8 @@ def sample(
 
       covertune data prepare my-covers my-store
     """
-    from data_pipeline.sample import draw_sample
-    from search.cli._progress import progress_bar
+    from covertune.data_pipeline.sample import draw_sample
+    from covertune.search.cli._progress import progress_bar
 
     with progress_bar("drawing covers") as progress:
         summary = draw_sample(
@@ -143,9 +143,9 @@ def prepare(
     """
     from pydantic import ValidationError
 
-    from data_pipeline import DownloadSettings, PrepareSettings, prepare_store
-    from search.cli._progress import progress_bars
-    from search.cli._tables import prepare_table
+    from covertune.data_pipeline import DownloadSettings, PrepareSettings, prepare_store
+    from covertune.search.cli._progress import progress_bars
+    from covertune.search.cli._tables import prepare_table
 
     try:
         settings = PrepareSettings(
@@ -200,8 +200,8 @@ def inspect(
 
       covertune data inspect my-store --html my-store.html
     """
-    from data_pipeline import inspect_store, write_page
-    from search.cli._tables import store_table
+    from covertune.data_pipeline import inspect_store, write_page
+    from covertune.search.cli._tables import store_table
 
     report = inspect_store(store) if html is None else write_page(store, html)
     if json:

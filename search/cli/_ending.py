@@ -6,12 +6,12 @@ import os
 
 from rich.text import Text
 
-from search.cli._console import console, show_bytes, show_duration
-from search.cli._tables import outcome_table, plain_table
-from search.cli._trial_tables import STATE_STYLES, recipe_summary
-from search.record.study import ranked, recipe_of
-from search.results.outcome import Outcome
-from search.runner import SearchResult
+from covertune.search.cli._console import console, show_bytes, show_duration
+from covertune.search.cli._tables import outcome_table, plain_table
+from covertune.search.cli._trial_tables import STATE_STYLES, recipe_summary
+from covertune.search.record.study import ranked, recipe_of
+from covertune.search.results.outcome import Outcome
+from covertune.search.runner import SearchResult
 
 __all__ = ["show_result"]
 

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from search.cli._console import console, print_json
+from covertune.search.cli._console import console, print_json
 
 __all__ = ["evaluate"]
 
@@ -34,8 +34,8 @@ def evaluate(
 
       covertune evaluate my-model other-store --split test --json
     """
-    from search.cli._tables import evaluation_table
-    from search.results.evaluate import evaluate_model
+    from covertune.search.cli._tables import evaluation_table
+    from covertune.search.results.evaluate import evaluate_model
 
     evaluation = evaluate_model(model, store, split.value)
     if json:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from search.cli._console import console
+from covertune.search.cli._console import console
 
 __all__ = ["export"]
 
@@ -33,8 +33,8 @@ def export(
 
       covertune export runs/my-run my-model --trial 7
     """
-    from search.record.run_folder import RunFolder
-    from search.results.export import export_run
+    from covertune.search.record.run_folder import RunFolder
+    from covertune.search.results.export import export_run
 
     exported = export_run(RunFolder.open(run), out, trial)
     for note in exported.notes:

@@ -16,16 +16,16 @@ from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn
 from rich.text import Text
 
-from models import Recipe
-from search.cli._console import console, say_error, show_bytes, show_duration
-from search.cli._tables import input_size, plain_table
-from search.cli._trial_tables import STATE_STYLES, trial_summary
-from search.constants import ANY_TOP1, EPOCH, METRIC
-from search.observer import SearchObserver, SearchPlan
-from search.record.study import ROLE_UNTUNED, latest_value
-from search.results.gap import Gap
-from search.staging.preflight import PreflightReport
-from search.staging.scouting import Probe
+from covertune.models import Recipe
+from covertune.search.cli._console import console, say_error, show_bytes, show_duration
+from covertune.search.cli._tables import input_size, plain_table
+from covertune.search.cli._trial_tables import STATE_STYLES, trial_summary
+from covertune.search.constants import ANY_TOP1, EPOCH, METRIC
+from covertune.search.observer import SearchObserver, SearchPlan
+from covertune.search.record.study import ROLE_UNTUNED, latest_value
+from covertune.search.results.gap import Gap
+from covertune.search.staging.preflight import PreflightReport
+from covertune.search.staging.scouting import Probe
 
 __all__ = ["LiveView"]
 

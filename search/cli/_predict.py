@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
-from search.cli._console import console, print_json
+from covertune.search.cli._console import console, print_json
 
 __all__ = ["predict"]
 
@@ -34,7 +34,7 @@ def predict(
 
       covertune predict my-model covers/*.jpg --json
     """
-    from search.results.predict import predict_covers
+    from covertune.search.results.predict import predict_covers
 
     answers = predict_covers(model, images)
     if json:

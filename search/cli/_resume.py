@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from search.cli._console import duration_s
+from covertune.search.cli._console import duration_s
 
 __all__ = ["resume"]
 
@@ -32,9 +32,9 @@ def resume(
       covertune resume runs/my-run --trials 50
     """
     time_budget_s = duration_s(time_budget)
-    from search.cli._ending import show_result
-    from search.cli._live import LiveView
-    from search.runner import resume_search
+    from covertune.search.cli._ending import show_result
+    from covertune.search.cli._live import LiveView
+    from covertune.search.runner import resume_search
 
     with LiveView() as view:
         result = resume_search(run, trials=trials, time_budget_s=time_budget_s, observer=view)

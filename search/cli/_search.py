@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from search.cli._console import duration_s
-from search.config import load_config
+from covertune.search.cli._console import duration_s
+from covertune.search.config import load_config
 
 __all__ = ["search"]
 
@@ -177,9 +177,9 @@ def search(
         rehearse=rehearse or None,
     )
     # Ray and torch take seconds to import; help and wrong usage need neither.
-    from search.cli._ending import show_result
-    from search.cli._live import LiveView
-    from search.runner import run_search
+    from covertune.search.cli._ending import show_result
+    from covertune.search.cli._live import LiveView
+    from covertune.search.runner import run_search
 
     with LiveView() as view:
         result = run_search(resolved, view)

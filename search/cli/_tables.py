@@ -10,12 +10,12 @@ from rich.text import Text
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from data_pipeline import PrepareSummary, StoreReport
-    from data_pipeline.schema import Split
-    from models import Backbone, Recipe
-    from search.results.evaluate import Evaluation
-    from search.results.outcome import Outcome, Score
-    from search.staging.scouting import Probe
+    from covertune.data_pipeline import PrepareSummary, StoreReport
+    from covertune.data_pipeline.schema import Split
+    from covertune.models import Backbone, Recipe
+    from covertune.search.results.evaluate import Evaluation
+    from covertune.search.results.outcome import Outcome, Score
+    from covertune.search.staging.scouting import Probe
 
 __all__ = [
     "backbones_table",

@@ -8,11 +8,11 @@ from optuna.trial import FrozenTrial
 from rich.table import Table
 from rich.text import Text
 
-from models import Recipe
-from search.cli._console import show_duration
-from search.cli._tables import input_size, plain_table
-from search.errors import RunError
-from search.record.study import ROLE_SAMPLED, TrialRow, recipe_of, trial_rows
+from covertune.models import Recipe
+from covertune.search.cli._console import show_duration
+from covertune.search.cli._tables import input_size, plain_table
+from covertune.search.errors import RunError
+from covertune.search.record.study import ROLE_SAMPLED, TrialRow, recipe_of, trial_rows
 
 __all__ = ["STATE_STYLES", "recipe_summary", "trial_summary", "trials_table"]
 

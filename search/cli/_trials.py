@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from search.cli._console import console, print_json, show_duration
+from covertune.search.cli._console import console, print_json, show_duration
 
 __all__ = ["trials"]
 
@@ -25,10 +25,10 @@ def trials(
 
       covertune trials runs/my-run --json | jq '.[] | select(.state == "FAIL") | .reason'
     """
-    from search.cli._trial_tables import trials_table
-    from search.record.run_folder import RunFolder
-    from search.record.study import read_trials, trial_rows
-    from search.results.gap import gap_so_far
+    from covertune.search.cli._trial_tables import trials_table
+    from covertune.search.record.run_folder import RunFolder
+    from covertune.search.record.study import read_trials, trial_rows
+    from covertune.search.results.gap import gap_so_far
 
     folder = RunFolder.open(run)
     found = read_trials(folder)

@@ -16,10 +16,11 @@ import psutil
 import ray
 from ray._private.services import canonicalize_bootstrap_address
 
-from data_pipeline import in_flight_nbytes
-from search.config import SearchConfig
-from search.errors import PreflightError
-from search.machine.ray_watch import ray_watched
+from covertune.data_pipeline import in_flight_nbytes
+from covertune.search.config import SearchConfig
+from covertune.search.errors import PreflightError
+from covertune.search.garbage import workers_collect_rarely
+from covertune.search.machine.ray_watch import ray_watched
 
 __all__ = ["Slots", "log_to_file", "ray_session", "slots_of"]
 
@@ -120,13 +121,14 @@ def ray_session(config: SearchConfig, on_death: Callable[[str], None]) -> Iterat
     if config.address is not None:
         _require_reachable(config.address)
     try:
-        ray.init(
-            address=config.address or "local",  # not whatever RAY_ADDRESS says
-            include_dashboard=False if config.address is None else None,
-            log_to_driver=False,
-            logging_level=logging.ERROR,
-            object_store_memory=None if config.address else _object_store_nbytes(config),
-        )
+        with workers_collect_rarely():
+            ray.init(
+                address=config.address or "local",  # not whatever RAY_ADDRESS says
+                include_dashboard=False if config.address is None else None,
+                log_to_driver=False,
+                logging_level=logging.ERROR,
+                object_store_memory=None if config.address else _object_store_nbytes(config),
+            )
     except Exception as error:  # a node that does not come up in time is a bare Exception
         raise _no_cluster(config.address, error) from error
     try:

@@ -8,9 +8,9 @@ from typing import Any
 import ray
 from ray.exceptions import RayError, RayTaskError
 
-from data_pipeline import DataError
-from models import ModelError
-from search.errors import SearchError
+from covertune.data_pipeline import DataError
+from covertune.models import ModelError
+from covertune.search.errors import SearchError
 
 __all__ = ["results_of"]
 

@@ -11,8 +11,8 @@ from typing import Any, Self
 import ray
 import torch
 
-from models.memory import release
-from search.machine.cluster import Slots
+from covertune.models.memory import release
+from covertune.search.machine.cluster import Slots
 
 __all__ = ["Workers"]
 
@@ -128,4 +128,4 @@ def _load() -> None:
     """Runs in a worker."""
     import timm  # noqa: F401  # brings torch and torchvision
 
-    import models.finetune  # noqa: F401
+    import covertune.models.finetune  # noqa: F401

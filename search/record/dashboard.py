@@ -8,9 +8,9 @@ from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
 from optuna.artifacts import FileSystemArtifactStore
 
-from search.errors import SearchError
-from search.record.run_folder import RunFolder
-from search.record.study import open_study
+from covertune.search.errors import SearchError
+from covertune.search.record.run_folder import RunFolder
+from covertune.search.record.study import open_study
 
 __all__ = ["make_dashboard"]
 

@@ -8,14 +8,20 @@ import optuna
 from optuna.distributions import check_distribution_compatibility
 from optuna.trial import BaseTrial, FixedTrial, FrozenTrial, TrialState
 
-from data_pipeline import CoverStore
-from search.budget import Budget
-from search.config import SearchConfig, checked_config
-from search.constants import EPOCH, METRIC
-from search.errors import RunError
-from search.record.run_folder import RunFolder
-from search.record.study import BEGUN_AT, HALVED_AT, ROLE_UNTUNED, finished_count, recipe_of
-from search.trials.halving import SuccessiveHalving
+from covertune.data_pipeline import CoverStore
+from covertune.search.budget import Budget
+from covertune.search.config import SearchConfig, checked_config
+from covertune.search.constants import EPOCH, METRIC
+from covertune.search.errors import RunError
+from covertune.search.record.run_folder import RunFolder
+from covertune.search.record.study import (
+    BEGUN_AT,
+    HALVED_AT,
+    ROLE_UNTUNED,
+    finished_count,
+    recipe_of,
+)
+from covertune.search.trials.halving import SuccessiveHalving
 
 __all__ = [
     "extended",

@@ -17,8 +17,8 @@ from collections.abc import Collection, Iterable
 import optuna
 from optuna.trial import FrozenTrial
 
-from search.record.run_folder import RunFolder
-from search.record.study import ROLE_UNTUNED, ranked
+from covertune.search.record.run_folder import RunFolder
+from covertune.search.record.study import ROLE_UNTUNED, ranked
 
 __all__ = ["CHECKPOINT_PEAK_BYTES", "Retention", "needed"]
 

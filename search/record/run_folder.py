@@ -24,8 +24,8 @@ from typing import Any
 from filelock import FileLock, Timeout
 from pydantic import ValidationError
 
-from search.config import SearchConfig
-from search.errors import RunError
+from covertune.search.config import SearchConfig
+from covertune.search.errors import RunError
 
 __all__ = ["RunFolder", "checkpoint_name"]
 

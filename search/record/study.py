@@ -30,9 +30,9 @@ from pydantic import BaseModel, ValidationError
 from sqlalchemy import event
 from sqlalchemy.exc import SQLAlchemyError
 
-from models import Recipe
-from search.errors import RunError
-from search.record.run_folder import RunFolder
+from covertune.models import Recipe
+from covertune.search.errors import RunError
+from covertune.search.record.run_folder import RunFolder
 
 __all__ = [
     "BEGUN_AT",

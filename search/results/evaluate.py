@@ -8,9 +8,9 @@ from typing import Literal
 import numpy as np
 from pydantic import BaseModel, Field
 
-from data_pipeline import CoverStore, load_square
-from models import Classifier, Predictions, load_model, measure_probabilities
-from search.errors import SearchError
+from covertune.data_pipeline import CoverStore, load_square
+from covertune.models import Classifier, Predictions, load_model, measure_probabilities
+from covertune.search.errors import SearchError
 
 __all__ = ["Evaluation", "evaluate_model", "predict_split"]
 

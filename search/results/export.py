@@ -13,8 +13,8 @@ import numpy.typing as npt
 from optuna.trial import FrozenTrial, TrialState
 from torch import nn
 
-from data_pipeline import SPLITS, CoverStore, DataError, Fit, load_square
-from models import (
+from covertune.data_pipeline import SPLITS, CoverStore, DataError, Fit, load_square
+from covertune.models import (
     Classifier,
     ModelFacts,
     calibrate,
@@ -26,15 +26,15 @@ from models import (
     model_from_checkpoint,
     save_model,
 )
-from models.errors import first_line
-from search.constants import ANY_TOP1
-from search.errors import RunError
-from search.record.resuming import require_same_store
-from search.record.run_folder import RunFolder
-from search.record.study import best_trial, read_trials, recipe_of
-from search.results.evaluate import predict_split
-from search.staging.feed import feed_of
-from search.trials.trainable import checkpoint_result
+from covertune.models.errors import first_line
+from covertune.search.constants import ANY_TOP1
+from covertune.search.errors import RunError
+from covertune.search.record.resuming import require_same_store
+from covertune.search.record.run_folder import RunFolder
+from covertune.search.record.study import best_trial, read_trials, recipe_of
+from covertune.search.results.evaluate import predict_split
+from covertune.search.staging.feed import feed_of
+from covertune.search.trials.trainable import checkpoint_result
 
 __all__ = ["Exported", "check_covers", "export_run", "provenance_of", "trial_model"]
 

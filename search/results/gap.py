@@ -8,8 +8,8 @@ from typing import Any
 
 from optuna.trial import FrozenTrial
 
-from search.config import SearchConfig
-from search.record.study import ROLE_UNTUNED, latest_value
+from covertune.search.config import SearchConfig
+from covertune.search.record.study import ROLE_UNTUNED, latest_value
 
 __all__ = ["Gap", "baseline_of", "gap_so_far"]
 

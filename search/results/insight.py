@@ -25,8 +25,8 @@ from optuna.distributions import CategoricalDistribution
 from optuna.trial import FrozenTrial, TrialState, create_trial
 from pydantic import BaseModel, Field
 
-from search.constants import RECIPE_AT_FAULT
-from search.record.study import ROLE_UNTUNED
+from covertune.search.constants import RECIPE_AT_FAULT
+from covertune.search.record.study import ROLE_UNTUNED
 
 __all__ = ["Insight", "Setting", "what_mattered"]
 

@@ -19,8 +19,8 @@ from optuna.trial import FrozenTrial
 from pydantic import BaseModel, Field
 from torch import nn
 
-from data_pipeline import CoverRefs, Fit
-from models import (
+from covertune.data_pipeline import CoverRefs, Fit
+from covertune.models import (
     Calibration,
     Measurement,
     ModelFacts,
@@ -36,21 +36,21 @@ from models import (
     predict_probabilities,
     save_model,
 )
-from search.constants import ANY_TOP1
-from search.machine.devices import pick_device
-from search.machine.remote import results_of
-from search.machine.workers import Workers
-from search.observer import SearchObserver
-from search.record.retention import Retention
-from search.record.run_folder import RunFolder
-from search.record.study import ROLE_UNTUNED, ranked, recipe_of
-from search.results.export import check_covers, provenance_of, trial_model
-from search.results.gap import Gap, baseline_of
-from search.results.insight import Insight, what_mattered
-from search.results.soup import Ingredients
-from search.staging.feed import Feed, times_larger
-from search.staging.scouting import Probe, probe_model
-from search.staging.stage import Stage
+from covertune.search.constants import ANY_TOP1
+from covertune.search.machine.devices import pick_device
+from covertune.search.machine.remote import results_of
+from covertune.search.machine.workers import Workers
+from covertune.search.observer import SearchObserver
+from covertune.search.record.retention import Retention
+from covertune.search.record.run_folder import RunFolder
+from covertune.search.record.study import ROLE_UNTUNED, ranked, recipe_of
+from covertune.search.results.export import check_covers, provenance_of, trial_model
+from covertune.search.results.gap import Gap, baseline_of
+from covertune.search.results.insight import Insight, what_mattered
+from covertune.search.results.soup import Ingredients
+from covertune.search.staging.feed import Feed, times_larger
+from covertune.search.staging.scouting import Probe, probe_model
+from covertune.search.staging.stage import Stage
 
 __all__ = ["Outcome", "Score", "conclude"]
 

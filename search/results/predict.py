@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 from pydantic import BaseModel
 
-from data_pipeline import ImageRejected, load_square
-from models import Classifier, load_model
+from covertune.data_pipeline import ImageRejected, load_square
+from covertune.models import Classifier, load_model
 
 __all__ = ["CoverAnswer", "GenreProbability", "predict_covers"]
 

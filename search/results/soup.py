@@ -23,8 +23,8 @@ import ray
 from optuna.trial import FrozenTrial
 from torch import nn
 
-from data_pipeline import CoverRefs
-from models import (
+from covertune.data_pipeline import CoverRefs
+from covertune.models import (
     at_temperature,
     average_weights,
     covers_at_once,
@@ -33,15 +33,15 @@ from models import (
     log_loss,
     predict_probabilities,
 )
-from models.metrics import any_top1, standard_error, top_k
-from models.state import load_state
-from search.machine.devices import pick_device
-from search.machine.remote import results_of
-from search.machine.workers import Workers
-from search.record.run_folder import RunFolder
-from search.record.study import recipe_of
-from search.results.export import trial_model
-from search.staging.scouting import Probe, probe_model
+from covertune.models.metrics import any_top1, standard_error, top_k
+from covertune.models.state import load_state
+from covertune.search.machine.devices import pick_device
+from covertune.search.machine.remote import results_of
+from covertune.search.machine.workers import Workers
+from covertune.search.record.run_folder import RunFolder
+from covertune.search.record.study import recipe_of
+from covertune.search.results.export import trial_model
+from covertune.search.staging.scouting import Probe, probe_model
 
 __all__ = ["Ingredients", "Soup", "least_top1", "lowest_loss"]
 

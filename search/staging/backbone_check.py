@@ -21,15 +21,15 @@ import numpy as np
 import ray
 import torch
 
-from data_pipeline import load_square
-from models import FineTuner, Recipe, get_backbone, model_from_checkpoint, release
-from models.export import require_weights_return
-from search.config import SearchConfig
-from search.errors import PreflightError
-from search.machine.devices import describe_device, pick_device
-from search.machine.remote import results_of
-from search.machine.workers import Workers
-from search.staging.feed import Feed
+from covertune.data_pipeline import load_square
+from covertune.models import FineTuner, Recipe, get_backbone, model_from_checkpoint, release
+from covertune.models.export import require_weights_return
+from covertune.search.config import SearchConfig
+from covertune.search.errors import PreflightError
+from covertune.search.machine.devices import describe_device, pick_device
+from covertune.search.machine.remote import results_of
+from covertune.search.machine.workers import Workers
+from covertune.search.staging.feed import Feed
 
 __all__ = ["BackboneCheck", "check_backbones"]
 

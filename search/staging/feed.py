@@ -10,9 +10,16 @@ from typing import Protocol
 import numpy as np
 import ray
 
-from data_pipeline import CoverRefs, CoverStore, DecodedRefs, Fit, StreamedRefs, decode_fits
-from search.config import SearchConfig
-from search.staging.memory import ROOM_FOR_ALL, MemoryPlan
+from covertune.data_pipeline import (
+    CoverRefs,
+    CoverStore,
+    DecodedRefs,
+    Fit,
+    StreamedRefs,
+    decode_fits,
+)
+from covertune.search.config import SearchConfig
+from covertune.search.staging.memory import ROOM_FOR_ALL, MemoryPlan
 
 __all__ = ["Feed", "RehearsalFeed", "WholeFeed", "feed_of", "times_larger"]
 

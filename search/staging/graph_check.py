@@ -16,8 +16,8 @@ import ray
 import torch
 from ray.exceptions import RayError
 
-from models import get_backbone
-from models.export import why_no_graph
+from covertune.models import get_backbone
+from covertune.models.export import why_no_graph
 
 __all__ = ["GraphCheck"]
 

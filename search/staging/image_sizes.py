@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from models import get_backbone
-from search.config import SearchConfig
+from covertune.models import get_backbone
+from covertune.search.config import SearchConfig
 
 __all__ = ["affordable_image_px", "choose_image_px"]
 

@@ -11,7 +11,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from data_pipeline import in_flight_nbytes
+from covertune.data_pipeline import in_flight_nbytes
 
 __all__ = ["ROOM_FOR_ALL", "MemoryPlan", "plan_memory"]
 

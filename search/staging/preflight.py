@@ -17,16 +17,16 @@ import ray
 import torch
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from data_pipeline import CoverStore
-from search.config import SearchConfig
-from search.errors import PreflightError
-from search.machine.cluster import Slots
-from search.machine.remote import results_of
-from search.machine.workers import Workers
-from search.record.run_folder import RunFolder
-from search.staging.backbone_check import BackboneCheck, check_backbones
-from search.staging.feed import Feed
-from search.trials.halving import SuccessiveHalving
+from covertune.data_pipeline import CoverStore
+from covertune.search.config import SearchConfig
+from covertune.search.errors import PreflightError
+from covertune.search.machine.cluster import Slots
+from covertune.search.machine.remote import results_of
+from covertune.search.machine.workers import Workers
+from covertune.search.record.run_folder import RunFolder
+from covertune.search.staging.backbone_check import BackboneCheck, check_backbones
+from covertune.search.staging.feed import Feed
+from covertune.search.trials.halving import SuccessiveHalving
 
 __all__ = ["PreflightReport", "run_preflight"]
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from data_pipeline import CoverStore, PrepareSettings, StoreError, prepare_store
-from data_pipeline.sample import draw_sample
-from data_pipeline.schema import SCHEMA_VERSION
-from search.config import SearchConfig
-from search.errors import RunError
-from search.observer import SearchObserver
-from search.record.run_folder import RunFolder
+from covertune.data_pipeline import CoverStore, PrepareSettings, StoreError, prepare_store
+from covertune.data_pipeline.sample import draw_sample
+from covertune.data_pipeline.schema import SCHEMA_VERSION
+from covertune.search.config import SearchConfig
+from covertune.search.errors import RunError
+from covertune.search.observer import SearchObserver
+from covertune.search.record.run_folder import RunFolder
 
 __all__ = ["sample_store"]
 

@@ -20,8 +20,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import nn
 
-from data_pipeline import CoverRefs, Fit
-from models import (
+from covertune.data_pipeline import CoverRefs, Fit
+from covertune.models import (
     HeadWeights,
     ProbeResult,
     covers_at_once,
@@ -29,14 +29,14 @@ from models import (
     fit_probe,
     get_backbone,
 )
-from models.errors import first_line
-from models.heads import load_head
-from models.whole_files import whole_file
-from search.machine.cluster import Slots
-from search.machine.devices import pick_device
-from search.machine.remote import results_of
-from search.machine.workers import Workers
-from search.record.run_folder import RunFolder
+from covertune.models.errors import first_line
+from covertune.models.heads import load_head
+from covertune.models.whole_files import whole_file
+from covertune.search.machine.cluster import Slots
+from covertune.search.machine.devices import pick_device
+from covertune.search.machine.remote import results_of
+from covertune.search.machine.workers import Workers
+from covertune.search.record.run_folder import RunFolder
 
 __all__ = ["Probe", "probe_file", "probe_model", "scout"]
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from data_pipeline import (
+from covertune.data_pipeline import (
     SPLITS,
     CoverRefs,
     CoverStore,
@@ -18,21 +18,21 @@ from data_pipeline import (
     cover_nbytes,
     free_object_store_bytes,
 )
-from search.budget import Budget
-from search.config import SearchConfig
-from search.machine.cluster import Slots, slots_of
-from search.machine.workers import Workers
-from search.observer import SearchObserver
-from search.record.run_folder import RunFolder
-from search.record.study import ELAPSED_S
-from search.staging.backbone_check import BackboneCheck
-from search.staging.feed import Feed, feed_of, times_larger
-from search.staging.graph_check import GraphCheck
-from search.staging.image_sizes import affordable_image_px, choose_image_px
-from search.staging.memory import plan_memory
-from search.staging.preflight import run_preflight
-from search.staging.scouting import Probe, scout
-from search.trials.space import BackboneFacts, SearchSpace
+from covertune.search.budget import Budget
+from covertune.search.config import SearchConfig
+from covertune.search.machine.cluster import Slots, slots_of
+from covertune.search.machine.workers import Workers
+from covertune.search.observer import SearchObserver
+from covertune.search.record.run_folder import RunFolder
+from covertune.search.record.study import ELAPSED_S
+from covertune.search.staging.backbone_check import BackboneCheck
+from covertune.search.staging.feed import Feed, feed_of, times_larger
+from covertune.search.staging.graph_check import GraphCheck
+from covertune.search.staging.image_sizes import affordable_image_px, choose_image_px
+from covertune.search.staging.memory import plan_memory
+from covertune.search.staging.preflight import run_preflight
+from covertune.search.staging.scouting import Probe, scout
+from covertune.search.trials.space import BackboneFacts, SearchSpace
 
 __all__ = ["Stage", "set_stage"]
 

@@ -21,8 +21,8 @@ from __future__ import annotations
 import itertools
 import math
 
-from models.metrics import standard_error
-from search.config import SearchConfig
+from covertune.models.metrics import standard_error
+from covertune.search.config import SearchConfig
 
 __all__ = ["SuccessiveHalving"]
 

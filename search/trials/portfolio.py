@@ -20,9 +20,9 @@ from typing import Any
 
 import optuna
 
-from search.record.study import ROLE_UNTUNED
-from search.trials.space import BackboneFacts, SearchSpace
-from search.trials.warm_start import EarlierRecipe
+from covertune.search.record.study import ROLE_UNTUNED
+from covertune.search.trials.space import BackboneFacts, SearchSpace
+from covertune.search.trials.warm_start import EarlierRecipe
 
 __all__ = ["Portfolio"]
 

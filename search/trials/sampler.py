@@ -21,8 +21,8 @@ from optuna.distributions import BaseDistribution
 from optuna.samplers import TPESampler
 from optuna.trial import FrozenTrial, TrialState
 
-from search.config import SEEDS
-from search.constants import RECIPE_AT_FAULT
+from covertune.search.config import SEEDS
+from covertune.search.constants import RECIPE_AT_FAULT
 
 __all__ = ["AttentiveTPESampler", "make_sampler"]
 

@@ -7,8 +7,8 @@ from typing import Any
 from ray.tune.experiment import Trial
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 
-from search.constants import EPOCH, METRIC, NUMBER, SPARED
-from search.trials.halving import SuccessiveHalving
+from covertune.search.constants import EPOCH, METRIC, NUMBER, SPARED
+from covertune.search.trials.halving import SuccessiveHalving
 
 __all__ = ["HalvingScheduler"]
 

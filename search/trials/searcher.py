@@ -23,9 +23,9 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 from ray.tune.search import Searcher
 
-from models import Recipe
-from search.budget import Budget
-from search.constants import (
+from covertune.models import Recipe
+from covertune.search.budget import Budget
+from covertune.search.constants import (
     ANY_TOP1,
     BROKEN_OFF,
     EPOCH,
@@ -40,11 +40,11 @@ from search.constants import (
     SPARED,
     TRACEBACK,
 )
-from search.observer import SearchObserver
-from search.record.study import BEGUN_AT, HALVED_AT, LOST_AT, ROLE_SAMPLED, ROLE_UNTUNED
-from search.trials.halving import SuccessiveHalving
-from search.trials.portfolio import Portfolio
-from search.trials.space import SearchSpace
+from covertune.search.observer import SearchObserver
+from covertune.search.record.study import BEGUN_AT, HALVED_AT, LOST_AT, ROLE_SAMPLED, ROLE_UNTUNED
+from covertune.search.trials.halving import SuccessiveHalving
+from covertune.search.trials.portfolio import Portfolio
+from covertune.search.trials.space import SearchSpace
 
 __all__ = ["StudySearcher"]
 

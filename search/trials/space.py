@@ -12,10 +12,10 @@ from typing import Any
 
 from optuna.trial import BaseTrial
 
-from data_pipeline import Fit
-from models import UNTUNED, Recipe
-from search.config import SearchConfig
-from search.record.study import ROLE_UNTUNED
+from covertune.data_pipeline import Fit
+from covertune.models import UNTUNED, Recipe
+from covertune.search.config import SearchConfig
+from covertune.search.record.study import ROLE_UNTUNED
 
 __all__ = ["BackboneFacts", "SearchSpace"]
 

@@ -22,8 +22,8 @@ import ray
 import torch
 from ray import tune
 
-from data_pipeline import CoverRefs, Fit
-from models import (
+from covertune.data_pipeline import CoverRefs, Fit
+from covertune.models import (
     EpochReport,
     FineTuner,
     HeadWeights,
@@ -33,10 +33,10 @@ from models import (
     covers_at_once,
     release,
 )
-from models.checkpoint import read_state, write_state
-from models.errors import first_line
-from models.memory import is_out_of_memory
-from search.constants import (
+from covertune.models.checkpoint import read_state, write_state
+from covertune.models.errors import first_line
+from covertune.models.memory import is_out_of_memory
+from covertune.search.constants import (
     ANY_TOP1,
     BROKEN_OFF,
     EPOCH_FIELDS,
@@ -47,8 +47,8 @@ from search.constants import (
     RECIPE_AT_FAULT,
     TRACEBACK,
 )
-from search.machine.devices import describe_device, pick_device
-from search.record.run_folder import checkpoint_name
+from covertune.search.machine.devices import describe_device, pick_device
+from covertune.search.record.run_folder import checkpoint_name
 
 __all__ = ["CoverTrial", "TrialInputs", "checkpoint_result"]
 

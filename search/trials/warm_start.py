@@ -10,11 +10,11 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
 
-from models import Recipe
-from search.config import SearchConfig
-from search.errors import RunError
-from search.record.run_folder import RunFolder
-from search.record.study import ROLE_UNTUNED, ranked, read_trials, recipe_of
+from covertune.models import Recipe
+from covertune.search.config import SearchConfig
+from covertune.search.errors import RunError
+from covertune.search.record.run_folder import RunFolder
+from covertune.search.record.study import ROLE_UNTUNED, ranked, read_trials, recipe_of
 
 __all__ = ["EarlierRecipe", "earlier_recipes"]
 

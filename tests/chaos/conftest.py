@@ -47,9 +47,9 @@ class Command:
         self.lines, self.errors = [], []
         self.began = time.monotonic()
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "search.cli", *self.arguments],
+            [sys.executable, "-m", "covertune.search.cli", *self.arguments],
             cwd=cwd,
-            env=os.environ | {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"},
+            env=os.environ | {"PYTHONUNBUFFERED": "1"},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from data_pipeline import CoverStore
+from covertune.data_pipeline import CoverStore
 
 COVERS = 96
 SIZE = (1000, 1500)  # some 40 ms each, so that there is time to kill somebody

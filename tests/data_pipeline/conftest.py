@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from data_pipeline import CoverStore, PrepareSettings, prepare_store
+from covertune.data_pipeline import CoverStore, PrepareSettings, prepare_store
 
 MakeCover = Callable[..., bytes]
 MakeFolder = Callable[[Path, dict[str, int]], Path]

@@ -4,8 +4,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from data_pipeline.batches import DeviceResident, EpochBatches
-from data_pipeline.decoded import DecodedSplit
+from covertune.data_pipeline.batches import DeviceResident, EpochBatches
+from covertune.data_pipeline.decoded import DecodedSplit
 
 CPU = torch.device("cpu")
 
@@ -142,7 +142,7 @@ class TestDeviceResident:
         assert np.array_equal(genres_NK.numpy(), split.genres_NK)
 
     def test_moved_piece_by_piece(self, monkeypatch):
-        monkeypatch.setattr("data_pipeline.batches._UPLOAD_BYTES", 150)
+        monkeypatch.setattr("covertune.data_pipeline.batches._UPLOAD_BYTES", 150)
         images_NHWC, _ = DeviceResident().get(_split(10), CPU)
         assert images_NHWC[:, 0, 0, 0].tolist() == list(range(10))
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from data_pipeline import CoverStore, prepare_store
+from covertune.data_pipeline import CoverStore, prepare_store
 
 COVERS5 = Path(__file__).parents[3] / "shared" / "covers5"
 
@@ -43,7 +43,7 @@ _PREPARE = """
 import json, sys
 from pathlib import Path
 import ray
-from data_pipeline import PrepareSettings, prepare_store
+from covertune.data_pipeline import PrepareSettings, prepare_store
 ray.init(num_cpus=int(sys.argv[3]), include_dashboard=False, log_to_driver=False)
 how = PrepareSettings(conflicts="multi")
 summary = prepare_store(Path(sys.argv[1]), Path(sys.argv[2]), settings=how)

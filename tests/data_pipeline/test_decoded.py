@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import ray
 
-from data_pipeline import (
+from covertune.data_pipeline import (
     CapacityError,
     CoverStore,
     StoreError,

@@ -2,7 +2,7 @@ import pickle
 
 import pytest
 
-from data_pipeline import errors
+from covertune.data_pipeline import errors
 
 
 @pytest.mark.parametrize("name", ["SourceError", "StoreError", "CapacityError", "ImageRejected"])

@@ -11,10 +11,10 @@ import pyarrow.parquet as pq
 import pytest
 from pyarrow import fs
 
-from data_pipeline import _filesystems, prepare_store
-from data_pipeline._reading import read_ahead, read_source
-from data_pipeline.errors import ImageRejected, SourceError
-from data_pipeline.sources import find_sources
+from covertune.data_pipeline import _filesystems, prepare_store
+from covertune.data_pipeline._reading import read_ahead, read_source
+from covertune.data_pipeline.errors import ImageRejected, SourceError
+from covertune.data_pipeline.sources import find_sources
 
 
 @pytest.fixture(scope="module")

@@ -3,7 +3,7 @@ import sys
 
 import pytest
 
-import data_pipeline
+from covertune import data_pipeline
 
 
 def test_public_names_are_sorted_and_there():
@@ -19,5 +19,5 @@ def test_unknown_name_is_an_attribute_error():
 
 
 def test_decoding_workers_do_not_import_torch():
-    code = "import sys, data_pipeline; sys.exit('torch' in sys.modules)"
+    code = "import sys, covertune.data_pipeline; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -8,7 +8,7 @@ import pytest
 import ray
 from ray.exceptions import RayTaskError, WorkerCrashedError
 
-from data_pipeline import DataError, StoreError, _ray, prepare_store
+from covertune.data_pipeline import DataError, StoreError, _ray, prepare_store
 
 pytestmark = pytest.mark.usefixtures("local_ray")
 
@@ -23,7 +23,7 @@ def test_a_running_ray_is_taken_as_it_is():
 def test_no_other_cluster_is_joined():
     """Neither the one that runs on this machine nor the one the environment names."""
     code = (
-        "import ray; from data_pipeline import _ray; _ray.ensure_ray(); "
+        "import ray; from covertune.data_pipeline import _ray; _ray.ensure_ray(); "
         "print(*(node['NodeID'] for node in ray.nodes())); ray.shutdown()"
     )
     address = ray.get_runtime_context().gcs_address

@@ -11,11 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from data_pipeline.errors import DataError
-from data_pipeline.sample import SampleSummary, draw_sample
-from data_pipeline.sample.cover import HEIGHT_PX, WIDTH_PX, draw_cover
-from data_pipeline.sample.draw import _plan
-from data_pipeline.sample.genres import GENRES
+from covertune.data_pipeline.errors import DataError
+from covertune.data_pipeline.sample import SampleSummary, draw_sample
+from covertune.data_pipeline.sample.cover import HEIGHT_PX, WIDTH_PX, draw_cover
+from covertune.data_pipeline.sample.draw import _plan
+from covertune.data_pipeline.sample.genres import GENRES
 
 
 def digests(folder: Path) -> dict[str, str]:

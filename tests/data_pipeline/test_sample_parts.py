@@ -7,15 +7,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageChops
 
-from data_pipeline.sample import words
-from data_pipeline.sample._colour import PAPER, SOOT, contrast, readable_on
-from data_pipeline.sample._pen import Inks, Pen
-from data_pipeline.sample.backgrounds import SCENERY, gradient, grain
-from data_pipeline.sample.genres import GENRES
-from data_pipeline.sample.layouts import LAYOUTS
-from data_pipeline.sample.motifs import MOTIFS
-from data_pipeline.sample.palettes import PALETTES, vary
-from data_pipeline.sample.typography import FACES, Box, set_text
+from covertune.data_pipeline.sample import words
+from covertune.data_pipeline.sample._colour import PAPER, SOOT, contrast, readable_on
+from covertune.data_pipeline.sample._pen import Inks, Pen
+from covertune.data_pipeline.sample.backgrounds import SCENERY, gradient, grain
+from covertune.data_pipeline.sample.genres import GENRES
+from covertune.data_pipeline.sample.layouts import LAYOUTS
+from covertune.data_pipeline.sample.motifs import MOTIFS
+from covertune.data_pipeline.sample.palettes import PALETTES, vary
+from covertune.data_pipeline.sample.typography import FACES, Box, set_text
 
 colours = st.tuples(st.integers(0, 255), st.integers(0, 255), st.integers(0, 255))
 

@@ -1,7 +1,7 @@
 import pytest
 from pydantic import ValidationError
 
-from data_pipeline.schema import PartInfo, PrepareSettings, StoreManifest
+from covertune.data_pipeline.schema import PartInfo, PrepareSettings, StoreManifest
 
 
 @pytest.mark.parametrize("model", [PrepareSettings, PartInfo, StoreManifest])

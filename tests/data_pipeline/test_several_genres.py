@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-from data_pipeline import (
+from covertune.data_pipeline import (
     CoverStore,
     EpochBatches,
     PrepareSettings,

@@ -5,8 +5,8 @@ import shutil
 import numpy as np
 import pytest
 
-from data_pipeline import SPLITS, CoverStore, StoreError
-from data_pipeline.images import load_square
+from covertune.data_pipeline import SPLITS, CoverStore, StoreError
+from covertune.data_pipeline.images import load_square
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from data_pipeline import (
+from covertune.data_pipeline import (
     CoverStore,
     PrepareSettings,
     StoreError,

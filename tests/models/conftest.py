@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from models import Recipe
+from covertune.models import Recipe
 
 PX = 32
 K = 4

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 import torch
 
-from models import InputSpec
-from models.augment import Augment, Mixing, step_generator
+from covertune.models import InputSpec
+from covertune.models.augment import Augment, Mixing, step_generator
 
 SPEC = InputSpec(32)
 

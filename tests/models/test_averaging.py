@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from models import ModelError, average_weights, get_backbone
+from covertune.models import ModelError, average_weights, get_backbone
 
 
 def state(fill, *, width=3):

@@ -6,7 +6,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models import (
+from covertune.models import (
     Predictions,
     at_temperature,
     calibrate,
@@ -15,7 +15,7 @@ from models import (
     get_backbone,
     log_loss,
 )
-from models.metrics import expected_calibration_error
+from covertune.models.metrics import expected_calibration_error
 
 
 def drawn(covers, genres, sharpness, seed=0):

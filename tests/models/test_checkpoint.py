@@ -1,8 +1,8 @@
 import pytest
 import torch
 
-from models import FineTuner, ModelError, model_from_checkpoint
-from models.checkpoint import read_state, write_state
+from covertune.models import FineTuner, ModelError, model_from_checkpoint
+from covertune.models.checkpoint import read_state, write_state
 
 CPU = torch.device("cpu")
 

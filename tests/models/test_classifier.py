@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from models import UNTUNED, Classifier, InputSpec, ModelError, get_backbone
+from covertune.models import UNTUNED, Classifier, InputSpec, ModelError, get_backbone
 
 
 @pytest.fixture

@@ -1,6 +1,6 @@
 import numpy as np
 
-from models.collapse import find_collapse
+from covertune.models.collapse import find_collapse
 
 
 def test_nearly_all_in_one_genre():

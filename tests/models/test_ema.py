@@ -2,8 +2,8 @@ import copy
 
 import torch
 
-from models import get_backbone
-from models.ema import EmaModel
+from covertune.models import get_backbone
+from covertune.models.ema import EmaModel
 
 
 def test_moves_by_the_warmed_up_decay_and_averages_running_statistics():

@@ -2,7 +2,14 @@ import pickle
 
 import pytest
 
-from models import Collapse, EpochReport, ModelError, NonFiniteLoss, TrainingFailure, WeightsError
+from covertune.models import (
+    Collapse,
+    EpochReport,
+    ModelError,
+    NonFiniteLoss,
+    TrainingFailure,
+    WeightsError,
+)
 
 REPORT = EpochReport(1, 0.1, 0.2, 0.3, 0.4, 0.5, 6.0, 0.7, 0.8, 0.9, 1.0, [[1, 2], [3, 4]])
 

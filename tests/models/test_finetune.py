@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from models import (
+from covertune.models import (
     Collapse,
     FineTuner,
     HeadWeights,
@@ -15,9 +15,9 @@ from models import (
     NonFiniteLoss,
     release,
 )
-from models.augment import step_generator
-from models.finetune import _dropout_seed
-from models.heads import head_of
+from covertune.models.augment import step_generator
+from covertune.models.finetune import _dropout_seed
+from covertune.models.heads import head_of
 
 CPU = torch.device("cpu")
 K = 4

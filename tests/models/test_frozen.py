@@ -1,11 +1,11 @@
 import pytest
 import torch
 
-from models import get_backbone
-from models.frozen import frozen_prefix
-from models.heads import head_of
-from models.precision import Precision
-from models.stages import freeze, stages
+from covertune.models import get_backbone
+from covertune.models.frozen import frozen_prefix
+from covertune.models.heads import head_of
+from covertune.models.precision import Precision
+from covertune.models.stages import freeze, stages
 
 MIXED = Precision(torch.device("cpu"), None, torch.bfloat16)
 SOME = [

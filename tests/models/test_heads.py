@@ -2,8 +2,8 @@ import pytest
 import torch
 from torch import nn
 
-from models import HeadWeights, ModelError, get_backbone, load_head
-from models.heads import GenreHead, head_of, replace_head
+from covertune.models import HeadWeights, ModelError, get_backbone, load_head
+from covertune.models.heads import GenreHead, head_of, replace_head
 
 
 def test_names_in_the_state_dict_stay_those_of_the_library():

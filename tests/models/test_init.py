@@ -3,7 +3,7 @@ import sys
 
 import pytest
 
-import models
+from covertune import models
 
 
 def test_every_public_name_is_there():
@@ -19,5 +19,8 @@ def test_unknown_name():
 
 
 def test_a_recipe_does_not_wait_for_torch():
-    code = "import sys; from models import Recipe, ModelError; assert 'torch' not in sys.modules"
+    code = (
+        "import sys; from covertune.models import Recipe, ModelError; "
+        "assert 'torch' not in sys.modules"
+    )
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -1,7 +1,7 @@
 import numpy as np
 import torch
 
-from models import InputSpec
+from covertune.models import InputSpec
 
 
 def test_normalise_is_the_formula_in_channels_last_memory():

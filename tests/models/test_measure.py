@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from models import (
+from covertune.models import (
     InputSpec,
     ModelError,
     covers_at_once,

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as st_np
 
-from models.metrics import (
+from covertune.models.metrics import (
     any_top1,
     confusion,
     expected_calibration_error,

@@ -12,10 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from models import FineTuner, OutOfMemory, extract_features, measure_model
-from models.memory import is_out_of_memory
-from models.micro_batches import MicroBatches, StepStatistics
-from models.stages import stages
+from covertune.models import FineTuner, OutOfMemory, extract_features, measure_model
+from covertune.models.memory import is_out_of_memory
+from covertune.models.micro_batches import MicroBatches, StepStatistics
+from covertune.models.stages import stages
 
 CPU = torch.device("cpu")
 K = 4
@@ -299,7 +299,7 @@ def test_measuring_and_probing_go_on_with_fewer_covers(recipe, val):
 CAPPED = """
 import resource, sys
 import torch
-from models import FineTuner, Recipe
+from covertune.models import FineTuner, Recipe
 
 torch.set_num_threads(1)
 recipe = Recipe(backbone="small_cnn", image_px=64, epochs=1, batch_size=96,

@@ -3,9 +3,9 @@ import math
 import pytest
 import torch
 
-from models import get_backbone
-from models.optim import build_optimizer, learning_rates, lr_factor, set_learning_rates
-from models.stages import freeze, stages
+from covertune.models import get_backbone
+from covertune.models.optim import build_optimizer, learning_rates, lr_factor, set_learning_rates
+from covertune.models.stages import freeze, stages
 
 
 def build(recipe):

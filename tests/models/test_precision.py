@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from models.precision import choose_precision, whole_float32
+from covertune.models.precision import choose_precision, whole_float32
 
 CPU = torch.device("cpu")
 

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from models import (
+from covertune.models import (
     InputSpec,
     ModelError,
     extract_features,
@@ -10,7 +10,7 @@ from models import (
     load_head,
     probe,
 )
-from models.heads import head_of
+from covertune.models.heads import head_of
 
 CPU = torch.device("cpu")
 

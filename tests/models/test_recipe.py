@@ -1,7 +1,7 @@
 import pytest
 from pydantic import ValidationError
 
-from models import UNTUNED, Recipe
+from covertune.models import UNTUNED, Recipe
 
 
 def test_the_untuned_recipe_is_plain_adam():

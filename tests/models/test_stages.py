@@ -1,9 +1,9 @@
 import pytest
 import torch
 
-from models import ModelError, get_backbone
-from models.heads import head_of
-from models.stages import freeze, stages
+from covertune.models import ModelError, get_backbone
+from covertune.models.heads import head_of
+from covertune.models.stages import freeze, stages
 
 
 @pytest.mark.parametrize(

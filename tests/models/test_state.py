@@ -1,8 +1,8 @@
 import pytest
 import torch
 
-from models import average_weights, get_backbone
-from models.state import load_state
+from covertune.models import average_weights, get_backbone
+from covertune.models.state import load_state
 
 
 def test_a_network_that_asks_for_the_versions_of_its_layers():

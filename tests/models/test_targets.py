@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from models import (
+from covertune.models import (
     FineTuner,
     ModelError,
     extract_features,
@@ -15,8 +15,8 @@ from models import (
     measure_model,
     measure_probabilities,
 )
-from models.augment import Mixing, step_generator
-from models.targets import targets_of
+from covertune.models.augment import Mixing, step_generator
+from covertune.models.targets import targets_of
 
 CPU = torch.device("cpu")
 LABELS = torch.tensor([1, 0, 2])

@@ -1,6 +1,6 @@
 import pytest
 
-from models.whole_files import whole_file, whole_folder
+from covertune.models.whole_files import whole_file, whole_folder
 
 
 def test_a_file_takes_its_name_in_the_end(tmp_path):

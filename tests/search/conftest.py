@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from data_pipeline import PrepareSettings, prepare_store
+from covertune.data_pipeline import PrepareSettings, prepare_store
 
 GENRES = {"Alarm": (200, 40, 40), "Balm": (40, 200, 40), "Calm": (40, 40, 200)}
 

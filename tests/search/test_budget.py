@@ -5,7 +5,7 @@ import signal
 
 import pytest
 
-from search.budget import Budget, BudgetStopper, terminated_as_interrupted
+from covertune.search.budget import Budget, BudgetStopper, terminated_as_interrupted
 
 
 class Clock:

@@ -4,8 +4,8 @@ import math
 
 import pytest
 
-from search.config import SearchConfig, load_config
-from search.errors import ConfigError
+from covertune.search.config import SearchConfig, load_config
+from covertune.search.errors import ConfigError
 
 
 def test_defaults_limit_the_trials():

@@ -2,9 +2,9 @@
 
 import json
 
-from data_pipeline import CoverStore
-from search.config import SearchConfig
-from search.runner import run_search
+from covertune.data_pipeline import CoverStore
+from covertune.search.config import SearchConfig
+from covertune.search.runner import run_search
 
 
 def test_a_rehearsal_says_what_it_is(store, tmp_path):

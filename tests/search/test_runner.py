@@ -10,16 +10,16 @@ import pytest
 import torch
 from optuna.trial import TrialState
 
-import search.record.study
-from models import Recipe
-from models.checkpoint import read_state
-from search import RunError, RunFolder, SearchConfig, SearchObserver
-from search.errors import PreflightError, SearchError
-from search.record.study import create_study, open_study, trial_rows
-from search.runner import resume_search, run_search
-from search.trials.sampler import make_sampler
-from search.trials.space import SearchSpace
-from search.trials.trainable import CoverTrial
+import covertune.search.record.study
+from covertune.models import Recipe
+from covertune.models.checkpoint import read_state
+from covertune.search import RunError, RunFolder, SearchConfig, SearchObserver
+from covertune.search.errors import PreflightError, SearchError
+from covertune.search.record.study import create_study, open_study, trial_rows
+from covertune.search.runner import resume_search, run_search
+from covertune.search.trials.sampler import make_sampler
+from covertune.search.trials.space import SearchSpace
+from covertune.search.trials.trainable import CoverTrial
 
 GOOD = {"lr_head": 2e-3, "lr_backbone": 2e-3}
 POOR = {"lr_head": 1e-9, "lr_backbone": 1e-9}
@@ -225,7 +225,7 @@ def tight(store, tmp_path_factory, recipes):
     chosen = (GOOD, hopeless, hopeless | {"batch_norm": "frozen"}, GOOD)
     settings = {"trials": 5, "concurrency": 1, "epochs": 2, "grace_epochs": 2}
     with recipes(*chosen, epochs=2), pytest.MonkeyPatch.context() as patch:
-        patch.setattr("search.runner.CoverTrial", TightTrial)
+        patch.setattr("covertune.search.runner.CoverTrial", TightTrial)
         return run_search(config(store, tmp_path_factory.mktemp("tight"), **settings))
 
 
@@ -305,7 +305,7 @@ class Locker(SearchObserver):
 
 
 def test_a_study_that_stays_locked_is_one_line_and_costs_no_trial(store, tmp_path, monkeypatch):
-    monkeypatch.setattr(search.record.study, "_BUSY_TIMEOUT_S", 0.5)
+    monkeypatch.setattr(covertune.search.record.study, "_BUSY_TIMEOUT_S", 0.5)
     run = RunFolder(tmp_path / "runs" / "run")
     locker = Locker(run.study_file)
     with pytest.raises(SearchError, match=r"broke off: .*database is locked; see .*resume") as told:

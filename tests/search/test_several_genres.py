@@ -8,15 +8,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from data_pipeline import CoverStore, PrepareSettings, prepare_store
-from search import RunFolder, SearchConfig, run_search
-from search.cli import main
-from search.cli._ending import show_result
-from search.cli._live import LiveView
-from search.machine.cluster import slots_of
-from search.machine.workers import Workers
-from search.staging.feed import RehearsalFeed, WholeFeed
-from search.staging.scouting import scout
+from covertune.data_pipeline import CoverStore, PrepareSettings, prepare_store
+from covertune.search import RunFolder, SearchConfig, run_search
+from covertune.search.cli import main
+from covertune.search.cli._ending import show_result
+from covertune.search.cli._live import LiveView
+from covertune.search.machine.cluster import slots_of
+from covertune.search.machine.workers import Workers
+from covertune.search.staging.feed import RehearsalFeed, WholeFeed
+from covertune.search.staging.scouting import scout
 
 CONTRACT = [
     *("split", "n", "top1", "top1_interval", "top3", "macro_f1", "ece", "store_fingerprint")

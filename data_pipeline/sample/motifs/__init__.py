@@ -3,8 +3,8 @@
 import random
 from collections.abc import Callable
 
-from data_pipeline.sample._pen import Pen
-from data_pipeline.sample.motifs import (
+from covertune.data_pipeline.sample._pen import Pen
+from covertune.data_pipeline.sample.motifs import (
     _crime,
     _food,
     _journey,

@@ -3,7 +3,7 @@
 import math
 import random
 
-from data_pipeline.sample._pen import Pen, arc_points, star_points
+from covertune.data_pipeline.sample._pen import Pen, arc_points, star_points
 
 
 def dragon(pen: Pen, rng: random.Random) -> None:

@@ -3,7 +3,7 @@
 import math
 import random
 
-from data_pipeline.sample._pen import Pen, Point
+from covertune.data_pipeline.sample._pen import Pen, Point
 
 
 def heart(pen: Pen, rng: random.Random) -> None:

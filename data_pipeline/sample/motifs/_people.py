@@ -2,7 +2,7 @@
 
 import random
 
-from data_pipeline.sample._pen import Pen, Point
+from covertune.data_pipeline.sample._pen import Pen, Point
 
 
 def portrait(pen: Pen, rng: random.Random) -> None:

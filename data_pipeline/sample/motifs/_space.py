@@ -3,7 +3,7 @@
 import math
 import random
 
-from data_pipeline.sample._pen import Pen, star_points
+from covertune.data_pipeline.sample._pen import Pen, star_points
 
 
 def rocket(pen: Pen, rng: random.Random) -> None:

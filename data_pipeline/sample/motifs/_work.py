@@ -3,7 +3,7 @@
 import math
 import random
 
-from data_pipeline.sample._pen import Pen
+from covertune.data_pipeline.sample._pen import Pen
 
 
 def bars(pen: Pen, rng: random.Random) -> None:

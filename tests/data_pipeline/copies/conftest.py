@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from data_pipeline.copies.signature import SIGNATURE_BYTES, Pictures, sign, waves
-from data_pipeline.sample import cover
-from data_pipeline.sample.genres import GENRES
-from data_pipeline.sample.layouts import LAYOUTS
-from data_pipeline.sample.words import author, title
+from covertune.data_pipeline.copies.signature import SIGNATURE_BYTES, Pictures, sign, waves
+from covertune.data_pipeline.sample import cover
+from covertune.data_pipeline.sample.genres import GENRES
+from covertune.data_pipeline.sample.layouts import LAYOUTS
+from covertune.data_pipeline.sample.words import author, title
 
 COPIES = ("x0.3", "x0.5", "x2", "quality 30", "grey", "inner", "left", "top", "right", "bottom")
 

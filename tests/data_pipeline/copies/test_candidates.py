@@ -2,11 +2,11 @@ import time
 
 import numpy as np
 import pytest
-
-from data_pipeline.copies import candidates
-from data_pipeline.copies.candidates import find_candidates, likeliest_cuts
-from data_pipeline.copies.signature import CUTS, WAVES, Pictures
 from tests.data_pipeline.copies.conftest import COPIES, copy_of, opened, waves_of
+
+from covertune.data_pipeline.copies import candidates
+from covertune.data_pipeline.copies.candidates import find_candidates, likeliest_cuts
+from covertune.data_pipeline.copies.signature import CUTS, WAVES, Pictures
 
 
 def _random_waves(pictures, seed=0):

@@ -1,10 +1,6 @@
 import numpy as np
 import pytest
 from PIL import Image, ImageDraw
-
-from data_pipeline.copies.candidates import likeliest_cuts
-from data_pipeline.copies.compare import open_for_comparison, same_picture
-from data_pipeline.copies.signature import CUTS
 from tests.data_pipeline.copies.conftest import (
     COPIES,
     copy_of,
@@ -13,6 +9,10 @@ from tests.data_pipeline.copies.conftest import (
     opened,
     waves_of,
 )
+
+from covertune.data_pipeline.copies.candidates import likeliest_cuts
+from covertune.data_pipeline.copies.compare import open_for_comparison, same_picture
+from covertune.data_pipeline.copies.signature import CUTS
 
 
 def _same(one, other):

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from data_pipeline.copies.conflicts import Rows, count_labels, resolve
+from covertune.data_pipeline.copies.conflicts import Rows, count_labels, resolve
 
 GENRES = ("Art", "Poetry", "Travel")
 MODES = ("drop", "first", "keep", "multi")

@@ -2,7 +2,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from data_pipeline.copies.groups import tie
+from covertune.data_pipeline.copies.groups import tie
 
 NO_LINKS = np.empty((0, 2), dtype=np.int64)
 

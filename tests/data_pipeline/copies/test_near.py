@@ -2,10 +2,10 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
-from data_pipeline.copies.near import find_near_copies
-from data_pipeline.copies.signature import CUTS, WAVES, Pictures
 from tests.data_pipeline.copies.conftest import copy_of, opened, waves_of
+
+from covertune.data_pipeline.copies.near import find_near_copies
+from covertune.data_pipeline.copies.signature import CUTS, WAVES, Pictures
 
 
 def _family(pictures, strength=2.0, seed=0):

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from data_pipeline.copies.placeholders import FEWEST_BOOKS, stand_for_many
+from covertune.data_pipeline.copies.placeholders import FEWEST_BOOKS, stand_for_many
 
 
 def _find(*rows):

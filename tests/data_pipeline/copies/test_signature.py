@@ -3,9 +3,10 @@ import time
 import numpy as np
 import pytest
 from PIL import Image
+from tests.data_pipeline.copies.conftest import COPIES, copy_of, opened, signatures
 
-from data_pipeline.copies import placeholders
-from data_pipeline.copies.signature import (
+from covertune.data_pipeline.copies import placeholders
+from covertune.data_pipeline.copies.signature import (
     CUTS,
     SIGNATURE_BYTES,
     WAVES,
@@ -14,7 +15,6 @@ from data_pipeline.copies.signature import (
     spreads,
     waves,
 )
-from tests.data_pipeline.copies.conftest import COPIES, copy_of, opened, signatures
 
 
 def test_layout(drawn):

@@ -4,9 +4,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from data_pipeline.downloads import DownloadSettings
-from data_pipeline.downloads import _client as client_module
-from data_pipeline.downloads._client import Client, DownloadFailed
+from covertune.data_pipeline.downloads import DownloadSettings
+from covertune.data_pipeline.downloads import _client as client_module
+from covertune.data_pipeline.downloads._client import Client, DownloadFailed
 
 QUICK = DownloadSettings(
     tries=3,

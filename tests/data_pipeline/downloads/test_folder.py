@@ -3,9 +3,9 @@ import time
 
 import pytest
 
-from data_pipeline.downloads import read_download
-from data_pipeline.downloads._folder import DownloadFolder, Failure
-from data_pipeline.errors import ImageRejected
+from covertune.data_pipeline.downloads import read_download
+from covertune.data_pipeline.downloads._folder import DownloadFolder, Failure
+from covertune.data_pipeline.errors import ImageRejected
 
 URL = "https://h/cover?number=1"
 

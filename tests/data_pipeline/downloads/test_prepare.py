@@ -1,16 +1,14 @@
 """Stores made of web addresses, through real Ray workers and a real server."""
 
-import os
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
 
-from data_pipeline import DownloadSettings, PrepareSettings, StoreError, prepare_store
-from data_pipeline.downloads import DownloadCounts, download_all
+from covertune.data_pipeline import DownloadSettings, PrepareSettings, StoreError, prepare_store
+from covertune.data_pipeline.downloads import DownloadCounts, download_all
 
 pytestmark = pytest.mark.usefixtures("local_ray")
 
@@ -89,7 +87,7 @@ def test_the_same_as_from_files(server, tmp_path):
 
 
 def test_many_downloaders_keep_to_the_limit_together(server, tmp_path, monkeypatch):
-    monkeypatch.setattr("data_pipeline.downloads._pass._BLOCK_URLS", 10)
+    monkeypatch.setattr("covertune.data_pipeline.downloads._pass._BLOCK_URLS", 10)
     urls = [server.url(f"slow/{number}") for number in range(40)] + [server.url("slow/0")]
     counts = download_all(urls, tmp_path / "kept", DownloadSettings(per_host=6))
     assert (counts.downloaded, counts.cached, counts.failed) == (40, 0, 0)
@@ -109,12 +107,11 @@ def test_a_killed_prepare_goes_on_where_it_was(server, tmp_path):
     slow = [f"slow/{number}" for number in range(200)]
     table = _table(tmp_path / "covers.csv", server, slow)
     program = (
-        "import sys; from data_pipeline import DownloadSettings, prepare_store\n"
+        "import sys; from covertune.data_pipeline import DownloadSettings, prepare_store\n"
         "prepare_store(sys.argv[1], sys.argv[2], downloads=DownloadSettings(per_host=1))\n"
     )
     process = subprocess.Popen(
         [sys.executable, "-c", program, table, tmp_path / "store"],
-        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])},
         stderr=subprocess.DEVNULL,
         start_new_session=True,
     )

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from data_pipeline import (
+from covertune.data_pipeline import (
     FITS,
     CapacityError,
     CoverStore,

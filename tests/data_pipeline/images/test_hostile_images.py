@@ -19,8 +19,8 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from data_pipeline import CoverStore, ImageRejected, load_square, prepare_store
-from data_pipeline.images import MAX_FILE_BYTES, normalise, read_file
+from covertune.data_pipeline import CoverStore, ImageRejected, load_square, prepare_store
+from covertune.data_pipeline.images import MAX_FILE_BYTES, normalise, read_file
 
 FUZZ = Path(__file__).parents[3] / "benchmarks" / "fuzz_images.py"
 
@@ -548,8 +548,7 @@ def test_a_store_of_all_of_them_together(tmp_path):
 def test_fuzz():
     """The short form; `benchmarks/fuzz_images.py` says what it holds."""
     command = [sys.executable, str(FUZZ), "--cases", "600", "--seed", "1"]
-    environment = os.environ | {"PYTHONPATH": str(FUZZ.parents[1])}
-    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "nothing but pictures and refusals" in done.stdout
     assert done.stdout.startswith("600 cases in ")

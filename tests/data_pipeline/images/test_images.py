@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, ImageOps
 
-from data_pipeline.errors import ImageRejected
-from data_pipeline.images import load_square, normalise
+from covertune.data_pipeline.errors import ImageRejected
+from covertune.data_pipeline.images import load_square, normalise
 
 
 def _encode(image: Image.Image, file_format: str, **options) -> bytes:

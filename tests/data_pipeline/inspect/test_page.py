@@ -5,7 +5,7 @@ from html.parser import HTMLParser
 
 import pytest
 
-from data_pipeline import StoreError, prepare_store, write_page
+from covertune.data_pipeline import StoreError, prepare_store, write_page
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))), None)
 

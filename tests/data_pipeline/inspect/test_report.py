@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from data_pipeline import StoreError, inspect_store
+from covertune.data_pipeline import StoreError, inspect_store
 
 
 def test_report(store):

@@ -3,8 +3,8 @@ import io
 import numpy as np
 from PIL import Image
 
-from data_pipeline import CoverStore, prepare_store
-from data_pipeline.inspect import similar_across_genres
+from covertune.data_pipeline import CoverStore, prepare_store
+from covertune.data_pipeline.inspect import similar_across_genres
 
 
 def dimmed(data: bytes) -> bytes:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from data_pipeline import StoreError, prepare_store
+from covertune.data_pipeline import StoreError, prepare_store
 
 DISK_MB = 2
 

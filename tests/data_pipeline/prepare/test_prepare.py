@@ -8,7 +8,7 @@ import pytest
 import ray
 from PIL import Image
 
-from data_pipeline import (
+from covertune.data_pipeline import (
     CapacityError,
     CoverStore,
     PrepareSettings,
@@ -17,8 +17,8 @@ from data_pipeline import (
     _ray,
     prepare_store,
 )
-from data_pipeline.prepare import _normalising, _writing
-from data_pipeline.schema import COVER_SCHEMA, SPLITS
+from covertune.data_pipeline.prepare import _normalising, _writing
+from covertune.data_pipeline.schema import COVER_SCHEMA, SPLITS
 
 pytestmark = pytest.mark.usefixtures("local_ray")
 
@@ -342,7 +342,9 @@ class TestErrors:
             spool.rmdir()
             return _normalising.normalise_sources(sources, spool, *args, **kwargs)
 
-        monkeypatch.setattr("data_pipeline.prepare._prepare.normalise_sources", without_spool)
+        monkeypatch.setattr(
+            "covertune.data_pipeline.prepare._prepare.normalise_sources", without_spool
+        )
         self._fails(
             StoreError,
             "cannot write the store .*: No such file or directory; choose",

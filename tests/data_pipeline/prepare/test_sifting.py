@@ -9,15 +9,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from data_pipeline import PrepareSettings, SourceError
-from data_pipeline.copies.compare import open_for_comparison, same_picture
-from data_pipeline.copies.signature import CUTS, SIGNATURE_BYTES
-from data_pipeline.errors import ImageRejected
-from data_pipeline.images import normalise
-from data_pipeline.prepare._normalising import Outcomes
-from data_pipeline.prepare._prepare import _splits
-from data_pipeline.prepare._sifting import sift
-from data_pipeline.sources import Source
+from covertune.data_pipeline import PrepareSettings, SourceError
+from covertune.data_pipeline.copies.compare import open_for_comparison, same_picture
+from covertune.data_pipeline.copies.signature import CUTS, SIGNATURE_BYTES
+from covertune.data_pipeline.errors import ImageRejected
+from covertune.data_pipeline.images import normalise
+from covertune.data_pipeline.prepare._normalising import Outcomes
+from covertune.data_pipeline.prepare._prepare import _splits
+from covertune.data_pipeline.prepare._sifting import sift
+from covertune.data_pipeline.sources import Source
 
 _normalised = cache(lambda data: normalise(data, 256))
 

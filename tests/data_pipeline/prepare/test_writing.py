@@ -2,8 +2,8 @@ from pathlib import Path
 
 import pytest
 
-from data_pipeline.errors import StoreError
-from data_pipeline.prepare._writing import new_store_folder
+from covertune.data_pipeline.errors import StoreError
+from covertune.data_pipeline.prepare._writing import new_store_folder
 
 
 def test_takes_its_name_when_whole(tmp_path):

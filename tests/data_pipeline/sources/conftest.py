@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from data_pipeline.errors import SourceError
-from data_pipeline.sources import find_sources
+from covertune.data_pipeline.errors import SourceError
+from covertune.data_pipeline.sources import find_sources
 
 
 @pytest.fixture

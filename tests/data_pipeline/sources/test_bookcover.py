@@ -2,8 +2,8 @@ import csv
 
 import pytest
 
-from data_pipeline.sources import find_sources
-from data_pipeline.sources._bookcover import GENRES
+from covertune.data_pipeline.sources import find_sources
+from covertune.data_pipeline.sources._bookcover import GENRES
 
 ROWS = [
     (

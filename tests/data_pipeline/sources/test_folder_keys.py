@@ -2,7 +2,7 @@
 
 import pytest
 
-from data_pipeline.sources import find_sources
+from covertune.data_pipeline.sources import find_sources
 
 HEADER = (
     "image,name,author,format,book_depository_stars,price,currency,old_price,isbn,category,"

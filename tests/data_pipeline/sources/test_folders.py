@@ -1,6 +1,6 @@
 import pytest
 
-from data_pipeline.sources import find_sources
+from covertune.data_pipeline.sources import find_sources
 
 
 def _listed(found):

@@ -6,8 +6,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from data_pipeline import prepare_store
-from data_pipeline.sources._bookcover import GENRES
+from covertune.data_pipeline import prepare_store
+from covertune.data_pipeline.sources._bookcover import GENRES
 
 pytestmark = pytest.mark.usefixtures("local_ray")
 

@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from data_pipeline.errors import SourceError
-from data_pipeline.sources import find_sources, natural_key
-from data_pipeline.sources._columns import keys_of
+from covertune.data_pipeline.errors import SourceError
+from covertune.data_pipeline.sources import find_sources, natural_key
+from covertune.data_pipeline.sources._columns import keys_of
 
 
 def _write_csv(path, text):

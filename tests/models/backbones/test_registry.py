@@ -4,9 +4,9 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from models import ModelError, get_backbone, list_backbones
-from models.heads import head_of
-from models.stages import stages
+from covertune.models import ModelError, get_backbone, list_backbones
+from covertune.models.heads import head_of
+from covertune.models.stages import stages
 
 TORCHVISION = [b.name for b in list_backbones() if b.source == "torchvision"]
 

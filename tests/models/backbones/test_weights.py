@@ -10,10 +10,10 @@ import pytest
 import safetensors.torch
 import torch
 
-from models import WeightsError, get_backbone
-from models.backbones import _weights
-from models.backbones._weights import HubFile, read_state_dict
-from models.heads import head_of
+from covertune.models import WeightsError, get_backbone
+from covertune.models.backbones import _weights
+from covertune.models.backbones._weights import HubFile, read_state_dict
+from covertune.models.heads import head_of
 
 
 class Hub(http.server.ThreadingHTTPServer):

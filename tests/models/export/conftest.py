@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from models import ModelFacts, Recipe, get_backbone, save_model
-from models.heads import head_of
+from covertune.models import ModelFacts, Recipe, get_backbone, save_model
+from covertune.models.heads import head_of
 
 GENRES = ["crime", "poetry & prose", "romance", "Über|reise"]
 FACTS = ModelFacts(

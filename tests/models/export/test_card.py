@@ -4,9 +4,9 @@ import re
 import pytest
 from huggingface_hub import ModelCard
 
-from models import Calibration, GenreMeasurement, get_backbone
-from models.export.card import licence_of, write_card, write_program
-from models.export.config import Preprocessing
+from covertune.models import Calibration, GenreMeasurement, get_backbone
+from covertune.models.export.card import licence_of, write_card, write_program
+from covertune.models.export.config import Preprocessing
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ import safetensors
 import safetensors.torch
 import torch
 
-from models import ModelFolderError, get_backbone, load_model
+from covertune.models import ModelFolderError, get_backbone, load_model
 
 
 @pytest.fixture(scope="module")
@@ -119,7 +119,7 @@ def test_existing_and_replaced(folder, save, small_cnn):
 
 
 def test_a_graph_that_disagrees_is_left_out_and_told(tmp_path, save, small_cnn, monkeypatch):
-    monkeypatch.setattr("models.export.onnx_graph.TOLERANCE", -1.0)
+    monkeypatch.setattr("covertune.models.export.onnx_graph.TOLERANCE", -1.0)
     summary = save(tmp_path / "model", model=small_cnn)
     assert set(summary.files) == {"README.md", "SHA256SUMS", "config.json", "model.safetensors"}
     assert summary.onnx_difference is None

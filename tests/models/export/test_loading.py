@@ -7,8 +7,8 @@ import pytest
 import safetensors.torch
 import torch
 
-from models import get_backbone, load_model
-from models.export.answers import same_answers
+from covertune.models import get_backbone, load_model
+from covertune.models.export.answers import same_answers
 
 
 def config_of(folder):

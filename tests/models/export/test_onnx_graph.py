@@ -5,9 +5,9 @@ import pytest
 import torch
 from torch import nn
 
-from models import GraphError
-from models.export.onnx_graph import check_graph, write_graph
-from models.export.trial_run import why_no_graph
+from covertune.models import GraphError
+from covertune.models.export.onnx_graph import check_graph, write_graph
+from covertune.models.export.trial_run import why_no_graph
 
 
 class Unwritable(nn.Module):

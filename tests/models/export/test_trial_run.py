@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import nn
 
-from models import ModelFolderError, get_backbone
-from models.export import require_weights_return
+from covertune.models import ModelFolderError, get_backbone
+from covertune.models.export import require_weights_return
 
 
 @pytest.mark.parametrize("name", ["small_cnn", "mnasnet0_5", "timm/test_vit"])

@@ -9,16 +9,14 @@ import os
 import re
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from data_pipeline import load_square
-from models import load_model
+from covertune.data_pipeline import load_square
+from covertune.models import load_model
 
-ROOT = Path(__file__).parents[3]
 FOLDERS = {
     "efficientnet_lite0": ("efficientnet_lite0", 64, {}),
     "resnet18": ("resnet18", 64, {"fit": "crop"}),
@@ -27,8 +25,7 @@ FOLDERS = {
 }
 WITHOUT_COVERTUNE = """
 import json, os, sys
-for name in ("covertune", "search", "models", "data_pipeline"):
-    sys.modules[name] = None  # importing it fails
+sys.modules["covertune"] = None  # importing it fails
 """
 # For each folder and way: what sets it up once, then what is asked of each cover.
 ASK = """
@@ -205,9 +202,8 @@ def test_covertunes_command(folder, wanted, cover_files, genres):
     card = (folder / "README.md").read_text(encoding="utf-8")
     (command,) = re.findall(r"^covertune (.*)$", card, flags=re.MULTILINE)
     done = subprocess.run(
-        [sys.executable, "-m", "search.cli", *command.split(), "--json"],
+        [sys.executable, "-m", "covertune.search.cli", *command.split(), "--json"],
         cwd=folder,
-        env=os.environ | {"PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
     )

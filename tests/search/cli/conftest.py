@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from search.cli import main
+from covertune.search.cli import main
 
 GENRES = {"Amber": (190, 120, 40), "Birch": (60, 170, 80), "Coral": (90, 70, 190)}
 COVERS_PER_GENRE = 20
@@ -44,7 +44,7 @@ def draw_genre(folder, colour, count, seed=0):
 
 def command(*arguments):
     """What to give subprocess for a covertune command."""
-    return [sys.executable, "-m", "search.cli", *map(str, arguments)]
+    return [sys.executable, "-m", "covertune.search.cli", *map(str, arguments)]
 
 
 def run_command(*arguments, cwd, env=None, timeout_s=240):

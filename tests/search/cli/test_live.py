@@ -7,12 +7,12 @@ import pytest
 from optuna.trial import TrialState, create_trial
 from rich.console import Console
 
-from models import UNTUNED
-from search.cli._console import show_bytes
-from search.cli._live import LiveView
-from search.machine.cluster import Slots
-from search.observer import SearchPlan
-from search.record.run_folder import RunFolder
+from covertune.models import UNTUNED
+from covertune.search.cli._console import show_bytes
+from covertune.search.cli._live import LiveView
+from covertune.search.machine.cluster import Slots
+from covertune.search.observer import SearchPlan
+from covertune.search.record.run_folder import RunFolder
 
 
 @pytest.fixture

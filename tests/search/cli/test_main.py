@@ -5,7 +5,7 @@ import sys
 import pytest
 import typer
 
-from search import cli
+from covertune.search import cli
 
 COMMANDS = [
     ("search",),
@@ -70,7 +70,7 @@ def test_help_shows_each_default_that_is_written_in_words(covertune, command):
 def test_help_needs_neither_torch_nor_ray():
     program = (
         "import sys\n"
-        "from search.cli import main\n"
+        "from covertune.search.cli import main\n"
         "try:\n    main(['search', '--help'])\n"
         "except SystemExit:\n    print(sorted({'torch', 'ray', 'optuna'} & set(sys.modules)))\n"
     )

@@ -10,7 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
-from models import load_model
+from covertune.models import load_model
 
 # What somebody writes who has the folder and three libraries, following config.json.
 STRANGER = """
@@ -34,7 +34,7 @@ for path in paths:
 session = onnxruntime.InferenceSession(f"{folder}/model.onnx")
 names = ours["onnx"]
 told = session.run(["probabilities"], {names["input"]: numpy.ascontiguousarray(images)})[0]
-assert not {"torch", "models", "search", "data_pipeline"} & set(sys.modules)
+assert not {"torch", "covertune"} & set(sys.modules)
 print(json.dumps([dict(zip(config["label_names"], map(float, row))) for row in told]))
 """
 

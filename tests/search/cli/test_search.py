@@ -8,9 +8,9 @@ import psutil
 import pytest
 import torch
 
-from models import get_backbone
-from search import RunFolder
-from search.record.study import read_trials
+from covertune.models import get_backbone
+from covertune.search import RunFolder
+from covertune.search.record.study import read_trials
 
 TRIAL_KEYS = [
     *("number", "state", "reason", "value", "epochs", "seconds", "params", "node", "device")

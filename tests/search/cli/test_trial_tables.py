@@ -4,8 +4,8 @@ import optuna
 import pytest
 from rich.console import Console
 
-from models import Recipe
-from search.cli._trial_tables import trials_table
+from covertune.models import Recipe
+from covertune.search.cli._trial_tables import trials_table
 
 
 def trial(number, state="COMPLETE", value=None, image_px=64, device="cpu", **attributes):

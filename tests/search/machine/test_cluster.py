@@ -7,9 +7,9 @@ import pytest
 import ray
 import yaml
 
-from search.config import SearchConfig
-from search.errors import PreflightError
-from search.machine.cluster import Slots, _fits, ray_session, slots_of
+from covertune.search.config import SearchConfig
+from covertune.search.errors import PreflightError
+from covertune.search.machine.cluster import Slots, _fits, ray_session, slots_of
 
 ROOT = Path(__file__).parents[3]
 
@@ -22,7 +22,7 @@ store, runs = sys.argv[1:]
 cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
 cluster.add_node(num_cpus=1)
 os.environ["RAY_ADDRESS"] = cluster.address
-from search.cli import main
+from covertune.search.cli import main
 try:
     main(["search", store, "--runs-dir", runs, "--name", "two", "--address", "auto",
           "--backbones", "small_cnn", "--image-px", "32", "--trials", "6", "--epochs", "40"])
@@ -39,8 +39,8 @@ sys.exit(code)
 def test_trials_run_on_both_nodes(run_script, store, tmp_path):
     done = run_script(TWO_NODES, store, tmp_path / "runs", timeout_s=380)
     assert done.returncode == 0, done.stdout + done.stderr
-    from search.record.run_folder import RunFolder
-    from search.record.study import open_study
+    from covertune.search.record.run_folder import RunFolder
+    from covertune.search.record.study import open_study
 
     trials = open_study(RunFolder.open(tmp_path / "runs" / "two")).get_trials()
     assert len(trials) == 6
@@ -51,7 +51,7 @@ def test_trials_run_on_both_nodes(run_script, store, tmp_path):
 
 def test_an_address_without_a_cluster_is_said_to_have_none(run_script, store, tmp_path):
     arguments = ["search", store, "--runs-dir", tmp_path / "runs", "--address", "auto"]
-    script = "from search.cli import main; main()"
+    script = "from covertune.search.cli import main; main()"
     done = run_script(script, *arguments, timeout_s=120, ray_address="127.0.0.1:1")
     assert done.returncode == 1
     assert "no Ray cluster at --address auto" in done.stderr

@@ -7,10 +7,10 @@ import pytest
 import ray
 import torch
 
-from search.errors import SearchError
-from search.machine.cluster import Slots
-from search.machine.remote import results_of
-from search.machine.workers import Workers
+from covertune.search.errors import SearchError
+from covertune.search.machine.cluster import Slots
+from covertune.search.machine.remote import results_of
+from covertune.search.machine.workers import Workers
 
 SLOTS = Slots(count=1, cpus_per_trial=1, gpus_per_trial=0.0, cpus=2, gpus=0, nodes=1)
 
@@ -19,7 +19,7 @@ ONE_GPU = """
 import sys, ray
 store, runs = sys.argv[1:]
 ray.init(address="local", num_cpus=2, num_gpus=1, include_dashboard=False, log_to_driver=False)
-from search.cli import main
+from covertune.search.cli import main
 main(["search", store, "--runs-dir", runs, "--name", "one-gpu", "--image-px", "32,48",
       "--trials", "2", "--epochs", "1"])
 """

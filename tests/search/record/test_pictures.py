@@ -5,9 +5,9 @@ import optuna
 import pytest
 from optuna.artifacts import get_all_artifact_meta
 
-from search.constants import EPOCH_FIELDS
-from search.record import pictures
-from search.record.pictures import TrialPictures
+from covertune.search.constants import EPOCH_FIELDS
+from covertune.search.record import pictures
+from covertune.search.record.pictures import TrialPictures
 
 
 @pytest.fixture

@@ -4,12 +4,12 @@ import optuna
 import pytest
 from optuna.trial import create_trial
 
-from search.config import SearchConfig
-from search.errors import RunError
-from search.record.resuming import extended, require_same_questions
-from search.record.run_folder import RunFolder
-from search.record.study import ROLE_UNTUNED
-from search.trials.space import BackboneFacts, SearchSpace
+from covertune.search.config import SearchConfig
+from covertune.search.errors import RunError
+from covertune.search.record.resuming import extended, require_same_questions
+from covertune.search.record.run_folder import RunFolder
+from covertune.search.record.study import ROLE_UNTUNED
+from covertune.search.trials.space import BackboneFacts, SearchSpace
 
 BACKBONES = (
     BackboneFacts("efficientnet_lite0", stages=9, pretrained=True, image_px=(128, 160)),

@@ -13,10 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from optuna.trial import TrialState, create_trial
 
-from search.config import SearchConfig
-from search.record.retention import Retention, needed
-from search.record.run_folder import RunFolder
-from search.record.study import best_trial
+from covertune.search.config import SearchConfig
+from covertune.search.record.retention import Retention, needed
+from covertune.search.record.run_folder import RunFolder
+from covertune.search.record.study import best_trial
 
 END_STATES = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
 
@@ -168,9 +168,9 @@ ENDLESS = """
 import random, sys
 from pathlib import Path
 import optuna
-from models.whole_files import whole_file
-from search.record.retention import Retention
-from search.record.run_folder import RunFolder
+from covertune.models.whole_files import whole_file
+from covertune.search.record.retention import Retention
+from covertune.search.record.run_folder import RunFolder
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 run = RunFolder(Path(sys.argv[1]))

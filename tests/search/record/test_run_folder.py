@@ -4,9 +4,9 @@ import json
 
 import pytest
 
-from search.config import SearchConfig
-from search.errors import RunError
-from search.record.run_folder import RunFolder
+from covertune.search.config import SearchConfig
+from covertune.search.errors import RunError
+from covertune.search.record.run_folder import RunFolder
 
 FACTS = {"study": "first", "store_fingerprint": "abc", "image_px": {"small_cnn": [32]}}
 

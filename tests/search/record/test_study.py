@@ -6,8 +6,14 @@ from contextlib import closing
 import optuna
 import pytest
 
-from search import RunError, RunFolder, SearchConfig
-from search.record.study import close_study, create_study, open_study, read_trials, trial_rows
+from covertune.search import RunError, RunFolder, SearchConfig
+from covertune.search.record.study import (
+    close_study,
+    create_study,
+    open_study,
+    read_trials,
+    trial_rows,
+)
 
 
 @pytest.fixture

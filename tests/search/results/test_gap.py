@@ -3,8 +3,8 @@
 import optuna
 import pytest
 
-from search.config import SearchConfig
-from search.results.gap import Gap, baseline_of, gap_so_far
+from covertune.search.config import SearchConfig
+from covertune.search.results.gap import Gap, baseline_of, gap_so_far
 
 
 def test_the_gap_is_that_between_untuned_and_baseline():

@@ -3,8 +3,8 @@ import optuna
 import pytest
 from optuna.trial import TrialState
 
-from search.constants import RECIPE_AT_FAULT
-from search.results.insight import what_mattered
+from covertune.search.constants import RECIPE_AT_FAULT
+from covertune.search.results.insight import what_mattered
 
 
 def study_of(trials, value, seed=0):

@@ -4,16 +4,16 @@ import optuna
 import pytest
 import torch
 
-from data_pipeline import CoverStore
-from models import FineTuner, Recipe
-from models.checkpoint import write_state
-from search.config import SearchConfig
-from search.machine.cluster import Slots
-from search.machine.workers import Workers
-from search.record.run_folder import RunFolder
-from search.record.study import ranked
-from search.results.soup import Ingredients
-from search.staging.feed import WholeFeed
+from covertune.data_pipeline import CoverStore
+from covertune.models import FineTuner, Recipe
+from covertune.models.checkpoint import write_state
+from covertune.search.config import SearchConfig
+from covertune.search.machine.cluster import Slots
+from covertune.search.machine.workers import Workers
+from covertune.search.record.run_folder import RunFolder
+from covertune.search.record.study import ranked
+from covertune.search.results.soup import Ingredients
+from covertune.search.staging.feed import WholeFeed
 
 SLOTS = Slots(count=2, cpus_per_trial=1, gpus_per_trial=0.0, cpus=2, gpus=0, nodes=1)
 CPU = torch.device("cpu")

@@ -2,8 +2,8 @@
 
 import pytest
 
-from search.machine.cluster import Slots
-from search.staging.backbone_check import BackboneCheck
+from covertune.search.machine.cluster import Slots
+from covertune.search.staging.backbone_check import BackboneCheck
 
 CHECK = {
     "backbone": "small_cnn",

@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from models import Recipe
-from search.staging import backbone_check
-from search.staging.backbone_check import _fastest, _Trained
+from covertune.models import Recipe
+from covertune.search.staging import backbone_check
+from covertune.search.staging.backbone_check import _fastest, _Trained
 
 RECIPE = Recipe(backbone="small_cnn", image_px=32, epochs=1, lr_head=1e-3, lr_backbone=1e-3)
 STEPS = 100

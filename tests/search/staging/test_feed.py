@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from data_pipeline import CoverStore
-from search.staging.feed import RehearsalFeed, WholeFeed
+from covertune.data_pipeline import CoverStore
+from covertune.search.staging.feed import RehearsalFeed, WholeFeed
 
 
 def test_the_whole_feed_is_the_store(store):

@@ -5,7 +5,7 @@ import onnxruntime
 import pytest
 from PIL import Image
 
-from data_pipeline import (
+from covertune.data_pipeline import (
     SPLITS,
     CoverStore,
     PrepareSettings,
@@ -13,19 +13,19 @@ from data_pipeline import (
     load_square,
     prepare_store,
 )
-from models import load_model
-from search.config import SearchConfig
-from search.machine.cluster import Slots
-from search.machine.workers import Workers
-from search.observer import SearchObserver
-from search.record.run_folder import RunFolder
-from search.record.study import open_study, recipe_of
-from search.results.evaluate import evaluate_model
-from search.results.predict import predict_covers
-from search.runner import resume_search, run_search
-from search.staging.feed import RehearsalFeed
-from search.staging.scouting import probe_file, scout
-from search.staging.stage import _feed, _fits_that_differ
+from covertune.models import load_model
+from covertune.search.config import SearchConfig
+from covertune.search.machine.cluster import Slots
+from covertune.search.machine.workers import Workers
+from covertune.search.observer import SearchObserver
+from covertune.search.record.run_folder import RunFolder
+from covertune.search.record.study import open_study, recipe_of
+from covertune.search.results.evaluate import evaluate_model
+from covertune.search.results.predict import predict_covers
+from covertune.search.runner import resume_search, run_search
+from covertune.search.staging.feed import RehearsalFeed
+from covertune.search.staging.scouting import probe_file, scout
+from covertune.search.staging.stage import _feed, _fits_that_differ
 
 SLOTS = Slots(count=2, cpus_per_trial=1, gpus_per_trial=0.0, nodes=1, cpus=2, gpus=0)
 

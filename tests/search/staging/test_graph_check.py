@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-import search.staging.graph_check
-from search.staging.graph_check import GraphCheck, _why_no_graphs
+import covertune.search.staging.graph_check
+from covertune.search.staging.graph_check import GraphCheck, _why_no_graphs
 
 PATIENCE_S = 120
 
@@ -42,14 +42,16 @@ def unwritable(monkeypatch):
             return self.classifier(means * (2 if float(means.sum()) > 0 else 1))
 
     class Backbone:
-        input = search.staging.graph_check.get_backbone("small_cnn").input
+        input = covertune.search.staging.graph_check.get_backbone("small_cnn").input
 
         def build(self, num_genres, **_options):
             return Unwritable()
 
-    monkeypatch.setattr(search.staging.graph_check, "get_backbone", lambda name: Backbone())
+    monkeypatch.setattr(
+        covertune.search.staging.graph_check, "get_backbone", lambda name: Backbone()
+    )
     # Here it would lower the priority of the tests.
-    monkeypatch.setattr(search.staging.graph_check.os, "nice", lambda by: None)
+    monkeypatch.setattr(covertune.search.staging.graph_check.os, "nice", lambda by: None)
     threads = torch.get_num_threads()
     yield
     torch.set_num_threads(threads)
@@ -64,7 +66,7 @@ def test_it_is_a_warning(local_ray, monkeypatch):
     def told(image_px, num_genres):
         return {"vit": "torch cannot write this model as ONNX: no"}
 
-    monkeypatch.setattr(search.staging.graph_check, "_why_no_graphs", told)
+    monkeypatch.setattr(covertune.search.staging.graph_check, "_why_no_graphs", told)
     assert wait_for(GraphCheck({"vit": 32}, 3)) == [
         "a model of vit will have no model.onnx: torch cannot write this model as ONNX: no"
     ]
@@ -76,7 +78,7 @@ def test_a_process_that_dies_costs_nothing(local_ray, monkeypatch, caplog):
 
         os._exit(1)
 
-    monkeypatch.setattr(search.staging.graph_check, "_why_no_graphs", dies)
+    monkeypatch.setattr(covertune.search.staging.graph_check, "_why_no_graphs", dies)
     assert wait_for(GraphCheck({"vit": 32}, 3)) == []
 
 

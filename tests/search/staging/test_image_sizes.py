@@ -2,9 +2,9 @@
 
 import pytest
 
-from models import ModelError
-from search.config import SearchConfig
-from search.staging.image_sizes import affordable_image_px, choose_image_px
+from covertune.models import ModelError
+from covertune.search.config import SearchConfig
+from covertune.search.staging.image_sizes import affordable_image_px, choose_image_px
 
 
 def sizes(*backbones, on_gpu, **settings):

@@ -8,15 +8,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from optuna.trial import TrialState
 
-from data_pipeline import SPLITS, CoverStore, DecodedRefs, StreamedRefs, decode_store
-from search.config import SearchConfig
-from search.machine.cluster import _object_store_nbytes
-from search.observer import SearchObserver
-from search.runner import run_search
-from search.staging.feed import RehearsalFeed, WholeFeed
-from search.staging.memory import MemoryPlan, plan_memory
-from search.staging.preflight import _epoch_s, _streaming_warnings
-from search.staging.scouting import _chunks, _features
+from covertune.data_pipeline import SPLITS, CoverStore, DecodedRefs, StreamedRefs, decode_store
+from covertune.search.config import SearchConfig
+from covertune.search.machine.cluster import _object_store_nbytes
+from covertune.search.observer import SearchObserver
+from covertune.search.runner import run_search
+from covertune.search.staging.feed import RehearsalFeed, WholeFeed
+from covertune.search.staging.memory import MemoryPlan, plan_memory
+from covertune.search.staging.preflight import _epoch_s, _streaming_warnings
+from covertune.search.staging.scouting import _chunks, _features
 
 SIZES = {
     (px, split): share * px

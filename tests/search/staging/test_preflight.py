@@ -5,10 +5,10 @@ import shutil
 
 import pytest
 
-from search.config import SearchConfig
-from search.errors import PreflightError
-from search.record.run_folder import RunFolder
-from search.staging.preflight import (
+from covertune.search.config import SearchConfig
+from covertune.search.errors import PreflightError
+from covertune.search.record.run_folder import RunFolder
+from covertune.search.staging.preflight import (
     _check_disk,
     _device_warnings,
     _estimate_s,

@@ -6,11 +6,11 @@ import stat
 import pytest
 import torch
 
-from data_pipeline import CoverStore, decode_store
-from search.config import SearchConfig
-from search.record.run_folder import RunFolder
-from search.runner import run_search
-from search.staging.scouting import probe_file, probe_model, scout
+from covertune.data_pipeline import CoverStore, decode_store
+from covertune.search.config import SearchConfig
+from covertune.search.record.run_folder import RunFolder
+from covertune.search.runner import run_search
+from covertune.search.staging.scouting import probe_file, probe_model, scout
 
 LITE = "efficientnet_lite0"
 
@@ -23,8 +23,8 @@ def run(tmp_path_factory):
 @pytest.fixture(scope="module")
 def fit(run, store):
     """Fit a probe, or read the one that is there."""
-    from search.machine.cluster import slots_of
-    from search.machine.workers import Workers
+    from covertune.search.machine.cluster import slots_of
+    from covertune.search.machine.workers import Workers
 
     opened = CoverStore.open(store)
     splits = decode_store(opened, 32)

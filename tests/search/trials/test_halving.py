@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from search.trials.halving import SuccessiveHalving
+from covertune.search.trials.halving import SuccessiveHalving
 
 
 def rule(**overrides):

@@ -5,9 +5,9 @@ import pytest
 from optuna.distributions import FloatDistribution
 from optuna.trial import TrialState, create_trial
 
-from search.config import SEEDS
-from search.constants import RECIPE_AT_FAULT
-from search.trials.sampler import AttentiveTPESampler, make_sampler
+from covertune.search.config import SEEDS
+from covertune.search.constants import RECIPE_AT_FAULT
+from covertune.search.trials.sampler import AttentiveTPESampler, make_sampler
 
 
 @pytest.fixture(autouse=True)

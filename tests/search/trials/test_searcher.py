@@ -5,17 +5,17 @@ import pytest
 from optuna.trial import TrialState
 from ray.tune.search import Searcher
 
-from search.budget import Budget, BudgetStopper
-from search.config import SearchConfig
-from search.constants import BROKEN_OFF, EPOCH, FAILURE, METRIC
-from search.observer import SearchObserver
-from search.record.resuming import remember_rungs, taken_up_again
-from search.record.run_folder import RunFolder
-from search.record.study import best_trial, trial_rows
-from search.trials.halving import SuccessiveHalving
-from search.trials.portfolio import Portfolio
-from search.trials.searcher import StudySearcher
-from search.trials.space import BackboneFacts, SearchSpace
+from covertune.search.budget import Budget, BudgetStopper
+from covertune.search.config import SearchConfig
+from covertune.search.constants import BROKEN_OFF, EPOCH, FAILURE, METRIC
+from covertune.search.observer import SearchObserver
+from covertune.search.record.resuming import remember_rungs, taken_up_again
+from covertune.search.record.run_folder import RunFolder
+from covertune.search.record.study import best_trial, trial_rows
+from covertune.search.trials.halving import SuccessiveHalving
+from covertune.search.trials.portfolio import Portfolio
+from covertune.search.trials.searcher import StudySearcher
+from covertune.search.trials.space import BackboneFacts, SearchSpace
 
 CNN = BackboneFacts("small_cnn", stages=4, pretrained=False, image_px=(32,))
 

@@ -3,10 +3,10 @@
 import optuna
 import pytest
 
-from search.config import SearchConfig
-from search.record.study import ROLE_UNTUNED
-from search.trials.portfolio import Portfolio
-from search.trials.space import BackboneFacts, SearchSpace
+from covertune.search.config import SearchConfig
+from covertune.search.record.study import ROLE_UNTUNED
+from covertune.search.trials.portfolio import Portfolio
+from covertune.search.trials.space import BackboneFacts, SearchSpace
 
 LITE = BackboneFacts("efficientnet_lite0", stages=9, pretrained=True, image_px=(128,))
 CNN = BackboneFacts("small_cnn", stages=4, pretrained=False, image_px=(64, 128))

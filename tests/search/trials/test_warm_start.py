@@ -3,15 +3,15 @@
 import optuna
 import pytest
 
-from models import Recipe
-from search.config import SearchConfig
-from search.errors import RunError
-from search.record.run_folder import RunFolder
-from search.record.study import close_study, create_study
-from search.trials.portfolio import Portfolio
-from search.trials.sampler import make_sampler
-from search.trials.space import BackboneFacts, SearchSpace
-from search.trials.warm_start import EarlierRecipe, earlier_recipes
+from covertune.models import Recipe
+from covertune.search.config import SearchConfig
+from covertune.search.errors import RunError
+from covertune.search.record.run_folder import RunFolder
+from covertune.search.record.study import close_study, create_study
+from covertune.search.trials.portfolio import Portfolio
+from covertune.search.trials.sampler import make_sampler
+from covertune.search.trials.space import BackboneFacts, SearchSpace
+from covertune.search.trials.warm_start import EarlierRecipe, earlier_recipes
 
 LITE = BackboneFacts("efficientnet_lite0", stages=9, pretrained=True, image_px=(96, 128))
 CNN = BackboneFacts("small_cnn", stages=4, pretrained=False, image_px=(64, 128))
