@@ -1,7 +1,8 @@
 """The searches that `simulate.py` compares, each driven as its own framework drives it.
 
 A contestant hands out recipes and hears of epochs; what it answers to an epoch is whether the trial
-goes on. All ask the same questions of the same space, `search.trials.space.SearchSpace`. In the end
+goes on. All ask the same questions of the same space, `search.space.search_space.SearchSpace`.
+In the end
 it has what `measured_most`, unless it chooses otherwise.
 """
 
@@ -15,9 +16,12 @@ import optuna
 from ray.tune.schedulers import ASHAScheduler
 from ray.tune.search.optuna import OptunaSearch
 
-from covertune.search.budget import Budget
+from covertune.search.cluster.scheduler import HalvingScheduler
+from covertune.search.cluster.searcher import StudySearcher
 from covertune.search.config import SearchConfig
-from covertune.search.constants import (
+from covertune.search.events import SearchObserver
+from covertune.search.finish.soup import lowest_loss
+from covertune.search.record.constants import (
     EPOCH,
     EPOCH_FIELDS,
     FAILURE,
@@ -28,14 +32,11 @@ from covertune.search.constants import (
     RECIPE_AT_FAULT,
     TRACEBACK,
 )
-from covertune.search.observer import SearchObserver
-from covertune.search.results.soup import lowest_loss
-from covertune.search.trials.halving import SuccessiveHalving
-from covertune.search.trials.portfolio import Portfolio
-from covertune.search.trials.sampler import make_sampler
-from covertune.search.trials.scheduler import HalvingScheduler
-from covertune.search.trials.searcher import StudySearcher
-from covertune.search.trials.space import BackboneFacts, SearchSpace
+from covertune.search.schedule.budget import Budget
+from covertune.search.schedule.halving import SuccessiveHalving
+from covertune.search.space.portfolio import Portfolio
+from covertune.search.space.sampler import make_sampler
+from covertune.search.space.search_space import BackboneFacts, SearchSpace
 
 __all__ = ["CONTESTANTS", "Measured", "measured_most", "space_of"]
 

@@ -32,19 +32,19 @@ import optuna
 from ray.tune.search.optuna import OptunaSearch
 
 from covertune.search import RunFolder, SearchConfig
-from covertune.search.budget import Budget
-from covertune.search.constants import EPOCH, EPOCH_FIELDS, FINISHED, METRIC, MODE
-from covertune.search.observer import SearchObserver
+from covertune.search.cluster.reporter import Reporter
+from covertune.search.cluster.scheduler import HalvingScheduler
+from covertune.search.cluster.searcher import StudySearcher
+from covertune.search.events import SearchObserver
+from covertune.search.record.constants import EPOCH, EPOCH_FIELDS, FINISHED, METRIC, MODE
 from covertune.search.record.pictures import TrialPictures
 from covertune.search.record.retention import Retention
 from covertune.search.record.study import close_study, create_study
-from covertune.search.reporter import Reporter
-from covertune.search.trials.halving import SuccessiveHalving
-from covertune.search.trials.portfolio import Portfolio
-from covertune.search.trials.sampler import make_sampler
-from covertune.search.trials.scheduler import HalvingScheduler
-from covertune.search.trials.searcher import StudySearcher
-from covertune.search.trials.space import BackboneFacts, SearchSpace
+from covertune.search.schedule.budget import Budget
+from covertune.search.schedule.halving import SuccessiveHalving
+from covertune.search.space.portfolio import Portfolio
+from covertune.search.space.sampler import make_sampler
+from covertune.search.space.search_space import BackboneFacts, SearchSpace
 
 EPOCHS = 6
 GENRES = 30

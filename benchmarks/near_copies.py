@@ -24,9 +24,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from covertune.data_pipeline.copies.compare import open_for_comparison, same_picture
-from covertune.data_pipeline.copies.near import find_near_copies
-from covertune.data_pipeline.copies.signature import CUTS, SIGNATURE_BYTES, Pictures, sign, waves
+from covertune.data_pipeline.dedup.compare import open_for_comparison, same_picture
+from covertune.data_pipeline.dedup.near import find_near_copies
+from covertune.data_pipeline.dedup.signature import CUTS, SIGNATURE_BYTES, Pictures, sign, waves
 from covertune.data_pipeline.images import normalise
 from covertune.data_pipeline.sample import cover
 from covertune.data_pipeline.sample.genres import GENRES

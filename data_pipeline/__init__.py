@@ -3,42 +3,41 @@
     prepare_store -> CoverStore -> decode_store -> DecodedRefs --> batches
                                `-----------------> StreamedRefs -'
 
-Knows no model. `batches` and `streamed` alone need torch, and are imported when first used: Ray's
-decoding workers, which import this package too, start seconds faster without it.
+Knows no model. Names are imported when first used: opening a store needs neither Ray nor torch, and
+Ray's decoding workers, which import this package too, start seconds faster without torch.
 """
 
 from __future__ import annotations
 
+import importlib
 from typing import TYPE_CHECKING, Any
 
-from covertune.data_pipeline._ray import free_object_store_bytes
-from covertune.data_pipeline.decoded import (
-    DecodedRefs,
-    DecodedSplit,
-    cover_nbytes,
-    decode_fits,
-    decode_store,
-    decoded_nbytes,
-    in_flight_nbytes,
-)
-from covertune.data_pipeline.downloads import DownloadCounts, DownloadSettings
-from covertune.data_pipeline.errors import (
-    CapacityError,
-    DataError,
-    ImageRejected,
-    SourceError,
-    StoreError,
-)
-from covertune.data_pipeline.images import FITS, Fit, load_square, load_squares
-from covertune.data_pipeline.inspect import StoreReport, inspect_store, write_page
-from covertune.data_pipeline.prepare import PrepareSummary, prepare_store
-from covertune.data_pipeline.refs import CoverBatches, CoverRefs
-from covertune.data_pipeline.schema import SPLITS, PrepareSettings, StoreManifest
-from covertune.data_pipeline.store import CoverStore
-
 if TYPE_CHECKING:
-    from covertune.data_pipeline.batches import DeviceResident, EpochBatches
-    from covertune.data_pipeline.streamed import StreamedBatches, StreamedRefs
+    from covertune.data_pipeline.dataset.batches import DeviceResident, EpochBatches
+    from covertune.data_pipeline.dataset.decoded import (
+        DecodedRefs,
+        DecodedSplit,
+        cover_nbytes,
+        decode_fits,
+        decode_store,
+        decoded_nbytes,
+        in_flight_nbytes,
+    )
+    from covertune.data_pipeline.dataset.refs import CoverBatches, CoverRefs
+    from covertune.data_pipeline.dataset.streamed import StreamedBatches, StreamedRefs
+    from covertune.data_pipeline.downloads import DownloadCounts, DownloadSettings
+    from covertune.data_pipeline.errors import (
+        CapacityError,
+        DataError,
+        ImageRejected,
+        SourceError,
+        StoreError,
+    )
+    from covertune.data_pipeline.images import FITS, Fit, load_square, load_squares
+    from covertune.data_pipeline.inspect import StoreReport, inspect_store, write_page
+    from covertune.data_pipeline.prepare import PrepareSummary, prepare_store
+    from covertune.data_pipeline.ray_tasks import free_object_store_bytes
+    from covertune.data_pipeline.store import SPLITS, CoverStore, PrepareSettings, StoreManifest
 
 __all__ = [
     "FITS",
@@ -78,13 +77,35 @@ __all__ = [
 ]
 
 
+_HOMES = {
+    "dataset.batches": ("DeviceResident", "EpochBatches"),
+    "dataset.decoded": (
+        "DecodedRefs",
+        "DecodedSplit",
+        "cover_nbytes",
+        "decode_fits",
+        "decode_store",
+        "decoded_nbytes",
+        "in_flight_nbytes",
+    ),
+    "dataset.refs": ("CoverBatches", "CoverRefs"),
+    "dataset.streamed": ("StreamedBatches", "StreamedRefs"),
+    "downloads": ("DownloadCounts", "DownloadSettings"),
+    "errors": ("CapacityError", "DataError", "ImageRejected", "SourceError", "StoreError"),
+    "images": ("FITS", "Fit", "load_square", "load_squares"),
+    "inspect": ("StoreReport", "inspect_store", "write_page"),
+    "prepare": ("PrepareSummary", "prepare_store"),
+    "ray_tasks": ("free_object_store_bytes",),
+    "store": ("SPLITS", "CoverStore", "PrepareSettings", "StoreManifest"),
+}
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
+
+
 def __getattr__(name: str) -> Any:
-    if name in ("DeviceResident", "EpochBatches"):
-        from covertune.data_pipeline import batches
+    if name not in _HOME_OF:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_HOME_OF[name]}"), name)
 
-        return getattr(batches, name)
-    if name in ("StreamedBatches", "StreamedRefs"):
-        from covertune.data_pipeline import streamed
 
-        return getattr(streamed, name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+def __dir__() -> list[str]:
+    return sorted(__all__)

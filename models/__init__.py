@@ -9,19 +9,9 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from covertune.models.averaging import average_weights
     from covertune.models.backbones import Backbone, get_backbone, list_backbones
-    from covertune.models.calibration import (
-        Calibration,
-        at_temperature,
-        calibrate,
-        calibrated,
-        fit_temperature,
-        fold_temperature,
-        log_loss,
-    )
-    from covertune.models.checkpoint import model_from_checkpoint
-    from covertune.models.classifier import Classifier
+    from covertune.models.backbones.heads import HeadWeights, load_head
+    from covertune.models.backbones.input_spec import InputSpec
     from covertune.models.errors import (
         Collapse,
         GraphError,
@@ -32,16 +22,17 @@ if TYPE_CHECKING:
         TrainingFailure,
         WeightsError,
     )
-    from covertune.models.export import (
-        ModelFacts,
-        ModelFolderSummary,
-        load_model,
-        save_model,
+    from covertune.models.evaluation.calibration import (
+        Calibration,
+        at_temperature,
+        calibrate,
+        calibrated,
+        fit_temperature,
+        fold_temperature,
+        log_loss,
     )
-    from covertune.models.finetune import FineTuner
-    from covertune.models.heads import HeadWeights, load_head
-    from covertune.models.input_spec import InputSpec
-    from covertune.models.measure import (
+    from covertune.models.evaluation.classifier import Classifier
+    from covertune.models.evaluation.measure import (
         GenreMeasurement,
         Measurement,
         Predictions,
@@ -51,10 +42,19 @@ if TYPE_CHECKING:
         measure_probabilities,
         predict_probabilities,
     )
+    from covertune.models.export import (
+        ModelFacts,
+        ModelFolderSummary,
+        load_model,
+        save_model,
+    )
     from covertune.models.memory import release
-    from covertune.models.probe import ProbeResult, extract_features, fit_probe
-    from covertune.models.recipe import UNTUNED, Recipe
-    from covertune.models.reports import EpochReport, Evaluation, TrainStats
+    from covertune.models.training.averaging import average_weights
+    from covertune.models.training.checkpoint import model_from_checkpoint
+    from covertune.models.training.finetune import FineTuner
+    from covertune.models.training.probe import ProbeResult, extract_features, fit_probe
+    from covertune.models.training.recipe import UNTUNED, Recipe
+    from covertune.models.training.reports import EpochReport, Evaluation, TrainStats
 
 __all__ = [
     "UNTUNED",
@@ -106,13 +106,13 @@ __all__ = [
 ]
 
 _HOMES = {
-    "covertune.models.averaging": ("average_weights",),
+    "covertune.models.training.averaging": ("average_weights",),
     "covertune.models.backbones": (
         "Backbone",
         "get_backbone",
         "list_backbones",
     ),
-    "covertune.models.calibration": (
+    "covertune.models.evaluation.calibration": (
         "Calibration",
         "at_temperature",
         "calibrate",
@@ -121,8 +121,8 @@ _HOMES = {
         "fold_temperature",
         "log_loss",
     ),
-    "covertune.models.checkpoint": ("model_from_checkpoint",),
-    "covertune.models.classifier": ("Classifier",),
+    "covertune.models.training.checkpoint": ("model_from_checkpoint",),
+    "covertune.models.evaluation.classifier": ("Classifier",),
     "covertune.models.errors": (
         "Collapse",
         "GraphError",
@@ -139,13 +139,13 @@ _HOMES = {
         "load_model",
         "save_model",
     ),
-    "covertune.models.finetune": ("FineTuner",),
-    "covertune.models.heads": (
+    "covertune.models.training.finetune": ("FineTuner",),
+    "covertune.models.backbones.heads": (
         "HeadWeights",
         "load_head",
     ),
-    "covertune.models.input_spec": ("InputSpec",),
-    "covertune.models.measure": (
+    "covertune.models.backbones.input_spec": ("InputSpec",),
+    "covertune.models.evaluation.measure": (
         "GenreMeasurement",
         "Measurement",
         "Predictions",
@@ -156,16 +156,16 @@ _HOMES = {
         "predict_probabilities",
     ),
     "covertune.models.memory": ("release",),
-    "covertune.models.probe": (
+    "covertune.models.training.probe": (
         "ProbeResult",
         "extract_features",
         "fit_probe",
     ),
-    "covertune.models.recipe": (
+    "covertune.models.training.recipe": (
         "UNTUNED",
         "Recipe",
     ),
-    "covertune.models.reports": (
+    "covertune.models.training.reports": (
         "EpochReport",
         "Evaluation",
         "TrainStats",

@@ -18,9 +18,9 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor, nn
 
+from covertune.models.backbones.stages import is_batch_norm
 from covertune.models.errors import OutOfMemory, first_line
 from covertune.models.memory import is_out_of_memory, release
-from covertune.models.stages import is_batch_norm
 
 __all__ = ["MicroBatches", "StepStatistics"]
 

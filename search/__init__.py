@@ -25,14 +25,14 @@ if TYPE_CHECKING:
         RunError,
         SearchError,
     )
-    from covertune.search.observer import SearchObserver
+    from covertune.search.events import SearchObserver
+    from covertune.search.finish.export import export_run
+    from covertune.search.finish.outcome import Outcome
     from covertune.search.record.run_folder import RunFolder
     from covertune.search.record.study import TrialRow, best_trial, open_study, trial_rows
-    from covertune.search.results.evaluate import Evaluation, evaluate_model
-    from covertune.search.results.export import export_run
-    from covertune.search.results.outcome import Outcome
-    from covertune.search.results.predict import CoverAnswer, predict_covers
-    from covertune.search.runner import SearchResult, resume_search, run_search
+    from covertune.search.run import SearchResult, resume_search, run_search
+    from covertune.search.use.evaluate import Evaluation, evaluate_model
+    from covertune.search.use.predict import CoverAnswer, predict_covers
 
 __all__ = [
     "ConfigError",
@@ -65,14 +65,14 @@ if is_worker():
 _HOME = {
     "config": ("SearchConfig", "load_config"),
     "errors": ("ConfigError", "Interrupted", "PreflightError", "RunError", "SearchError"),
-    "results.evaluate": ("Evaluation", "evaluate_model"),
-    "results.export": ("export_run",),
-    "observer": ("SearchObserver",),
-    "results.outcome": ("Outcome",),
-    "results.predict": ("CoverAnswer", "predict_covers"),
+    "events": ("SearchObserver",),
+    "finish.export": ("export_run",),
+    "finish.outcome": ("Outcome",),
     "record.run_folder": ("RunFolder",),
-    "runner": ("SearchResult", "resume_search", "run_search"),
     "record.study": ("TrialRow", "best_trial", "open_study", "trial_rows"),
+    "run": ("SearchResult", "resume_search", "run_search"),
+    "use.evaluate": ("Evaluation", "evaluate_model"),
+    "use.predict": ("CoverAnswer", "predict_covers"),
 }
 _MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
 

@@ -24,7 +24,7 @@ def imported(tree):
 
 
 def own_name(module):
-    """`models` of `covertune.models.heads`, `ray` of `ray.data`."""
+    """`models` of `covertune.models.backbones.heads`, `ray` of `ray.data`."""
     return module.removeprefix("covertune.").partition(".")[0]
 
 

@@ -11,9 +11,9 @@ from pathlib import Path
 from safetensors.torch import load_file
 
 from contestants.piece import EXPORTED, Piece
-from covertune.models.checkpoint import read_state, write_state
+from covertune.models.training.checkpoint import read_state, write_state
 from covertune.search import SearchConfig, SearchObserver, run_search
-from covertune.search.constants import EPOCH, METRIC
+from covertune.search.record.constants import EPOCH, METRIC
 
 _ENDING_S = 60.0
 

@@ -13,7 +13,7 @@ import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from covertune.models.checkpoint import write_state
+from covertune.models.training.checkpoint import write_state
 
 PIECE = "COVERTUNE_PEERS_PIECE"
 EXPORTED = "exported"

@@ -18,7 +18,7 @@ def search_space(piece):
     """The space of a search over one backbone at one size."""
     # Here, because a trial of Syne Tune, which is a process of its own, needs none of it.
     from covertune.search.config import SearchConfig
-    from covertune.search.trials.space import BackboneFacts, SearchSpace
+    from covertune.search.space.search_space import BackboneFacts, SearchSpace
 
     config = SearchConfig(epochs=piece.epochs, image_px=(piece.image_px,), seed=piece.seed)
     stages = len(get_backbone(BACKBONE).stage_names())

@@ -12,7 +12,7 @@ from pathlib import Path
 import pyarrow as pa
 from pydantic import BaseModel, ConfigDict, Field
 
-from covertune.data_pipeline import _ray
+from covertune.data_pipeline import ray_tasks
 from covertune.data_pipeline.downloads._client import Client, DownloadFailed
 from covertune.data_pipeline.downloads._folder import DownloadFolder
 from covertune.data_pipeline.downloads._settings import DownloadSettings
@@ -97,14 +97,14 @@ def _outcomes(urls: Sequence[str], folder: Path, settings: DownloadSettings) -> 
         return
     import ray.data
 
-    _ray.require_free_cpu("downloading covers")
+    ray_tasks.require_free_cpu("downloading covers")
     # The limit on a host is shared out, since downloaders do not know of each other.
     downloaders = min(_MOST_DOWNLOADERS, settings.per_host, -(-len(urls) // _BLOCK_URLS))
     blocks = [
         pa.table({"url": urls[start : start + _BLOCK_URLS]}, schema=_SCHEMA)
         for start in range(0, len(urls), _BLOCK_URLS)
     ]
-    with _ray.quiet_ray_data(), _ray.causes_raised("downloading covers"):
+    with ray_tasks.quiet_ray_data(), ray_tasks.causes_raised("downloading covers"):
         done = ray.data.from_arrow(blocks).map_batches(
             _download_block,
             fn_kwargs={

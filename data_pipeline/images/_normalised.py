@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from PIL import Image
 from xxhash import xxh3_128
 
-from covertune.data_pipeline.copies.signature import sign
+from covertune.data_pipeline.dedup.signature import sign
 from covertune.data_pipeline.errors import ImageRejected
 from covertune.data_pipeline.images._decoding import decode, one_line
 

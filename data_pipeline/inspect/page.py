@@ -18,8 +18,8 @@ from covertune.data_pipeline.errors import StoreError
 from covertune.data_pipeline.inspect.report import StoreReport, inspect_store
 from covertune.data_pipeline.inspect.similar import similar_across_genres
 from covertune.data_pipeline.inspect.thumbnails import data_uri, decode_small, images_at, montage
-from covertune.data_pipeline.schema import REJECTED_NAME, SPLITS
-from covertune.data_pipeline.store import CoverStore
+from covertune.data_pipeline.store.cover_store import CoverStore
+from covertune.data_pipeline.store.schema import REJECTED_NAME, SPLITS
 
 __all__ = ["write_page"]
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
-from covertune.data_pipeline.schema import PrepareSettings, StoreFacts
-from covertune.data_pipeline.store import CoverStore
+from covertune.data_pipeline.store.cover_store import CoverStore
+from covertune.data_pipeline.store.schema import PrepareSettings, StoreFacts
 
 __all__ = ["SideReport", "StoreReport", "inspect_store"]
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from covertune.data_pipeline.inspect.thumbnails import decode_small
-from covertune.data_pipeline.store import CoverStore
+from covertune.data_pipeline.store.cover_store import CoverStore
 
 __all__ = ["SimilarPair", "similar_across_genres"]
 

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 import numpy as np
 from PIL import Image
 
-from covertune.data_pipeline.store import CoverStore
+from covertune.data_pipeline.store.cover_store import CoverStore
 
 __all__ = ["data_uri", "decode_small", "images_at", "montage"]
 

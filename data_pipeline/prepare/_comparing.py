@@ -14,10 +14,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from PIL import Image
 
-from covertune.data_pipeline import _ray
-from covertune.data_pipeline.copies.candidates import Candidates
-from covertune.data_pipeline.copies.compare import open_for_comparison, same_picture
-from covertune.data_pipeline.copies.signature import CUTS
+from covertune.data_pipeline import ray_tasks
+from covertune.data_pipeline.dedup.candidates import Candidates
+from covertune.data_pipeline.dedup.compare import open_for_comparison, same_picture
+from covertune.data_pipeline.dedup.signature import CUTS
 
 __all__ = ["PLACE", "compare_in_spool"]
 
@@ -43,8 +43,8 @@ def compare_in_spool(pairs: Candidates, places: pa.Table, spool: Path) -> np.nda
         OSError: The spool cannot be read.
     """
     same = np.zeros(len(pairs), dtype=bool)
-    blocks = _blocks_of(pairs, places, _ray.num_cpus())
-    for block in _ray.run_tasks("comparing covers", _compare_block, blocks, spool=spool):
+    blocks = _blocks_of(pairs, places, ray_tasks.num_cpus())
+    for block in ray_tasks.run_tasks("comparing covers", _compare_block, blocks, spool=spool):
         same[block["pair"]] = block["same"]
     return same
 

@@ -14,11 +14,11 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from covertune.data_pipeline import _ray
-from covertune.data_pipeline._reading import read_ahead
-from covertune.data_pipeline.copies.signature import SIGNATURE_BYTES
+from covertune.data_pipeline import ray_tasks
+from covertune.data_pipeline.dedup.signature import SIGNATURE_BYTES
 from covertune.data_pipeline.errors import ImageRejected
 from covertune.data_pipeline.images import normalise, reuse_memory
+from covertune.data_pipeline.prepare._reading import read_ahead
 from covertune.data_pipeline.sources import Source
 
 __all__ = ["Outcome", "Outcomes", "normalise_sources"]
@@ -103,10 +103,10 @@ def normalise_sources(
     signatures_ND = np.zeros((total, SIGNATURE_BYTES), dtype=np.uint8)
     if progress:
         progress(0, total)
-    for first, table, block_ND in _ray.run_tasks(
+    for first, table, block_ND in ray_tasks.run_tasks(
         "preparing covers",
         _normalise_block,
-        _blocks_of(sources, _ray.num_cpus()),
+        _blocks_of(sources, ray_tasks.num_cpus()),
         spool=spool,
         max_px=max_px,
         downloads=downloads,

@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 from pydantic import Field
 
-from covertune.data_pipeline import _filesystems, _ray
+from covertune.data_pipeline import filesystems, ray_tasks
 from covertune.data_pipeline.downloads import DownloadCounts, DownloadSettings, download_all
 from covertune.data_pipeline.errors import SourceError
 from covertune.data_pipeline.prepare import _writing
@@ -20,7 +20,8 @@ from covertune.data_pipeline.prepare._normalising import Outcomes, normalise_sou
 from covertune.data_pipeline.prepare._sifting import Sifted, sift
 from covertune.data_pipeline.prepare._splits import assign_splits
 from covertune.data_pipeline.prepare._writing import Rejected
-from covertune.data_pipeline.schema import (
+from covertune.data_pipeline.sources import Source, find_sources
+from covertune.data_pipeline.store.schema import (
     SCHEMA_VERSION,
     SPLITS,
     Conflicts,
@@ -29,7 +30,6 @@ from covertune.data_pipeline.schema import (
     StoreFacts,
     StoreManifest,
 )
-from covertune.data_pipeline.sources import Source, find_sources
 
 __all__ = ["PrepareSummary", "prepare_store"]
 
@@ -95,7 +95,7 @@ def prepare_store(
             key_columns=key_columns,
             encoding=encoding,
         )
-        _ray.ensure_ray()
+        ray_tasks.ensure_ray()
         counts = _download(found.sources, out, downloads or DownloadSettings(), download_progress)
         spool = folder / "spool"
         spool.mkdir()
@@ -125,7 +125,7 @@ def prepare_store(
         manifest = StoreManifest(
             schema_version=SCHEMA_VERSION,
             fingerprint=_writing.fingerprint(covers, settings),
-            source=_filesystems.shown(str(source)),
+            source=filesystems.shown(str(source)),
             genres=sifted.genres,
             counts=_count(covers),
             found=len(found.sources),
@@ -161,7 +161,7 @@ def _download(
     progress: Callable[[int, int], None] | None,
 ) -> DownloadCounts | None:
     """Bring what lies at web addresses; nothing is made or said if there is nothing."""
-    urls = [entry.path for entry in sources if _filesystems.is_web_address(entry.path)]
+    urls = [entry.path for entry in sources if filesystems.is_web_address(entry.path)]
     if not urls:
         return None
     folder = settings.folder or out.absolute().parent / ".covertune-downloads"

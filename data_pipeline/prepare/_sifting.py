@@ -12,16 +12,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from covertune.data_pipeline.copies import conflicts, placeholders
-from covertune.data_pipeline.copies.candidates import Candidates
-from covertune.data_pipeline.copies.conflicts import Kept, Labels, Refused, Rows, count_labels
-from covertune.data_pipeline.copies.groups import tie
-from covertune.data_pipeline.copies.near import find_near_copies
-from covertune.data_pipeline.copies.signature import Pictures, colours, waves
+from covertune.data_pipeline.dedup import conflicts, placeholders
+from covertune.data_pipeline.dedup.candidates import Candidates
+from covertune.data_pipeline.dedup.conflicts import Kept, Labels, Refused, Rows, count_labels
+from covertune.data_pipeline.dedup.groups import tie
+from covertune.data_pipeline.dedup.near import find_near_copies
+from covertune.data_pipeline.dedup.signature import Pictures, colours, waves
 from covertune.data_pipeline.errors import SourceError
 from covertune.data_pipeline.prepare._normalising import Outcomes
-from covertune.data_pipeline.schema import PrepareSettings
 from covertune.data_pipeline.sources import Source
+from covertune.data_pipeline.store.schema import PrepareSettings
 
 __all__ = ["Sifted", "sift"]
 

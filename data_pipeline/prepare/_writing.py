@@ -17,9 +17,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from covertune.data_pipeline._whole_folder import whole_folder
 from covertune.data_pipeline.errors import StoreError
-from covertune.data_pipeline.schema import (
+from covertune.data_pipeline.store.schema import (
     COVER_SCHEMA,
     MANIFEST_NAME,
     REJECTED_NAME,
@@ -30,6 +29,7 @@ from covertune.data_pipeline.schema import (
     PrepareSettings,
     StoreManifest,
 )
+from covertune.data_pipeline.whole_folder import whole_folder
 
 __all__ = [
     "Rejected",

@@ -10,10 +10,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from covertune.data_pipeline._whole_folder import whole_folder
 from covertune.data_pipeline.errors import DataError
 from covertune.data_pipeline.sample.cover import draw_cover
 from covertune.data_pipeline.sample.genres import GENRES
+from covertune.data_pipeline.whole_folder import whole_folder
 
 __all__ = ["SampleSummary", "draw_sample"]
 

@@ -17,7 +17,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from covertune.data_pipeline import _filesystems
+from covertune.data_pipeline import filesystems
 from covertune.data_pipeline.errors import SourceError
 from covertune.data_pipeline.sources._columns import asin_key
 from covertune.data_pipeline.sources._source import (
@@ -117,7 +117,7 @@ def find_listings(root: str, files: Sequence[str]) -> list[str]:
     if len({(file.rpartition("/")[0], match["set"][-2:]) for file, match in found.items()}) > 1:
         raise SourceError(
             f"a store is made of one listing, or of a train and a test listing side by side; "
-            f"{_filesystems.shown(root)} has {', '.join(found)}; give one of them, or its folder"
+            f"{filesystems.shown(root)} has {', '.join(found)}; give one of them, or its folder"
         )
     listed = {match["split"] for match in found.values() if match["kind"].lower() == "listing"}
     return [
@@ -144,7 +144,7 @@ def from_listings(
         SourceError: A listing cannot be read.
         OSError: It cannot be read at all.
     """
-    base = _filesystems.parent_of(listings[0])
+    base = filesystems.parent_of(listings[0])
     file_of = _by_name(images)
     sources = []
     for listing in listings:
@@ -152,15 +152,15 @@ def from_listings(
         for row in _rows(listing, images, encoding):
             file = file_of.get(row.name)
             if file is not None:
-                path, source = _filesystems.join(base, file), file
+                path, source = filesystems.join(base, file), file
             elif row.address:
                 path = source = row.address
             else:
-                path, source = _filesystems.join(base, row.name), row.name
+                path, source = filesystems.join(base, row.name), row.name
             key = asin_key(row.asin)
             sources.append(Source(path, source, row.genre, (key,) if key else (), split))
     if not sources:
-        shown = ", ".join(map(_filesystems.shown, listings))
+        shown = ", ".join(map(filesystems.shown, listings))
         raise SourceError(f"a listing of covers needs rows, {shown} has none")
     return FoundSources(in_order(sources), ignored=0)
 
@@ -200,7 +200,7 @@ def _listing_rows(listing: str, encoding: str | None) -> Iterator[tuple[str, _Ro
             raise SourceError(
                 f"a listing of BookCover has {_COLUMNS} columns (ASIN, file, address, title, "
                 f"author, number, genre) and no header, line {line} of "
-                f"{_filesystems.shown(listing)} has {len(values)}; repair that line"
+                f"{filesystems.shown(listing)} has {len(values)}; repair that line"
             )
         asin, name, address, _, _, number, genre = (value.strip() for value in values)
         yield number, _Row(asin, name, address, genre)
@@ -214,7 +214,7 @@ def _label_rows(labels: str, files: Sequence[str], encoding: str | None) -> Iter
         if match is None or match[2] not in names:
             raise SourceError(
                 f"a line of labels is a file name and the number of one of {len(names)} genres, "
-                f"line {line} of {_filesystems.shown(labels)} is {text[:80]!r}; repair that line, "
+                f"line {line} of {filesystems.shown(labels)} is {text[:80]!r}; repair that line, "
                 "or give a folder per genre or a table with a header"
             )
         name = match[1]
@@ -233,9 +233,9 @@ def _genre_names(labels: str, files: Sequence[str], encoding: str | None) -> dic
     )
     if not beside:
         return {str(number): genre for number, genre in enumerate(GENRES)}
-    base = _filesystems.parent_of(labels)
+    base = filesystems.parent_of(labels)
     return {
         number: row.genre
         for file in beside
-        for number, row in _listing_rows(_filesystems.join(base, file), encoding)
+        for number, row in _listing_rows(filesystems.join(base, file), encoding)
     }

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from covertune.data_pipeline import _filesystems
+from covertune.data_pipeline import filesystems
 from covertune.data_pipeline.errors import SourceError
 from covertune.data_pipeline.sources._bookcover import find_listings, from_listings, is_listing
 from covertune.data_pipeline.sources._columns import TableOptions
@@ -46,18 +46,18 @@ def find_sources(
         SourceError: Nothing is there, it cannot be read, or it holds no covers of two genres.
     """
     location = str(source)
-    shown = _filesystems.shown(location)
+    shown = filesystems.shown(location)
     options = TableOptions(image_column, genre_column, split_column, tuple(key_columns), encoding)
-    if _filesystems.is_web_address(location):
+    if filesystems.is_web_address(location):
         raise SourceError(
             f"covers cannot be looked for at a web address, got {shown}; download the table "
             "itself and give the file: the addresses in it are downloaded"
         )
     try:
-        kind = _filesystems.kind_of(location)
+        kind = filesystems.kind_of(location)
         if kind == "missing":
             raise SourceError(f"no covers at {shown}: there is no such file or folder; {_KINDS}")
-        if not _filesystems.is_uri(location):
+        if not filesystems.is_uri(location):
             location = str(Path(location).absolute())
         found = _in_folder(location, options) if kind == "folder" else _in_file(location, options)
     except OSError as err:
@@ -69,17 +69,17 @@ def find_sources(
 def _in_folder(folder: str, options: TableOptions) -> FoundSources:
     if options.names_columns:
         raise SourceError(
-            f"columns can be named for a table only, and {_filesystems.shown(folder)} is a "
+            f"columns can be named for a table only, and {filesystems.shown(folder)} is a "
             "folder; drop the column names"
         )
-    files = _filesystems.list_files(folder)
+    files = filesystems.list_files(folder)
     listings = find_listings(folder, files)
     if not listings:
         return from_folder(folder, files, options.key_columns, options.encoding)
     inside = "".join(listings[0].rpartition("/")[:2])
     below = [file[len(inside) :] for file in files if file.startswith(inside)]
     _require_no_columns(options, listings[0])
-    locations = [_filesystems.join(folder, listing) for listing in listings]
+    locations = [filesystems.join(folder, listing) for listing in listings]
     return from_listings(locations, below, options.encoding)
 
 
@@ -87,14 +87,14 @@ def _in_file(file: str, options: TableOptions) -> FoundSources:
     if not is_listing(file, options.encoding):
         return from_table(file, options)
     _require_no_columns(options, file)
-    beside = _filesystems.list_files(_filesystems.parent_of(file))
+    beside = filesystems.list_files(filesystems.parent_of(file))
     return from_listings([file], beside, options.encoding)
 
 
 def _require_no_columns(options: TableOptions, listing: str) -> None:
     if options.names_columns or options.key_columns:
         raise SourceError(
-            f"{_filesystems.shown(listing)} is a listing of BookCover, whose columns are known and "
+            f"{filesystems.shown(listing)} is a listing of BookCover, whose columns are known and "
             "have no names; drop the column names"
         )
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from covertune.data_pipeline import _filesystems
+from covertune.data_pipeline import filesystems
 from covertune.data_pipeline.errors import SourceError
 from covertune.data_pipeline.sources._columns import IMAGE_COLUMNS, key_columns, keys_of
 from covertune.data_pipeline.sources._table_files import read_header, read_rows
@@ -76,7 +76,7 @@ def read_folder_keys(
     known: set[str] = set()
     trailing: TrailingPaths | None = None
     for table in sorted(tables):
-        location = _filesystems.join(root, table)
+        location = filesystems.join(root, table)
         columns = _columns_of(location, given_keys, encoding)
         if columns is None:
             continue
@@ -97,7 +97,7 @@ def read_folder_keys(
     found.missing.extend(missing.values())
     if given_keys and not found.tables:
         raise SourceError(
-            f"no table in {_filesystems.shown(root)} has an image column and the key columns "
+            f"no table in {filesystems.shown(root)} has an image column and the key columns "
             f"{', '.join(given_keys)}; leave out --key-column, or put such a table beside the "
             "genre folders"
         )
@@ -117,7 +117,7 @@ def _columns_of(table: str, given_keys: Sequence[str], encoding: str | None) -> 
         return None
     by_lower_case = {name.strip().lower(): name for name in reversed(header)}
     paths = [by_lower_case[name] for name in IMAGE_COLUMNS if name in by_lower_case]
-    keys = key_columns(given_keys, header, _filesystems.shown(table))
+    keys = key_columns(given_keys, header, filesystems.shown(table))
     return _Columns(paths, keys) if paths and keys else None
 
 
@@ -127,6 +127,6 @@ def _rows(
     """Path and keys of each row that names a file."""
     for values in read_rows(table, [*columns.paths, *columns.keys], encoding):
         for path in values[: len(columns.paths)]:
-            if components(path) and not _filesystems.is_uri(path):
+            if components(path) and not filesystems.is_uri(path):
                 yield path, keys_of(columns.keys, values[len(columns.paths) :])
                 break

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from covertune.data_pipeline import _filesystems
+from covertune.data_pipeline import filesystems
 from covertune.data_pipeline.errors import SourceError
 from covertune.data_pipeline.sources._folder_keys import read_folder_keys
 from covertune.data_pipeline.sources._source import (
@@ -57,7 +57,7 @@ def from_folder(
         first, second, *_ = file[start:].split("/")
         sources.append(
             Source(
-                path=_filesystems.join(root, file),
+                path=filesystems.join(root, file),
                 source=file,
                 genre=second if by_split else first,
                 keys=keys.of_file.get(file, ()),
@@ -68,7 +68,7 @@ def from_folder(
     for row in keys.missing:
         # A genre that has no folder was left out on purpose; its rows are refused without one.
         genre = row.genre if row.genre in genres else ""
-        path = _filesystems.join(root, row.path)
+        path = filesystems.join(root, row.path)
         sources.append(Source(path, row.path, genre, row.keys))
     return FoundSources(in_order(sources), ignored=len(files) - len(images) - keys.tables)
 
@@ -79,7 +79,7 @@ def _require_genre_folders(root: str, images: Sequence[str], files: Sequence[str
     Raises:
         SourceError: There are no genre folders, one, or images beside them.
     """
-    shown = _filesystems.shown(root)
+    shown = filesystems.shown(root)
     start = 0
     while images:
         tops = {image[start:].partition("/")[0] for image in images if "/" in image[start:]}
@@ -99,7 +99,7 @@ def _require_genre_folders(root: str, images: Sequence[str], files: Sequence[str
             f"give the folder that holds the genre folders{_or_the_table(root, files)}"
         )
     if direct:
-        folder = _filesystems.shown(_filesystems.join(root, direct[0][:start]).rstrip("/"))
+        folder = filesystems.shown(filesystems.join(root, direct[0][:start]).rstrip("/"))
         raise SourceError(
             f"an image must lie in the folder of its genre, {folder} has {len(direct)} "
             f"{'image' if len(direct) == 1 else 'images'} (such as {direct[0][start:]}) beside "
@@ -120,7 +120,7 @@ def _are_splits(root: str, images: Sequence[str], start: int) -> bool:
     if any(image[start:].count("/") < 2 for image in images):
         raise SourceError(
             f"folders named {_some(tops)} are sides of a split, not genres, and in "
-            f"{_filesystems.shown(root)} they have images of no genre; "
+            f"{filesystems.shown(root)} they have images of no genre; "
             "put a folder per genre into each, or rename them"
         )
     return True
@@ -131,7 +131,7 @@ def _or_the_table(root: str, files: Sequence[str]) -> str:
     tables = sorted(filter(is_table, files), key=lambda file: (file.count("/"), file))
     if not tables:
         return ""
-    return f", or give the table {_filesystems.shown(_filesystems.join(root, tables[0]))}"
+    return f", or give the table {filesystems.shown(filesystems.join(root, tables[0]))}"
 
 
 def _some(names: set[str]) -> str:

@@ -16,7 +16,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from covertune.data_pipeline import _filesystems
+from covertune.data_pipeline import filesystems
 from covertune.data_pipeline.errors import SourceError
 
 __all__ = ["TABLE_SUFFIXES", "is_table", "read_header", "read_lines", "read_rows", "suffix_of"]
@@ -31,7 +31,7 @@ _BATCH_ROWS = 8192
 
 def suffix_of(location: str) -> str:
     """The ending of a file's name, in lower case."""
-    name = location.partition("?")[0] if _filesystems.is_uri(location) else location
+    name = location.partition("?")[0] if filesystems.is_uri(location) else location
     return "." + name.rpartition(".")[2].lower()
 
 
@@ -102,7 +102,7 @@ def read_lines(table: str, encoding: str | None = None) -> Iterator[tuple[int, l
                     yield rows.line_num, row
         except csv.Error as err:
             raise SourceError(
-                f"cannot read {_filesystems.shown(table)} as CSV: line {rows.line_num}: {err}; "
+                f"cannot read {filesystems.shown(table)} as CSV: line {rows.line_num}: {err}; "
                 "repair the table"
             ) from err
 
@@ -117,7 +117,7 @@ def _csv_rows(
     for number, row in lines:
         if len(row) <= needed:
             raise SourceError(
-                f"every row of {_filesystems.shown(table)} needs its {len(header)} columns, line "
+                f"every row of {filesystems.shown(table)} needs its {len(header)} columns, line "
                 f"{number} has {len(row)}; repair that line"
             )
         yield tuple([row[place].strip() for place in places])
@@ -135,13 +135,13 @@ def _parquet_rows(
 
 @contextmanager
 def _parquet(table: str, encoding: str | None) -> Iterator[pq.ParquetFile]:
-    shown = _filesystems.shown(table)
+    shown = filesystems.shown(table)
     if encoding:
         raise SourceError(
             f"an encoding can be named for text only, and {shown} is Parquet; leave it out"
         )
     try:
-        with _filesystems.open_binary(table) as bytes_, pq.ParquetFile(bytes_) as file:
+        with filesystems.open_binary(table) as bytes_, pq.ParquetFile(bytes_) as file:
             yield file
     except pa.ArrowException as err:
         raise SourceError(
@@ -160,7 +160,7 @@ def _json_lines(table: str, encoding: str | None) -> Iterator[dict[str, Any]]:
                 row = None
             if not isinstance(row, dict):
                 raise SourceError(
-                    f"each line of {_filesystems.shown(table)} must be a JSON object, line "
+                    f"each line of {filesystems.shown(table)} must be a JSON object, line "
                     f"{number} is none; repair that line"
                 )
             yield row
@@ -169,10 +169,10 @@ def _json_lines(table: str, encoding: str | None) -> Iterator[dict[str, Any]]:
 @contextmanager
 def _text(table: str, encoding: str | None) -> Iterator[io.TextIOWrapper]:
     """Open as text, with an error that names --encoding where it is not."""
-    shown = _filesystems.shown(table)
+    shown = filesystems.shown(table)
     # utf-8-sig also takes the mark that spreadsheets put in front
     name = "utf-8-sig" if (encoding or "utf-8").lower() in ("utf-8", "utf8") else encoding
-    with _filesystems.open_binary(table) as bytes_:
+    with filesystems.open_binary(table) as bytes_:
         try:
             file = io.TextIOWrapper(bytes_, encoding=name, newline="")
         except LookupError:

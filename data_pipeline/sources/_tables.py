@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from functools import cache
 from itertools import islice
 
-from covertune.data_pipeline import _filesystems
+from covertune.data_pipeline import filesystems
 from covertune.data_pipeline.errors import SourceError
 from covertune.data_pipeline.sources._columns import (
     GENRE_COLUMNS,
@@ -45,7 +45,7 @@ def from_table(table: str, options: TableOptions) -> FoundSources:
             there.
         OSError: Something cannot be read.
     """
-    shown = _filesystems.shown(table)
+    shown = filesystems.shown(table)
     if not is_table(table):
         raise SourceError(
             f"a table of covers must be a {', '.join(TABLE_SUFFIXES)} file, got {shown}; "
@@ -59,7 +59,7 @@ def from_table(table: str, options: TableOptions) -> FoundSources:
     if split is not None:
         pick_column("split", split, (), header, shown)
     columns = [image, genre, *keys, *([split] if split else [])]
-    places = _Places(_filesystems.parent_of(table))
+    places = _Places(filesystems.parent_of(table))
     sources = []
     for path, genre_name, *values in read_rows(table, columns, options.encoding):
         where, source = places.of(path)
@@ -76,12 +76,12 @@ def from_table(table: str, options: TableOptions) -> FoundSources:
         raise SourceError(f"a table of covers needs rows, {shown} has none below its header")
     if places.named and not places.found:
         _say_where_addresses_are(table, image, places.named, options)
-    _filesystems.require_reachable([entry.path for entry in sources if _is_elsewhere(entry.path)])
+    filesystems.require_reachable([entry.path for entry in sources if _is_elsewhere(entry.path)])
     return FoundSources(in_order(sources), ignored=0)
 
 
 def _is_elsewhere(path: str) -> bool:
-    return _filesystems.is_uri(path) and not _filesystems.is_web_address(path)
+    return filesystems.is_uri(path) and not filesystems.is_web_address(path)
 
 
 class _Places:
@@ -98,7 +98,7 @@ class _Places:
     def __init__(self, base: str) -> None:
         self.named = self.found = 0
         self._base = base
-        self._remote = _filesystems.is_uri(base)
+        self._remote = filesystems.is_uri(base)
         self._files: set[str] | None = None
         self._trailing: TrailingPaths | None = None
         self._has_folder = cache(self._look_for_folder)
@@ -107,20 +107,20 @@ class _Places:
         """Where a path leads, and how the store records it."""
         if not path:
             return "", ""
-        if _filesystems.is_uri(path):
-            return path, _filesystems.shown(path)
+        if filesystems.is_uri(path):
+            return path, filesystems.shown(path)
         self.named += 1
         if self._exists(path):
             self.found += 1
-            return _filesystems.join(self._base, path), self._recorded(path)
+            return filesystems.join(self._base, path), self._recorded(path)
         # A folder that is there lacks this file; one that is not was on another machine.
         folder, slash, _ = path.replace("\\", "/").rpartition("/")
         if not slash or not self._has_folder(folder or "/"):
             elsewhere = self._find_by_end(path)
             if elsewhere is not None:
                 self.found += 1
-                return _filesystems.join(self._base, elsewhere), elsewhere
-        return _filesystems.join(self._base, path), self._recorded(path)
+                return filesystems.join(self._base, elsewhere), elsewhere
+        return filesystems.join(self._base, path), self._recorded(path)
 
     def _exists(self, path: str) -> bool:
         if self._remote:
@@ -140,7 +140,7 @@ class _Places:
 
     def _all_files(self) -> set[str]:
         if self._files is None:
-            self._files = set(_filesystems.list_files(self._base))
+            self._files = set(filesystems.list_files(self._base))
         return self._files
 
     def _recorded(self, path: str) -> str:
@@ -154,7 +154,7 @@ def _say_where_addresses_are(table: str, image: str, named: int, options: TableO
     """Raise if another column has what can be downloaded in place of files that are not there."""
     for column in _columns_of_addresses(table, options):
         raise SourceError(
-            f"none of the {named} files that column {image!r} of {_filesystems.shown(table)} names "
+            f"none of the {named} files that column {image!r} of {filesystems.shown(table)} names "
             f"is there, but column {column!r} has web addresses; put the images beside the table, "
             f"or download them with --image-column {column}"
         )
@@ -164,5 +164,5 @@ def _columns_of_addresses(table: str, options: TableOptions) -> Iterator[str]:
     header = read_header(table, options.encoding)
     rows = list(islice(read_rows(table, header, options.encoding), _ROWS_LOOKED_AT))
     for column, *values in zip(header, *rows, strict=True):
-        if any(_filesystems.is_web_address(value) for value in values):
+        if any(filesystems.is_web_address(value) for value in values):
             yield column

@@ -12,10 +12,10 @@ from torch import nn
 from torch.overrides import TorchFunctionMode
 
 from covertune.models.backbones._weights import Adapter, load_into, read_state_dict
+from covertune.models.backbones.heads import replace_head
+from covertune.models.backbones.input_spec import InputSpec
+from covertune.models.backbones.stages import stages
 from covertune.models.errors import ModelError, WeightsError
-from covertune.models.heads import replace_head
-from covertune.models.input_spec import InputSpec
-from covertune.models.stages import stages
 
 __all__ = ["Backbone"]
 

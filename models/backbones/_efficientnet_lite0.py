@@ -16,8 +16,8 @@ from torch import nn
 
 from covertune.models.backbones._backbone import Backbone
 from covertune.models.backbones._weights import StateDict
+from covertune.models.backbones.input_spec import InputSpec
 from covertune.models.errors import WeightsError
-from covertune.models.input_spec import InputSpec
 
 __all__ = ["NAME", "efficientnet_lite0"]
 

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from covertune.models.backbones._backbone import Backbone
-from covertune.models.input_spec import InputSpec
+from covertune.models.backbones.input_spec import InputSpec
 
 __all__ = ["NAME", "SmallCNN", "small_cnn"]
 

@@ -17,8 +17,8 @@ from torch import nn
 
 from covertune.models.backbones._backbone import Backbone
 from covertune.models.backbones._weights import HubFile, StateDict, hf_endpoint
+from covertune.models.backbones.input_spec import InputSpec
 from covertune.models.errors import ModelError
-from covertune.models.input_spec import InputSpec
 
 __all__ = ["PREFIX", "names", "timm_backbone"]
 

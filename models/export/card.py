@@ -15,10 +15,10 @@ from typing import Any
 import jinja2
 
 from covertune.models.backbones import Backbone
-from covertune.models.calibration import Calibration
+from covertune.models.evaluation.calibration import Calibration
 from covertune.models.export.config import ModelFolderConfig
 from covertune.models.metrics import wilson_interval
-from covertune.models.recipe import Recipe
+from covertune.models.training.recipe import Recipe
 
 __all__ = ["licence_of", "write_card", "write_program"]
 

@@ -15,11 +15,11 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from covertune.models.backbones import Backbone
-from covertune.models.calibration import Calibration
+from covertune.models.backbones.input_spec import InputSpec
 from covertune.models.errors import ModelFolderError
-from covertune.models.input_spec import InputSpec
-from covertune.models.measure import GenreMeasurement
-from covertune.models.recipe import Recipe
+from covertune.models.evaluation.calibration import Calibration
+from covertune.models.evaluation.measure import GenreMeasurement
+from covertune.models.training.recipe import Recipe
 
 __all__ = [
     "CONFIG",

@@ -27,8 +27,10 @@ import torch
 from torch import Tensor, nn
 
 from covertune.models.backbones import Backbone
-from covertune.models.classifier import Classifier
+from covertune.models.backbones.heads import head_of
+from covertune.models.backbones.input_spec import InputSpec
 from covertune.models.errors import GraphError, ModelError, ModelFolderError, first_line
+from covertune.models.evaluation.classifier import Classifier
 from covertune.models.export.card import licence_of, write_card, write_program
 from covertune.models.export.checksums import check_sums, write_sums
 from covertune.models.export.config import (
@@ -44,9 +46,7 @@ from covertune.models.export.config import (
 from covertune.models.export.loading import find_loading, only_covertune
 from covertune.models.export.onnx_graph import INPUT, OUTPUTS, check_graph, write_graph
 from covertune.models.export.weights import WEIGHTS, rebuild, state_of, to_safetensors
-from covertune.models.heads import head_of
-from covertune.models.input_spec import InputSpec
-from covertune.models.recipe import Recipe
+from covertune.models.training.recipe import Recipe
 from covertune.models.whole_files import whole_folder
 
 __all__ = ["ModelFolderSummary", "load_model", "save_model"]

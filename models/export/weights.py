@@ -10,8 +10,8 @@ import safetensors.torch
 from torch import Tensor, nn
 
 from covertune.models.backbones import get_backbone
-from covertune.models.recipe import Recipe
 from covertune.models.state import load_state
+from covertune.models.training.recipe import Recipe
 
 __all__ = ["WEIGHTS", "rebuild", "state_of", "to_safetensors"]
 

@@ -35,7 +35,7 @@ def evaluate(
       covertune evaluate my-model other-store --split test --json
     """
     from covertune.search.cli._tables import evaluation_table
-    from covertune.search.results.evaluate import evaluate_model
+    from covertune.search.use.evaluate import evaluate_model
 
     evaluation = evaluate_model(model, store, split.value)
     if json:

@@ -33,8 +33,8 @@ def export(
 
       covertune export runs/my-run my-model --trial 7
     """
+    from covertune.search.finish.export import export_run
     from covertune.search.record.run_folder import RunFolder
-    from covertune.search.results.export import export_run
 
     exported = export_run(RunFolder.open(run), out, trial)
     for note in exported.notes:

@@ -20,12 +20,10 @@ from covertune.models import Recipe
 from covertune.search.cli._console import console, say_error, show_bytes, show_duration
 from covertune.search.cli._tables import input_size, plain_table
 from covertune.search.cli._trial_tables import STATE_STYLES, trial_summary
-from covertune.search.constants import ANY_TOP1, EPOCH, METRIC
-from covertune.search.observer import SearchObserver, SearchPlan
+from covertune.search.events import PreflightReport, ProbeReport, SearchObserver, SearchPlan
+from covertune.search.finish.gap import Gap
+from covertune.search.record.constants import ANY_TOP1, EPOCH, METRIC
 from covertune.search.record.study import ROLE_UNTUNED, latest_value
-from covertune.search.results.gap import Gap
-from covertune.search.staging.preflight import PreflightReport
-from covertune.search.staging.scouting import Probe
 
 __all__ = ["LiveView"]
 
@@ -126,7 +124,7 @@ class LiveView(SearchObserver):
                 f"the search will take about {show_duration(report.search_s)}", highlight=False
             )
 
-    def probed(self, probe: Probe) -> None:
+    def probed(self, probe: ProbeReport) -> None:
         """The number to beat."""
         self._close_phase()
         console.print(

@@ -34,7 +34,7 @@ def predict(
 
       covertune predict my-model covers/*.jpg --json
     """
-    from covertune.search.results.predict import predict_covers
+    from covertune.search.use.predict import predict_covers
 
     answers = predict_covers(model, images)
     if json:

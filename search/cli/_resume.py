@@ -34,7 +34,7 @@ def resume(
     time_budget_s = duration_s(time_budget)
     from covertune.search.cli._ending import show_result
     from covertune.search.cli._live import LiveView
-    from covertune.search.runner import resume_search
+    from covertune.search.run import resume_search
 
     with LiveView() as view:
         result = resume_search(run, trials=trials, time_budget_s=time_budget_s, observer=view)

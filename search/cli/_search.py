@@ -179,7 +179,7 @@ def search(
     # Ray and torch take seconds to import; help and wrong usage need neither.
     from covertune.search.cli._ending import show_result
     from covertune.search.cli._live import LiveView
-    from covertune.search.runner import run_search
+    from covertune.search.run import run_search
 
     with LiveView() as view:
         result = run_search(resolved, view)

@@ -11,11 +11,11 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from covertune.data_pipeline import PrepareSummary, StoreReport
-    from covertune.data_pipeline.schema import Split
+    from covertune.data_pipeline.store.schema import Split
     from covertune.models import Backbone, Recipe
-    from covertune.search.results.evaluate import Evaluation
-    from covertune.search.results.outcome import Outcome, Score
-    from covertune.search.staging.scouting import Probe
+    from covertune.search.events import ProbeReport
+    from covertune.search.finish.outcome import Outcome, Score
+    from covertune.search.use.evaluate import Evaluation
 
 __all__ = [
     "backbones_table",
@@ -48,7 +48,7 @@ def plain_table(*headers: str, left: int = 1, wide: str | None = None) -> Table:
     return table
 
 
-def input_size(of: Recipe | Probe) -> str:
+def input_size(of: Recipe | ProbeReport) -> str:
     """Size and fit of what a model takes; squashing goes without saying."""
     return f"{of.image_px} px" + ("" if of.fit == "squash" else f" ({of.fit})")
 

@@ -26,9 +26,9 @@ def trials(
       covertune trials runs/my-run --json | jq '.[] | select(.state == "FAIL") | .reason'
     """
     from covertune.search.cli._trial_tables import trials_table
+    from covertune.search.finish.gap import gap_so_far
     from covertune.search.record.run_folder import RunFolder
     from covertune.search.record.study import read_trials, trial_rows
-    from covertune.search.results.gap import gap_so_far
 
     folder = RunFolder.open(run)
     found = read_trials(folder)

@@ -19,7 +19,7 @@ import numpy as np
 import optuna
 from optuna.artifacts import FileSystemArtifactStore, get_all_artifact_meta, upload_artifact
 
-from covertune.search.constants import ANY_TOP1, EPOCH, METRIC
+from covertune.search.record.constants import ANY_TOP1, EPOCH, METRIC
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -11,9 +11,9 @@ import pyarrow.parquet as pq
 import pytest
 from pyarrow import fs
 
-from covertune.data_pipeline import _filesystems, prepare_store
-from covertune.data_pipeline._reading import read_ahead, read_source
+from covertune.data_pipeline import filesystems, prepare_store
 from covertune.data_pipeline.errors import ImageRejected, SourceError
+from covertune.data_pipeline.prepare._reading import read_ahead, read_source
 from covertune.data_pipeline.sources import find_sources
 
 
@@ -165,9 +165,9 @@ def test_hdfs_without_its_library():
 
 
 def test_no_address_is_a_path():
-    assert not _filesystems.is_uri(r"C:\covers\1.jpg")
-    assert not _filesystems.is_uri("C://covers")
-    assert _filesystems.is_web_address("HTTPS://h/1.jpg")
+    assert not filesystems.is_uri(r"C:\covers\1.jpg")
+    assert not filesystems.is_uri("C://covers")
+    assert filesystems.is_web_address("HTTPS://h/1.jpg")
 
 
 def test_reading_ahead_keeps_the_order_and_the_errors(pile):

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from covertune.data_pipeline._whole_folder import whole_folder
+from covertune.data_pipeline.whole_folder import whole_folder
 
 
 def test_a_failure_half_way_into_an_empty_folder_takes_back_what_was_moved(tmp_path, monkeypatch):
@@ -30,7 +30,7 @@ def test_a_failure_half_way_into_an_empty_folder_takes_back_what_was_moved(tmp_p
 _HANG = """
 import sys, time
 from pathlib import Path
-from covertune.data_pipeline._whole_folder import whole_folder
+from covertune.data_pipeline.whole_folder import whole_folder
 with whole_folder(Path(sys.argv[1])) as folder:
     (folder / "part").write_text("half")
     print("writing", flush=True)

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from torch import nn
 
 from covertune.models import FineTuner, OutOfMemory, extract_features, measure_model
+from covertune.models.backbones.stages import stages
 from covertune.models.memory import is_out_of_memory
 from covertune.models.micro_batches import MicroBatches, StepStatistics
-from covertune.models.stages import stages
 
 CPU = torch.device("cpu")
 K = 4

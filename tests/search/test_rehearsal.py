@@ -4,7 +4,7 @@ import json
 
 from covertune.data_pipeline import CoverStore
 from covertune.search.config import SearchConfig
-from covertune.search.runner import run_search
+from covertune.search.run import run_search
 
 
 def test_a_rehearsal_says_what_it_is(store, tmp_path):

@@ -13,10 +13,10 @@ from covertune.search import RunFolder, SearchConfig, run_search
 from covertune.search.cli import main
 from covertune.search.cli._ending import show_result
 from covertune.search.cli._live import LiveView
-from covertune.search.machine.cluster import slots_of
-from covertune.search.machine.workers import Workers
-from covertune.search.staging.feed import RehearsalFeed, WholeFeed
-from covertune.search.staging.scouting import scout
+from covertune.search.cluster.session import slots_of
+from covertune.search.cluster.workers import Workers
+from covertune.search.setup.feed import RehearsalFeed, WholeFeed
+from covertune.search.setup.probes import scout
 
 CONTRACT = [
     *("split", "n", "top1", "top1_interval", "top3", "macro_f1", "ece", "store_fingerprint")

@@ -14,11 +14,11 @@ from covertune.data_pipeline import (
     PrepareSettings,
     SourceError,
     StoreError,
-    _ray,
     prepare_store,
+    ray_tasks,
 )
 from covertune.data_pipeline.prepare import _normalising, _writing
-from covertune.data_pipeline.schema import COVER_SCHEMA, SPLITS
+from covertune.data_pipeline.store.schema import COVER_SCHEMA, SPLITS
 
 pytestmark = pytest.mark.usefixtures("local_ray")
 
@@ -363,7 +363,7 @@ class TestErrors:
         assert [entry.name for entry in tmp_path.iterdir()] == ["source"]
 
     def test_no_free_cpu(self, source, tmp_path, monkeypatch):
-        monkeypatch.setattr(_ray, "_FREE_CPU_WAIT_S", 1.0)
+        monkeypatch.setattr(ray_tasks, "_FREE_CPU_WAIT_S", 1.0)
         holder = ray.util.placement_group([{"CPU": 2}])
         ray.get(holder.ready())
         try:

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from covertune.data_pipeline import PrepareSettings, SourceError
-from covertune.data_pipeline.copies.compare import open_for_comparison, same_picture
-from covertune.data_pipeline.copies.signature import CUTS, SIGNATURE_BYTES
+from covertune.data_pipeline.dedup.compare import open_for_comparison, same_picture
+from covertune.data_pipeline.dedup.signature import CUTS, SIGNATURE_BYTES
 from covertune.data_pipeline.errors import ImageRejected
 from covertune.data_pipeline.images import normalise
 from covertune.data_pipeline.prepare._normalising import Outcomes

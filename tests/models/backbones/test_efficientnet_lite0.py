@@ -5,7 +5,7 @@ import torch
 
 from covertune.models import WeightsError, get_backbone
 from covertune.models.backbones._efficientnet_lite0 import _packaged
-from covertune.models.heads import head_of
+from covertune.models.backbones.heads import head_of
 
 
 def test_the_packages_weights_are_loaded_in_order():

@@ -5,8 +5,8 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from covertune.models import ModelError, get_backbone, list_backbones
-from covertune.models.heads import head_of
-from covertune.models.stages import stages
+from covertune.models.backbones.heads import head_of
+from covertune.models.backbones.stages import stages
 
 TORCHVISION = [b.name for b in list_backbones() if b.source == "torchvision"]
 

@@ -13,7 +13,7 @@ import torch
 from covertune.models import WeightsError, get_backbone
 from covertune.models.backbones import _weights
 from covertune.models.backbones._weights import HubFile, read_state_dict
-from covertune.models.heads import head_of
+from covertune.models.backbones.heads import head_of
 
 
 class Hub(http.server.ThreadingHTTPServer):

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from covertune.models import ModelFacts, Recipe, get_backbone, save_model
-from covertune.models.heads import head_of
+from covertune.models.backbones.heads import head_of
 
 GENRES = ["crime", "poetry & prose", "romance", "Über|reise"]
 FACTS = ModelFacts(

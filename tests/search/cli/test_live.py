@@ -10,9 +10,7 @@ from rich.console import Console
 from covertune.models import UNTUNED
 from covertune.search.cli._console import show_bytes
 from covertune.search.cli._live import LiveView
-from covertune.search.machine.cluster import Slots
-from covertune.search.observer import SearchPlan
-from covertune.search.record.run_folder import RunFolder
+from covertune.search.events import SearchPlan, Slots
 
 
 @pytest.fixture
@@ -21,7 +19,7 @@ def view(tmp_path):
     view = LiveView()
     slots = Slots(count=2, cpus_per_trial=1, gpus_per_trial=0, cpus=2, gpus=0, nodes=1)
     view._plan = SearchPlan(
-        RunFolder(tmp_path / "a"), "store", 3, {"train": 9}, slots, 4, None, 2, "probe", 0.5
+        tmp_path / "a", "store", 3, {"train": 9}, slots, 4, None, 2, "probe", 0.5
     )
     view.trial_started(0, "untuned", UNTUNED)
     return view

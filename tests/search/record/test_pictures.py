@@ -5,8 +5,8 @@ import optuna
 import pytest
 from optuna.artifacts import get_all_artifact_meta
 
-from covertune.search.constants import EPOCH_FIELDS
 from covertune.search.record import pictures
+from covertune.search.record.constants import EPOCH_FIELDS
 from covertune.search.record.pictures import TrialPictures
 
 

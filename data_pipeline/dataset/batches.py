@@ -1,0 +1,234 @@
+"""Batches of a decoded split, on the device that trains.
+
+On the CPU each batch is gathered from the shared array; the split itself is never copied. On a GPU
+with room the whole split moves there once and batches are gathered there; where it does not fit,
+batches are gathered one ahead into pinned memory and copied while the GPU works.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
+from itertools import pairwise
+from threading import Lock
+from typing import TypeVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from covertune.data_pipeline.dataset.decoded import DecodedSplit
+from covertune.data_pipeline.store.schema import SPLITS
+
+__all__ = ["DeviceResident", "EpochBatches", "batch_ends", "made_ahead", "seeded"]
+
+_UPLOAD_BYTES = 64 * 2**20
+_DTYPES = {np.dtype(np.uint8): torch.uint8, np.dtype(np.int64): torch.int64}
+_ORDER = int.from_bytes(b"ordr")  # a stream of random numbers of its own under the trial's seed
+
+T = TypeVar("T")
+
+
+class DeviceResident:
+    """Splits kept whole on GPUs, so that the trials of one process after another use them.
+
+    Args:
+        max_share: The largest share of a GPU's free memory that a split may take; what is left is
+            for models. Trials that share a GPU each keep a copy.
+    """
+
+    def __init__(self, max_share: float = 0.25) -> None:
+        self._max_share = max_share
+        self._held: dict[tuple[str, torch.device], tuple[Tensor, ...]] = {}
+        self._lock = Lock()
+
+    def get(self, split: DecodedSplit, device: torch.device) -> tuple[Tensor, ...] | None:
+        """A split on a device, moved there now if it is not there yet.
+
+        Returns:
+            `DecodedSplit.per_cover`, or None if there is no room.
+        """
+        place = (split.key, device)
+        with self._lock:
+            held = self._held.get(place)
+            if held is None:
+                needed = sum(array.nbytes for array in split.per_cover)
+                if needed > self._room(device):
+                    self._drop_others(split, device)
+                if needed > self._room(device):
+                    return None
+                held = self._held[place] = tuple(
+                    _upload(array, device) for array in split.per_cover
+                )
+        return held
+
+    def held(self) -> list[str]:
+        """Keys of the splits held."""
+        return [key for key, _ in self._held]
+
+    def _drop_others(self, split: DecodedSplit, device: torch.device) -> None:
+        """Let go of splits of other stores, sizes and samples; a trial uses those of one."""
+        for key, where in list(self._held):
+            if where == device and _family(key) != _family(split.key):
+                del self._held[key, where]
+        if device.type == "cuda":
+            torch.cuda.empty_cache()
+
+    def _room(self, device: torch.device) -> float:
+        if device.type != "cuda":
+            return float("inf")
+        free, _ = torch.cuda.mem_get_info(device)
+        return self._max_share * free
+
+
+RESIDENT = DeviceResident()
+"""The splits that this process keeps on GPUs."""
+
+
+class EpochBatches:
+    """Batches of one split, epoch by epoch.
+
+    The batches of an epoch depend on seed and epoch only, whatever the device.
+
+    Args:
+        split: The covers.
+        batch_size: B; the last batch of an epoch may be smaller. Where covers are shuffled, which
+            is for training, a lone last cover joins the batch before it: batch normalisation
+            cannot use a batch of one.
+        device: Where batches are delivered.
+        shuffle: A new order each epoch, else the store's order.
+        seed: Decides the orders.
+        resident: Where to keep the split if `device` is a GPU; None to copy batch by batch.
+    """
+
+    def __init__(
+        self,
+        split: DecodedSplit,
+        batch_size: int,
+        device: torch.device,
+        *,
+        shuffle: bool,
+        seed: int = 0,
+        resident: DeviceResident | None = RESIDENT,
+    ) -> None:
+        assert batch_size >= 1
+        self._split = split
+        self._batch_size = batch_size
+        self._device = torch.device(device)
+        self._shuffle = shuffle
+        self._seed = seed
+        self._resident = resident if self._device.type != "cpu" else None
+
+    def __len__(self) -> int:
+        """Batches in an epoch."""
+        return len(self._ends())
+
+    def order(self, epoch: int) -> np.ndarray:
+        """The covers of an epoch in the order of delivery, as indices into the split."""
+        if not self._shuffle:
+            return np.arange(len(self._split))
+        return seeded(self._seed, epoch).permutation(len(self._split))
+
+    def epoch(self, epoch: int) -> Iterator[tuple[Tensor, ...]]:
+        """Deliver one epoch.
+
+        Args:
+            epoch: Which one, at least 0.
+
+        Yields:
+            images_BHWC uint8 and labels_B int64, of a multi store genres_BK uint8 as well, on the
+            device; the caller's own to change.
+        """
+        order = self.order(epoch)
+        slices = [slice(*bounds) for bounds in pairwise([0, *self._ends()])]
+        picks = [order[part] for part in slices]
+        if self._device.type == "cpu":
+            yield from (self._gather(pick, pin=False) for pick in picks)
+            return
+        on_device = self._resident.get(self._split, self._device) if self._resident else None
+        if on_device is None:
+            yield from self._copied(picks)
+            return
+        order_on_device = torch.from_numpy(order).to(self._device)
+        for part in slices:
+            pick = order_on_device[part]
+            yield tuple(tensor.index_select(0, pick) for tensor in on_device)
+
+    def _ends(self) -> list[int]:
+        return batch_ends(len(self._split), self._batch_size, lone_joins=self._shuffle)
+
+    def _gather(self, pick: np.ndarray, *, pin: bool) -> tuple[Tensor, ...]:
+        return tuple(_take(array, pick, pin=pin) for array in self._split.per_cover)
+
+    def _copied(self, picks: list[np.ndarray]) -> Iterator[tuple[Tensor, ...]]:
+        """Gather one batch ahead, in a thread, while the device works on the one before."""
+        pin = self._device.type == "cuda"
+        for batch in made_ahead((partial(self._gather, pick, pin=pin) for pick in picks), 1):
+            # torch keeps the pinned memory until the copy is done
+            yield tuple(tensor.to(self._device, non_blocking=True) for tensor in batch)
+
+
+def seeded(seed: int, epoch: int) -> np.random.Generator:
+    """The random numbers that decide the order of one epoch."""
+    return np.random.default_rng([_ORDER, seed, epoch])
+
+
+def batch_ends(covers: int, batch_size: int, *, lone_joins: bool) -> list[int]:
+    """Where in the order of an epoch each batch ends.
+
+    Args:
+        covers: In the epoch.
+        batch_size: B.
+        lone_joins: Whether a lone last cover joins the batch before it.
+    """
+    lone = lone_joins and covers > batch_size > 1 == covers % batch_size
+    return [*range(batch_size, covers - lone, batch_size), covers]
+
+
+def made_ahead(makes: Iterable[Callable[[], T]], ahead: int) -> Generator[T]:
+    """Call one after the other in a thread, so many before the result is asked for.
+
+    What a call raises is raised where its result would have come. Closing the iterator waits for
+    the call that runs.
+    """
+    coming: deque[Future[T]] = deque()
+    with ThreadPoolExecutor(1, thread_name_prefix="covers") as thread:
+        try:
+            for make in makes:
+                coming.append(thread.submit(make))
+                if len(coming) > ahead:
+                    yield coming.popleft().result()
+            while coming:
+                yield coming.popleft().result()
+        finally:
+            for future in coming:
+                future.cancel()
+
+
+def _take(array: np.ndarray, pick: np.ndarray, *, pin: bool) -> Tensor:
+    """Some covers' entries, in memory of their own."""
+    taken = torch.empty((len(pick), *array.shape[1:]), dtype=_DTYPES[array.dtype], pin_memory=pin)
+    # numpy takes from read-only memory, which torch has no notion of; mode="clip" writes straight
+    # to `out`, where "raise" would go through a buffer.
+    np.take(array, pick, axis=0, out=taken.numpy(), mode="clip")
+    return taken
+
+
+def _upload(array: np.ndarray, device: torch.device) -> Tensor:
+    """Move an array to a device, a piece at a time."""
+    uploaded = torch.empty(array.shape, dtype=_DTYPES[array.dtype], device=device)
+    rows = max(1, _UPLOAD_BYTES // max(1, array[:1].nbytes))
+    for start in range(0, len(array), rows):
+        piece = torch.from_numpy(array[start : start + rows].copy())
+        uploaded[start : start + rows].copy_(piece)
+    return uploaded
+
+
+def _family(key: str) -> tuple[str, ...]:
+    """A `DecodedSplit.key` without the names of splits: what the splits of one trial share.
+
+    Beside store, split and size, keys of samples tell which covers they hold.
+    """
+    return tuple(part for part in key.split("/") if part not in SPLITS)

@@ -1,0 +1,168 @@
+"""What a cover store holds: its columns, its settings and its manifest `covers.json`.
+
+A store is a folder:
+
+    covers.json           the manifest, `StoreManifest`; the last file written
+    part-00000.parquet …  the covers, `COVER_SCHEMA`; each part holds covers of one split
+    rejected.parquet      what was refused and why, `REJECTED_SCHEMA`
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, Self
+
+import pyarrow as pa
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from covertune.data_pipeline.dedup.conflicts import Conflicts
+
+__all__ = [
+    "COVER_SCHEMA",
+    "MANIFEST_NAME",
+    "REJECTED_NAME",
+    "REJECTED_SCHEMA",
+    "SCHEMA_VERSION",
+    "SPLITS",
+    "Conflicts",
+    "PartInfo",
+    "PrepareSettings",
+    "Split",
+    "StoreFacts",
+    "StoreManifest",
+]
+
+SCHEMA_VERSION = 2
+"""Counts up when a store written before can no longer be read."""
+
+Split = Literal["train", "val", "test"]
+SPLITS: tuple[Split, ...] = ("train", "val", "test")
+"""The splits, in the order in which a store holds them."""
+
+MANIFEST_NAME = "covers.json"
+REJECTED_NAME = "rejected.parquet"
+
+COVER_SCHEMA = pa.schema(
+    [
+        pa.field("cover_id", pa.string()),  # hex digest of the original's pixels
+        pa.field("genre", pa.string()),  # the primary one
+        pa.field("genres", pa.list_(pa.string())),  # all, sorted; several only with `multi`
+        pa.field("label", pa.int64()),  # index into the manifest's genres
+        pa.field("split", pa.string()),
+        pa.field(
+            "group", pa.string()
+        ),  # covers that belong together; never on two sides of a split
+        pa.field("image", pa.binary()),  # encoded, RGB, upright
+        pa.field("width", pa.int32()),  # of `image`
+        pa.field("height", pa.int32()),
+        pa.field("source", pa.string()),  # path relative to what the store was prepared from
+    ]
+)
+
+REJECTED_SCHEMA = pa.schema(
+    [
+        pa.field("source", pa.string()),
+        pa.field("genre", pa.string()),
+        pa.field("reason", pa.string()),  # a phrase that files of the same fate share
+        pa.field("detail", pa.string()),
+    ]
+)
+
+Share = Annotated[float, Field(gt=0.0, lt=1.0)]
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class PrepareSettings(_Frozen):
+    """How a pile of covers becomes a store."""
+
+    max_px: int = Field(
+        default=256,
+        ge=16,
+        description="The shorter side of a stored cover has at most this many pixels; "
+        "larger covers are reduced, smaller ones are kept as they are.",
+    )
+    seed: int = Field(default=0, ge=0, description="Decides which covers go to which split.")
+    val_share: Share = Field(default=0.15, description="Share of each genre that goes to `val`.")
+    test_share: Share = Field(default=0.15, description="Share of each genre that goes to `test`.")
+    min_covers: int = Field(
+        default=3,
+        ge=3,
+        description="Fewest groups of covers a genre may have; each split needs one of each genre.",
+    )
+    conflicts: Conflicts = Field(
+        default="drop",
+        description="What becomes of a picture that lies in several genres: `drop` refuses it, "
+        "`first` keeps it in the genre whose copy comes first, `keep` keeps it once in each "
+        "genre, `multi` keeps one cover that carries all its genres.",
+    )
+    near_copies: bool = Field(
+        default=True,
+        description="Whether pictures that differ only by scaling, compression, colour or a small "
+        "crop count as one; if not, only those of equal pixels do.",
+    )
+
+    @model_validator(mode="after")
+    def _leave_something_to_train_on(self) -> Self:
+        if self.val_share + self.test_share >= 1.0:
+            raise ValueError(
+                "val_share and test_share together must stay below 1 so that covers are left "
+                f"to train on; got {self.val_share:g} + {self.test_share:g}"
+            )
+        return self
+
+
+class PartInfo(_Frozen):
+    """One Parquet file of a store."""
+
+    name: str = Field(description="File name inside the store.")
+    split: Split = Field(description="The split all its covers belong to.")
+    rows: int = Field(ge=1, description="Covers in it.")
+    group_rows: int = Field(ge=1, description="Covers in each row group but the last.")
+    bytes: int = Field(ge=1, description="Size of the file.")
+
+    @property
+    def row_groups(self) -> int:
+        """Row groups in it; a row group is the least that can be read."""
+        return -(-self.rows // self.group_rows)
+
+
+class StoreFacts(_Frozen):
+    """What a manifest, a prepare and a report tell of a store alike."""
+
+    fingerprint: str = Field(description="SHA-256 of the content; equal stores have equal ones.")
+    counts: dict[str, dict[Split, int]] = Field(description="Covers per genre and split.")
+    found: int = Field(ge=0, description="Image files or table rows that were looked at.")
+    rejected: int = Field(ge=0, description="Files or rows refused; the others were kept.")
+    ignored: int = Field(ge=0, description="Files that are no images by their name; not looked at.")
+    reasons: dict[str, int] = Field(description="How many were refused, by reason, most first.")
+    pictures: int = Field(ge=0, description="Distinct pictures found; copies count once.")
+    conflicting: int = Field(ge=0, description="Of these, pictures that lay in several genres.")
+    noise_ceiling: float = Field(
+        ge=0.0, le=1.0, description="Best top-1 any predictor could reach on the labels as found."
+    )
+    groups: int = Field(ge=0, description="Groups of covers kept; a group never crosses splits.")
+    official_split: bool = Field(description="Whether the listing itself named the test covers.")
+
+    def facts(self) -> dict[str, Any]:
+        """These fields alone."""
+        return {name: getattr(self, name) for name in StoreFacts.model_fields}
+
+
+class StoreManifest(StoreFacts):
+    """The content of `covers.json`."""
+
+    schema_version: int = Field(description="Version of the store's layout.")
+    source: str = Field(description="What the store was prepared from, as it was given.")
+    genres: list[str] = Field(min_length=2, description="Genre names; a label indexes this list.")
+    kept: int = Field(ge=0, description="Covers in the store.")
+    kept_ceiling: float = Field(
+        ge=0.0, le=1.0, description="The noise ceiling of the labels as they were kept."
+    )
+    settings: PrepareSettings = Field(description="The settings the store was prepared with.")
+    parts: list[PartInfo] = Field(description="The Parquet files, in the store's order.")
+
+    def count(self, split: str) -> int:
+        """Covers in one split."""
+        return sum(part.rows for part in self.parts if part.split == split)

@@ -1,0 +1,85 @@
+"""Stands between searcher and observer: keeps pictures drawn, disk tidy, the clock in the study."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import optuna
+from optuna.trial import FrozenTrial, Trial
+
+from covertune.models import Recipe
+from covertune.search.events import SearchObserver
+from covertune.search.record.pictures import TrialPictures
+from covertune.search.record.retention import Retention
+from covertune.search.record.study import ELAPSED_S
+from covertune.search.schedule.budget import Budget
+
+__all__ = ["Reporter"]
+
+_log = logging.getLogger("ray.tune.covertune")
+_CLOCK_EVERY_S = 5.0
+
+
+class Reporter(SearchObserver):
+    """Hears what the searcher tells, and passes it on."""
+
+    def __init__(
+        self,
+        study: optuna.Study,
+        budget: Budget,
+        pictures: TrialPictures,
+        retention: Retention,
+        observer: SearchObserver,
+    ) -> None:
+        """Pass on to `observer`."""
+        self._study = study
+        self._budget = budget
+        self._pictures = pictures
+        self._retention = retention
+        self._observer = observer
+        self._clock_written = float("-inf")
+
+    def keep_clock(self) -> None:
+        """Write the clock every few seconds: a search may be killed long before its next epoch."""
+        if time.monotonic() - self._clock_written > _CLOCK_EVERY_S:
+            self.write_clock()
+
+    def write_clock(self) -> None:
+        """Keep the time spent in the study, so that a resumed search counts on from it."""
+        self._clock_written = time.monotonic()
+        self._study.set_user_attr(ELAPSED_S, round(self._budget.spent_s, 1))
+
+    def _tell(self, tell: Callable[..., None], *what: Any) -> None:
+        """Pass on; whoever looks on must not be able to cost a trial."""
+        try:
+            tell(*what)
+        except Exception:
+            _log.exception("an observer failed")
+
+    def warn(self, text: str) -> None:
+        """Something the user must not miss."""
+        self._tell(self._observer.warn, text)
+
+    def trial_started(self, number: int, role: str, recipe: Recipe) -> None:
+        """A trial begins."""
+        self._tell(self._observer.trial_started, number, role, recipe)
+
+    def epoch(self, trial: Trial, result: Mapping[str, Any]) -> None:
+        """An epoch was measured."""
+        history = trial.user_attrs["history"]
+        self._tell(self._look_at_disk, self._retention.look)
+        self._tell(self._observer.epoch, trial, result)
+        # Last, for the thread that draws slows this one.
+        self._tell(self._pictures.draw, trial, history, result["confusion"])
+
+    def trial_ended(self, trial: FrozenTrial) -> None:
+        """A trial ended: the study holds it, so what it made superfluous can go."""
+        self._tell(self._look_at_disk, self._retention.tidy)
+        self._tell(self._observer.trial_ended, trial)
+
+    def _look_at_disk(self, look: Callable[[], object]) -> None:
+        look()
+        self._observer.checkpoints(self._retention.now_bytes, self._retention.peak_bytes)

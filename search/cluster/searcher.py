@@ -1,0 +1,253 @@
+"""Optuna behind Ray Tune's `Searcher`: asks for trials, tells how they ended.
+
+Ray's own `OptunaSearch` tells stopped trials as COMPLETE, loses their last epoch and leaves a trial
+with a NaN metric RUNNING for ever; here a trial ends as exactly one of
+
+    COMPLETE  trained to its last epoch
+    PRUNED    stopped by successive halving or the budget; value = last measured
+    FAIL      error, non-finite loss, collapse; the reason is a user attribute
+
+Whoever is RUNNING when the search is interrupted stays so, and is taken up again on resume. So is,
+at once, a trial whose worker is lost; it fails where that happens again and again in one epoch.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import optuna
+from optuna.trial import FrozenTrial, TrialState
+from ray.tune.search import Searcher
+
+from covertune.models import Recipe
+from covertune.search.events import SearchObserver
+from covertune.search.record.constants import (
+    ANY_TOP1,
+    BROKEN_OFF,
+    EPOCH,
+    EPOCH_FIELDS,
+    FAILURE,
+    FINISHED,
+    METRIC,
+    MICRO_BATCH,
+    MODE,
+    NUMBER,
+    RECIPE_AT_FAULT,
+    SPARED,
+    TRACEBACK,
+)
+from covertune.search.record.study import BEGUN_AT, HALVED_AT, LOST_AT, ROLE_SAMPLED, ROLE_UNTUNED
+from covertune.search.schedule.budget import Budget
+from covertune.search.schedule.halving import SuccessiveHalving
+from covertune.search.space.portfolio import Portfolio
+from covertune.search.space.search_space import SearchSpace
+
+__all__ = ["StudySearcher"]
+
+_log = logging.getLogger("ray.tune.covertune")
+_LOST_WORKERS = 3  # in one epoch of one trial: the recipe may be what kills them
+
+
+class StudySearcher(Searcher):  # type: ignore[misc]  # Ray is untyped
+    """Ask and tell; holds no state that the study does not hold too."""
+
+    def __init__(
+        self,
+        study: optuna.Study,
+        space: SearchSpace,
+        *,
+        portfolio: Portfolio,
+        trial_limit: int | None,
+        rule: SuccessiveHalving,
+        budget: Budget,
+        resumed: list[FrozenTrial],
+        observer: SearchObserver,
+    ) -> None:
+        """Serve trials until the limit or the time is reached.
+
+        Args:
+            study: Written by this object alone while the search runs.
+            space: Turns an Optuna trial into a recipe.
+            portfolio: Recipes to try before the sampler chooses.
+            trial_limit: Trials of the study, ended ones included; None: no limit.
+            rule: Knows which trials were stopped early.
+            budget: Says whether another trial may start; learns what first epochs take.
+            resumed: RUNNING trials of an earlier process, to be taken up again first.
+            observer: Hears of each start and each end.
+        """
+        super().__init__(metric=METRIC, mode=MODE)
+        self._study = study
+        self._space = space
+        self._portfolio = portfolio
+        self._trial_limit = trial_limit
+        self._rule = rule
+        self._budget = budget
+        self._resumed = list(resumed)
+        self._observer = observer
+        self._running: dict[str, optuna.Trial] = {}
+        self._history: dict[int, list[dict[str, Any]]] = {}
+        self._was_full = False
+        for trial in study.get_trials(deepcopy=False):
+            for first in trial.user_attrs.get("history", [])[:1]:
+                budget.first_epoch_took(first["seconds"])
+
+    def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
+        """The configuration of the next trial, None for not now, or `Searcher.FINISHED`."""
+        if self._resumed:
+            frozen = self._resumed.pop(0)
+            trial = optuna.Trial(self._study, frozen._trial_id)
+            self._history[trial.number] = list(frozen.user_attrs.get("history", []))
+            return self._start(trial_id, trial)
+        if not self._budget.admits_a_trial or self._is_full():
+            # Ray takes FINISHED as the last word, and a trial that runs may yet lose its worker.
+            ends = not self._running or self._budget.is_halted or self._budget.is_over
+            return str(Searcher.FINISHED) if ends else None
+        self._portfolio.enqueue_next(self._study)
+        return self._start(trial_id, self._study.ask())
+
+    def _is_full(self) -> bool:
+        if self._trial_limit is not None and not self._was_full:  # once full, always full
+            self._was_full = len(self._study.get_trials(deepcopy=False)) >= self._trial_limit
+        return self._was_full
+
+    def _start(self, trial_id: str, trial: optuna.Trial) -> dict[str, Any]:
+        """Also a trial whose process was killed in here: what it was given, it keeps."""
+        if "role" not in trial.user_attrs:
+            trial.set_user_attr("role", ROLE_SAMPLED)
+        if "recipe" not in trial.user_attrs:
+            trial.set_user_attr("recipe", self._space.suggest(trial).model_dump(mode="json"))
+        recipe = trial.user_attrs["recipe"]
+        if trial.user_attrs.get(HALVED_AT) is not None:
+            trial.set_user_attr(HALVED_AT, None)  # was not written to its end, and is judged anew
+        begun_at = trial.user_attrs.get(BEGUN_AT, [])
+        trial.set_user_attr(BEGUN_AT, [*begun_at, len(self._history.get(trial.number, []))])
+        self._running[trial_id] = trial
+        role = trial.user_attrs["role"]
+        self._observer.trial_started(trial.number, role, Recipe.model_validate(recipe))
+        return {NUMBER: trial.number, "recipe": recipe, SPARED: role == ROLE_UNTUNED}
+
+    def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
+        """An epoch was measured and the trial goes on."""
+        self._report(self._running[trial_id], result)
+
+    def on_trial_complete(
+        self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
+    ) -> None:
+        """A trial has ended; `result` is its last, which `on_trial_result` has not seen."""
+        trial = self._running.get(trial_id)
+        if trial is None:
+            return
+        result = result or {}
+        if BROKEN_OFF in result:
+            self._budget.broken_off = result[BROKEN_OFF]
+        halved = trial.number in self._rule.stopped
+        if self._goes_on_later and not (halved or result.get(FINISHED)):
+            return  # an epoch that was measured is told again by the worker that takes it up
+        lost = error and not self._budget.is_over  # after its time a trial ends as all others do
+        if lost and self._is_worth_another_worker(trial):
+            self._resumed.append(self._frozen(trial))
+            self._forget(trial_id, trial)
+            return
+        if METRIC in result:
+            if halved:
+                trial.set_user_attr(HALVED_AT, result[EPOCH])
+            self._report(trial, result)
+        if lost:
+            self._fail(trial, f"the worker was lost {_LOST_WORKERS} times in one epoch")
+        elif FAILURE in result:
+            if METRIC in result and trial.user_attrs["role"] != ROLE_UNTUNED:
+                self._rule.record(trial.number, result[EPOCH], result[METRIC])
+            trial.set_user_attr(RECIPE_AT_FAULT, result[RECIPE_AT_FAULT])
+            _log.warning("trial %d failed:\n%s", trial.number, result[TRACEBACK])
+            self._fail(trial, str(result[FAILURE]))
+        elif result.get(FINISHED):
+            self._study.tell(trial, result[METRIC])
+        else:
+            trial.set_user_attr("reason", "successive halving" if halved else "time budget")
+            # Optuna takes the last intermediate value as the value, or none if there is none.
+            self._study.tell(trial, state=TrialState.PRUNED)
+        # Only now: if the study could not be written, Ray stops the trial once more.
+        self._forget(trial_id, trial)
+        self._observer.trial_ended(self._frozen(trial))
+
+    @property
+    def _goes_on_later(self) -> bool:
+        """Whether trials that have not ended are left to a later process."""
+        return self._budget.is_halted and not self._budget.is_over
+
+    def _is_worth_another_worker(self, trial: optuna.Trial) -> bool:
+        """Whether this epoch has not cost too many workers yet; counts one more."""
+        epochs = len(self._history.get(trial.number, []))
+        lost_at = [*trial.user_attrs.get(LOST_AT, []), epochs]
+        trial.set_user_attr(LOST_AT, lost_at)
+        _log.warning("trial %d lost its worker in epoch %d", trial.number, epochs + 1)
+        return lost_at.count(epochs) < _LOST_WORKERS
+
+    def _frozen(self, trial: optuna.Trial) -> FrozenTrial:
+        return self._study.get_trials(deepcopy=False)[trial.number]
+
+    def _forget(self, trial_id: str, trial: optuna.Trial) -> None:
+        del self._running[trial_id]
+        self._history.pop(trial.number, None)
+
+    def settle(self, last_result: Callable[[int], dict[str, Any] | None]) -> None:
+        """End what Ray stopped without a word, as it does when a whole experiment ends.
+
+        Args:
+            last_result: The result of a trial's checkpoint, by number: the worker may have
+                measured one more epoch than Ray passed on.
+        """
+        if not self._goes_on_later:
+            for trial_id in [f"never taken up {number}" for number in range(len(self._resumed))]:
+                self.suggest(trial_id)
+        for trial_id, trial in list(self._running.items()):
+            self.on_trial_complete(trial_id, last_result(trial.number))
+
+    @property
+    def has_work(self) -> bool:
+        """Whether a resumed search would have anything to train."""
+        if self._running or self._resumed:
+            return True
+        return not (self._budget.is_over or self._is_full())
+
+    def _report(self, trial: optuna.Trial, result: dict[str, Any]) -> None:
+        history = self._history.get(trial.number, [])
+        epoch = int(result[EPOCH])
+        if history and history[-1][EPOCH] >= epoch:
+            return  # measured before the interruption, and measured again since
+        measured = {field: result[field] for field in EPOCH_FIELDS}
+        if ANY_TOP1 in result:
+            measured[ANY_TOP1] = result[ANY_TOP1]
+        if epoch == 1:
+            self._budget.first_epoch_took(measured["seconds"])
+        trial.report(result[METRIC], step=epoch)
+        trial.set_user_attr("history", [*history, measured])
+        self._history[trial.number] = [*history, measured]  # once the study has it
+        for name in ("node", "node_id", "device"):
+            if trial.user_attrs.get(name) != result[name]:
+                trial.set_user_attr(name, result[name])
+        if result.get(MICRO_BATCH) not in (None, trial.user_attrs.get(MICRO_BATCH)):
+            self._tell_micro_batch(trial, result[MICRO_BATCH])
+        self._observer.epoch(trial, result)
+
+    def _tell_micro_batch(self, trial: optuna.Trial, covers: int) -> None:
+        trial.set_user_attr(MICRO_BATCH, covers)
+        _log.warning(
+            "trial %d ran out of memory: it goes on with its batch of %d, at most %d at a time",
+            *(trial.number, trial.user_attrs["recipe"]["batch_size"], covers),
+        )
+
+    def _fail(self, trial: optuna.Trial, reason: str) -> None:
+        trial.set_user_attr("reason", reason)
+        self._study.tell(trial, state=TrialState.FAIL)
+
+    def save(self, checkpoint_path: str) -> None:
+        """Ray saves searchers beside its own state; ours lives in the study."""
+        Path(checkpoint_path).write_text(json.dumps({"study": self._study.study_name}))
+
+    def restore(self, checkpoint_path: str) -> None:
+        """Not used: a run is resumed from its study."""

@@ -1,0 +1,200 @@
+"""The Ray session a search runs in: this machine, or the cluster it belongs to."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import shutil
+import socket
+import warnings
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psutil
+import ray
+from ray._private.services import canonicalize_bootstrap_address
+
+from covertune.data_pipeline import in_flight_nbytes
+from covertune.search.cluster.watchdog import ray_watched
+from covertune.search.config import SearchConfig
+from covertune.search.errors import PreflightError
+from covertune.search.events import Slots
+from covertune.search.garbage import workers_collect_rarely
+
+__all__ = ["log_to_file", "ray_session", "slots_of"]
+
+# Read by Ray when it starts; set before `ray.init`.
+_QUIET = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_AIR_NEW_OUTPUT": "0",
+    "RAY_DEDUP_LOGS": "0",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    "RAY_TRAIN_ENABLE_V2_MIGRATION_WARNINGS": "0",
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
+    "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",
+    "TUNE_DISABLE_SIGINT_HANDLER": "1",
+    "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
+}
+_CONNECT_S = 5.0
+_ROUNDING = 1e-6  # ten tenths of a GPU are a whole one
+_RAYS_SHARE = 0.3  # of free memory, which Ray takes for its object store by itself
+_SHARED_MEMORY = Path("/dev/shm")
+_SHARED_MEMORY_SHARE = 0.95
+# On this machine, a worker that takes too much memory is left to the kernel: Ray then sees a worker
+# that died and retries its trial. Killed by Ray's own monitor it would raise an error that Tune
+# does not expect, and end the search.
+_LOCAL = {"RAY_memory_monitor_refresh_ms": "0"}
+_NOISY = ("ray", "ray.data", "ray.tune", "ray.train", "optuna", "py.warnings")
+
+
+class _LogFile(logging.FileHandler):
+    """A log that cannot be written, on a full disk say, costs nobody anything."""
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's name
+        """Nothing: by default a traceback would land on the terminal."""
+
+
+@contextlib.contextmanager
+def log_to_file(file: Path) -> Iterator[None]:
+    """Send what libraries log and warn to a file instead of the terminal.
+
+    Enter it after `ray_session`: Ray sets its loggers up anew when it starts.
+    """
+    handler = _LogFile(file, encoding="utf-8", delay=True)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    before = []
+    logging.captureWarnings(True)
+    for name in _NOISY:
+        logger = logging.getLogger(name)
+        before.append((logger, list(logger.handlers), logger.propagate, logger.level))
+        logger.setLevel(logging.INFO)
+        logger.handlers = [handler]
+        logger.propagate = False
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("default")
+            yield
+    finally:
+        logging.captureWarnings(False)
+        for logger, handlers, propagate, level in before:
+            logger.setLevel(level)
+            logger.handlers = handlers
+            logger.propagate = propagate
+        handler.close()
+
+
+@contextlib.contextmanager
+def ray_session(config: SearchConfig, on_death: Callable[[str], None]) -> Iterator[None]:
+    """Start or join Ray; leave a session that was there before as it was.
+
+    Args:
+        config: Says which Ray.
+        on_death: Called with what died if a Ray that was started here dies; then the process ends.
+
+    Raises:
+        PreflightError: The cluster of `address` cannot be reached.
+    """
+    os.environ.update({name: os.environ.get(name, value) for name, value in _QUIET.items()})
+    if ray.is_initialized():
+        yield
+        return
+    if config.address is None:
+        os.environ.update({name: os.environ.get(name, value) for name, value in _LOCAL.items()})
+    if config.address is not None:
+        _require_reachable(config.address)
+    try:
+        with workers_collect_rarely():
+            ray.init(
+                address=config.address or "local",  # not whatever RAY_ADDRESS says
+                include_dashboard=False if config.address is None else None,
+                log_to_driver=False,
+                logging_level=logging.ERROR,
+                object_store_memory=None if config.address else _object_store_nbytes(config),
+            )
+    except Exception as error:  # a node that does not come up in time is a bare Exception
+        raise _no_cluster(config.address, error) from error
+    try:
+        with contextlib.nullcontext() if config.address else ray_watched(on_death):
+            yield
+    finally:
+        ray.shutdown()
+
+
+def _object_store_nbytes(config: SearchConfig) -> int | None:
+    """Room for the covers that the user allows memory for; None: what Ray takes by itself."""
+    if config.memory_gb is None:
+        return None
+    covers = int(config.memory_gb * 1e9)
+    wanted = covers + in_flight_nbytes(covers, os.cpu_count() or 1)
+    if wanted <= _RAYS_SHARE * psutil.virtual_memory().available:
+        return None
+    if _SHARED_MEMORY.is_dir():  # larger than this, Ray would put it on disk
+        wanted = min(wanted, int(_SHARED_MEMORY_SHARE * shutil.disk_usage(_SHARED_MEMORY).free))
+    return wanted
+
+
+def _require_reachable(address: str) -> None:
+    """Try the port of the cluster's head first: Ray itself goes on trying for minutes."""
+    try:
+        resolved = canonicalize_bootstrap_address(address)
+        if resolved is None:
+            raise ConnectionError("no cluster runs on this machine")
+        host, _, port = resolved.rpartition(":")
+        socket.create_connection((host.strip("[]"), int(port)), timeout=_CONNECT_S).close()
+    except (OSError, ValueError) as error:
+        raise _no_cluster(address, error) from error
+
+
+def _no_cluster(address: str | None, error: Exception) -> PreflightError:
+    first_line = str(error).strip().partition("\n")[0].rstrip(".") or type(error).__name__
+    if address is None:
+        return PreflightError(
+            f"Ray does not start on this machine: {first_line}; if the machine is very busy, try "
+            "again later"
+        )
+    return PreflightError(
+        f"no Ray cluster at --address {address}: {first_line}; start one with "
+        "`ray up cluster.yaml` (or `ray start --head`), or leave --address out"
+    )
+
+
+def slots_of(config: SearchConfig) -> Slots:
+    """How the resources of the running Ray session divide into trials.
+
+    Raises:
+        PreflightError: Not even one trial fits.
+    """
+    resources = ray.cluster_resources()
+    nodes = [node for node in ray.nodes() if node["Alive"]]
+    gpus = int(resources.get("GPU", 0))
+    gpus_per_trial = config.gpus_per_trial
+    if gpus_per_trial is None:
+        gpus_per_trial = 1.0 if gpus else 0.0
+    count = sum(_fits(node["Resources"], config.cpus_per_trial, gpus_per_trial) for node in nodes)
+    if count == 0:
+        raise PreflightError(
+            f"a trial asks for {config.cpus_per_trial} CPUs and {gpus_per_trial:g} GPUs, no node "
+            f"has that: {len(nodes)} nodes, {resources.get('CPU', 0):g} CPUs, {gpus} GPUs in all; "
+            "lower --cpus-per-trial or --gpus-per-trial"
+        )
+    return Slots(
+        count=min(count, config.concurrency or count),
+        cpus_per_trial=config.cpus_per_trial,
+        gpus_per_trial=gpus_per_trial,
+        cpus=int(resources.get("CPU", 0)),
+        gpus=gpus,
+        nodes=len(nodes),
+    )
+
+
+def _fits(resources: dict[str, float], cpus: int, gpus: float) -> int:
+    """Trials one node holds."""
+    by_cpu = int(resources.get("CPU", 0) // cpus)
+    if gpus == 0:
+        return by_cpu
+    gpu_count = int(resources.get("GPU", 0))
+    # A fraction is packed within a GPU, never across two.
+    per_gpu = int(1 / gpus + _ROUNDING) if gpus <= 1 else 0
+    by_gpu = gpu_count * per_gpu if gpus <= 1 else int(gpu_count // gpus)
+    return min(by_cpu, by_gpu)

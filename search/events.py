@@ -1,0 +1,159 @@
+"""What a search tells while it runs, as plain data; the command line turns it into a live table."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from optuna.trial import FrozenTrial, Trial
+
+    from covertune.models import Recipe
+
+__all__ = [
+    "BackboneCheck",
+    "PreflightReport",
+    "ProbeReport",
+    "SearchObserver",
+    "SearchPlan",
+    "Slots",
+]
+
+
+@dataclass(frozen=True)
+class Slots:
+    """How many trials run side by side, and what each holds."""
+
+    count: int
+    cpus_per_trial: int
+    gpus_per_trial: float
+    cpus: int
+    gpus: int
+    nodes: int
+
+    @property
+    def decoding_threads(self) -> int:
+        """Threads of a trial that decodes its own covers: its share of the CPUs."""
+        return max(self.cpus_per_trial, self.cpus // self.count)
+
+
+@dataclass(frozen=True)
+class BackboneCheck:
+    """What one backbone did with one real batch at one image size."""
+
+    backbone: str
+    image_px: int
+    stages: int
+    pretrained: bool
+    node: str
+    device: str
+    train_covers_per_s: float
+    eval_covers_per_s: float
+    decode_covers_per_s: float
+    """By one thread."""
+    memory_mb: float
+    """Peak: of the process on a CPU, of torch's allocations on a GPU."""
+    checkpoint_mb: float
+    micro_batch: int | None = None
+    """Most covers trained at once, if the whole batch did not fit into memory."""
+    channels_last: bool = True
+    """How maps lie in memory where a trial is over sooner; see `_fastest`."""
+
+
+@dataclass(frozen=True)
+class PreflightReport:
+    """Everything the checks found."""
+
+    checks: tuple[BackboneCheck, ...]
+    warnings: tuple[str, ...]
+    epoch_s: dict[tuple[str, int], float]
+    """Seconds of one fully trained epoch, validation included, by (backbone, image_px)."""
+    search_s: float | None
+    """Estimated seconds of all trials; None where only the time budget ends the search."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProbeReport:
+    """What a frozen probe measured on the validation split."""
+
+    backbone: str
+    image_px: int
+    fit: Literal["squash", "pad", "crop"] = "squash"
+    top1: float
+    top3: float
+    seconds: float
+    any_top1: float | None = None
+    """None unless covers may have several genres."""
+
+
+@dataclass(frozen=True)
+class SearchPlan:
+    """What is about to be searched."""
+
+    run: Path
+    """The run folder."""
+    store: str
+    genres: int
+    covers: Mapping[str, int]
+    """Covers by split."""
+    slots: Slots
+    trial_limit: int | None
+    time_budget_s: float | None
+    epochs: int
+    baseline_name: str
+    baseline_top1: float | None
+    """On validation covers, if it is the probe's."""
+
+
+class SearchObserver:
+    """Says nothing but that the process ends; override what you want to hear.
+
+    Methods are called on the thread that runs the search, `stopping` from a signal handler there,
+    and must return quickly.
+    """
+
+    def stage(self, text: str) -> None:
+        """A new phase begins, such as `decoding covers`."""
+
+    def progress(self, done: int, total: int) -> None:
+        """How far the phase is."""
+
+    def warn(self, text: str) -> None:
+        """Something the user must not miss."""
+
+    def preflight(self, report: PreflightReport) -> None:
+        """The checks passed."""
+
+    def probed(self, probe: ProbeReport) -> None:
+        """A frozen probe was fitted."""
+
+    def started(self, plan: SearchPlan, known: list[FrozenTrial], spent_s: float) -> None:
+        """The first trial is about to start; `known` and `spent_s` come from before a resume.
+
+        Those of the known trials that still run are taken up again.
+        """
+
+    def trial_started(self, number: int, role: str, recipe: Recipe) -> None:
+        """A trial begins, or is taken up again."""
+
+    def epoch(self, trial: Trial, result: Mapping[str, Any]) -> None:
+        """A running trial measured an epoch; the study holds it already."""
+
+    def trial_ended(self, trial: FrozenTrial) -> None:
+        """A trial ended; the study holds how."""
+
+    def checkpoints(self, now_bytes: int, peak_bytes: int) -> None:
+        """What the checkpoints of the run take on disk, and the most they took so far."""
+
+    def stopping(self) -> None:
+        """The user asked for a stop; running trials keep their last checkpoint."""
+
+    def ended(self) -> None:
+        """No trial runs any more."""
+
+    def broken_off(self, text: str) -> None:
+        """The process ends right after this, because Ray died; on a thread of its own."""
+        print(f"error: {text}", file=sys.stderr)

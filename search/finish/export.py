@@ -1,0 +1,243 @@
+"""From a run to a model folder anyone can load."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from optuna.trial import FrozenTrial, TrialState
+from torch import nn
+
+from covertune.data_pipeline import SPLITS, CoverStore, DataError, Fit, load_square
+from covertune.models import (
+    Classifier,
+    ModelFacts,
+    calibrate,
+    calibrated,
+    fold_temperature,
+    get_backbone,
+    load_model,
+    measure_probabilities,
+    model_from_checkpoint,
+    save_model,
+)
+from covertune.models.errors import first_line
+from covertune.search.errors import RunError
+from covertune.search.finish.predictions import predict_split
+from covertune.search.record.checkpoints import checkpoint_result
+from covertune.search.record.constants import ANY_TOP1
+from covertune.search.record.run_folder import RunFolder
+from covertune.search.record.study import best_trial, read_trials, recipe_of
+from covertune.search.setup.resuming import require_same_store
+
+__all__ = ["Exported", "check_covers", "export_run", "provenance_of", "trial_model"]
+
+_CHECKED_COVERS = 16
+_REHEARSAL = "all of these are a sample of the store's training covers"
+
+
+@dataclass(frozen=True)
+class Exported:
+    """What `export_run` wrote.
+
+    Attributes:
+        path: The model folder.
+        notes: What its user should know, a sentence each.
+    """
+
+    path: Path
+    notes: tuple[str, ...] = ()
+
+
+def trial_model(run: RunFolder, trial: FrozenTrial) -> nn.Module:
+    """The trained model of a trial, on the CPU, ready to predict.
+
+    Raises:
+        RunError: The run holds no checkpoint of it.
+    """
+    checkpoint = run.checkpoint(trial.number)
+    if not checkpoint.exists():
+        raise RunError(_why_no_checkpoint(run, trial))
+    model, _ = model_from_checkpoint(checkpoint)
+    return model
+
+
+def _why_no_checkpoint(run: RunFolder, trial: FrozenTrial) -> str:
+    """Which trial, what took its checkpoint, and what can be exported instead."""
+    keep, there = run.config().keep_checkpoints, run.checkpoint_bytes()
+    remedy = ""
+    if not trial.state.is_finished():
+        rule = "one is saved with the first epoch"
+    elif trial.value is None:
+        rule = "it failed" if trial.state is TrialState.FAIL else "it never measured anything"
+    elif keep is None or len(there) < keep:
+        rule = "its file is gone"
+    else:
+        best = "best" if keep == 1 else f"{keep} best"
+        rule = f"of trials that have ended only the {best} and the untuned one keep theirs"
+        remedy = " (a search with a larger keep_checkpoints in its --config keeps more)"
+    numbers = ", ".join(map(str, there)) or "none"
+    return (
+        f"trial {trial.number} of run {run.name!r} has no checkpoint: {rule}; trials that can be "
+        f"exported: {numbers}{remedy}"
+    )
+
+
+def export_run(run: RunFolder, out: Path, number: int | None = None) -> Exported:
+    """Write a model of a run as a model folder.
+
+    Args:
+        run: The run.
+        out: The folder to make.
+        number: Of a trial; None: the model that the search itself exported, or the best trial
+            where it has not come to that.
+
+    Raises:
+        RunError: No such trial, no checkpoint, or `out` exists.
+        ModelError: The model cannot be read or written.
+    """
+    if out.exists():
+        raise RunError(f"{out} exists already; choose another folder, or remove it first")
+    notes = []
+    if number is None and run.model.exists():
+        classifier = load_model(run.model)
+    else:
+        trial = _chosen_trial(run, number)
+        if number is None:
+            notes.append(
+                f"the search has exported no model yet; this is its best trial, {trial.number}"
+            )
+        classifier = _classifier_of(run, trial)
+    store = _StoreAtHand.of(run)
+    facts = classifier.facts
+    if facts.calibration is None:
+        facts = _calibrated(classifier, store)
+        if facts.uncalibrated_because is not None:
+            notes.append(f"its probabilities are not calibrated: {facts.uncalibrated_because}")
+    save_model(
+        out,
+        classifier.model,
+        classifier.recipe,
+        get_backbone(classifier.recipe.backbone),
+        classifier.genres,
+        facts,
+        check_covers(store.store, classifier.image_px, classifier.fit),
+    )
+    return Exported(out, tuple(notes))
+
+
+@dataclass(frozen=True)
+class _StoreAtHand:
+    """The store of a run, if it is still there as the run knew it; or why not."""
+
+    store: CoverStore | None
+    problem: Exception | None = None
+
+    @classmethod
+    def of(cls, run: RunFolder) -> _StoreAtHand:
+        try:
+            return cls(require_same_store(run, run.config()))
+        except (DataError, RunError) as error:
+            return cls(None, error)
+
+
+def _chosen_trial(run: RunFolder, number: int | None) -> FrozenTrial:
+    trials = read_trials(run)
+    if number is None:
+        best = best_trial(trials, with_checkpoint_in=run)
+        if best is None:
+            raise RunError(f"run {run.name!r} has no trial with a measured model yet")
+        return best
+    if not 0 <= number < len(trials):
+        raise RunError(
+            f"run {run.name!r} has no trial {number}; its trials are 0 to {len(trials) - 1}"
+        )
+    return trials[number]
+
+
+def _classifier_of(run: RunFolder, trial: FrozenTrial) -> Classifier:
+    """A trial as it stands in its checkpoint, with what is known of it."""
+    model, recipe = trial_model(run, trial), recipe_of(trial)
+    # Of the epoch the checkpoint holds: one that showed a collapse is in the history only.
+    measured = checkpoint_result(run.checkpoint(trial.number))
+    told = ("top1", "top3", "macro_f1", ANY_TOP1)
+    store = _StoreAtHand.of(run)
+    return Classifier(
+        model,
+        get_backbone(recipe.backbone).input.at(recipe.image_px),
+        _genres_of(run, store),
+        recipe,
+        ModelFacts(
+            metrics={"validation": {key: measured[key] for key in told if key in measured}},
+            provenance=provenance_of(run, store.store, {"trial": trial.number}),
+        ),
+    )
+
+
+def _genres_of(run: RunFolder, store: _StoreAtHand) -> list[str]:
+    """The names of a run's genres; runs of covertune 0.1 did not write them down."""
+    if store.store is not None:
+        return store.store.genres
+    if (genres := run.facts().get("genres")) is not None:
+        return list(genres)
+    if run.model.exists():
+        return load_model(run.model).genres
+    assert store.problem is not None
+    raise store.problem
+
+
+def _calibrated(classifier: Classifier, store: _StoreAtHand) -> ModelFacts:
+    """Fold a temperature into the classifier; what is then known of it."""
+    facts = classifier.facts
+    if store.store is None:
+        return facts.model_copy(update={"uncalibrated_because": first_line(store.problem)})
+    val = predict_split(classifier, store.store, "val")
+    calibration = calibrate(val)
+    fold_temperature(classifier.model, calibration.temperature)
+    measured = measure_probabilities(*calibrated(val, calibration.temperature))
+    metrics = {**facts.metrics, "validation": measured.model_dump(mode="json")}
+    if (test := metrics.get("test")) is not None:  # of covertune 0.1: measured uncalibrated
+        calibration = calibration.model_copy(update={"test_ece_before": test.get("ece")})
+        metrics["test"] = {name: value for name, value in test.items() if name != "ece"}
+    return facts.model_copy(update={"metrics": metrics, "calibration": calibration})
+
+
+def check_covers(store: CoverStore | None, image_px: int, fit: Fit) -> npt.NDArray[np.uint8]:
+    """A few covers to compare the ways into a model folder on; noise where no store is at hand."""
+    if store is None:
+        shape = (_CHECKED_COVERS, image_px, image_px, 3)
+        return np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
+    covers, _ = store.read_images("val", limit=_CHECKED_COVERS)
+    return np.stack([load_square(cover, image_px, fit) for cover in covers])
+
+
+def provenance_of(
+    run: RunFolder, store: CoverStore | None, origin: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Where a model comes from, for its card.
+
+    Args:
+        run: The run.
+        store: Of the run, if it is at hand.
+        origin: Which trial it is, or which trials it is made of.
+    """
+    config = run.config()
+    facts = run.facts()
+    covers = facts.get("covers")
+    if covers is None and store is not None and not config.rehearse:  # a run of covertune 0.1
+        covers = {split: store.count(split) for split in SPLITS}
+    return {
+        "run": run.name,
+        **origin,
+        **({} if config.store is None else {"store": config.store.name}),
+        "store_fingerprint": facts["store_fingerprint"],
+        **({} if covers is None else {"covers": covers}),
+        **({"rehearsal": _REHEARSAL} if config.rehearse else {}),
+        "covertune": version("covertune"),
+        "torch": version("torch"),
+    }

@@ -1,0 +1,330 @@
+"""The end of a search: untuned recipe, frozen probe, best trial, exported model, the gap closed.
+
+Here, and only after the last trial, the test split is read: once for each of these models. A
+search that is given more trials ends anew, and measures its winner anew.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import optuna
+from optuna.trial import FrozenTrial
+from pydantic import BaseModel, Field
+
+from covertune.data_pipeline import CoverRefs, Fit
+from covertune.models import (
+    Calibration,
+    Measurement,
+    ModelFacts,
+    Predictions,
+    Recipe,
+    calibrate,
+    calibrated,
+    fold_temperature,
+    get_backbone,
+    measure_genres,
+    measure_probabilities,
+    save_model,
+)
+from covertune.search.cluster.devices import this_device
+from covertune.search.cluster.objects import results
+from covertune.search.cluster.workers import Workers
+from covertune.search.events import SearchObserver
+from covertune.search.finish.export import check_covers, provenance_of, trial_model
+from covertune.search.finish.gap import Gap, baseline_of
+from covertune.search.finish.predictions import LoadModel, predict_refs
+from covertune.search.finish.soup import Ingredients
+from covertune.search.finish.what_mattered import Insight, what_mattered
+from covertune.search.record.constants import ANY_TOP1
+from covertune.search.record.retention import Retention
+from covertune.search.record.run_folder import RunFolder
+from covertune.search.record.study import ROLE_UNTUNED, ranked, recipe_of
+from covertune.search.setup.feed import Feed, times_larger
+from covertune.search.setup.probes import Probe, probe_model
+from covertune.search.setup.set_up import Stage
+
+__all__ = ["Outcome", "Score", "conclude"]
+
+_VALIDATION = "the best on validation"
+
+
+@dataclass(frozen=True)
+class _Contender:
+    """A model that is measured on the test split.
+
+    Attributes:
+        what: It is, for the reader.
+        load: Brings it.
+        kind: Says what covers it takes.
+        val_top1: What it measured on the validation split.
+        val_any_top1: See `Score`.
+        trial: See `Score`.
+        average_of: See `Outcome`.
+    """
+
+    what: str
+    load: LoadModel
+    kind: Recipe | Probe
+    val_top1: float
+    val_any_top1: float | None
+    trial: int | None = None
+    average_of: str | None = None
+
+
+class Score(BaseModel):
+    """One model's accuracy on both splits."""
+
+    what: str
+    trial: int | None
+    """None for a probe or an average, which are no trials."""
+    val_top1: float
+    test: Measurement
+    val_any_top1: float | None = Field(default=None, exclude_if=lambda value: value is None)
+    """Only where covers may have several genres; `test` has one then too."""
+
+
+class Outcome(BaseModel):
+    """What the search was worth; written to RUN/outcome.json."""
+
+    untuned: Score | None
+    probe: Score | None
+    best_trial: Score
+    best: Score
+    """Of the model in RUN/model: best trial, another one or an average (`search.finish.soup`)."""
+    average_of: str | None
+    """Of which; None where the model is one trial's."""
+    calibration: Calibration
+    """Of the model in RUN/model; `best.test` is what it measured calibrated."""
+    baseline_name: str
+    baseline_top1: float | None
+    gap_closed: float | None
+    """(best - untuned) / (baseline - untuned) on the test split; None if it has no meaning."""
+    trials: int
+    completed: int
+    pruned: int
+    failed: int
+    elapsed_s: float
+    whole_search_s: float | None
+    """After a rehearsal: estimated seconds of the same trials on the whole store."""
+    mattered: Insight
+    """Which parameters told the good trials from the poor ones."""
+    checkpoint_bytes: int
+    """What the checkpoints take on disk."""
+    checkpoint_peak_bytes: int
+    """The most they took during the search."""
+    model: Path
+
+
+def conclude(
+    stage: Stage,
+    study: optuna.Study,
+    elapsed_s: float,
+    retention: Retention,
+    observer: SearchObserver,
+) -> Outcome:
+    """Measure the winner and its yardsticks on the test split, export it, write the outcome.
+
+    The outcome is written last: a run without one is concluded when it is resumed.
+
+    Args:
+        stage: Of the search.
+        study: With one measured trial at least.
+        elapsed_s: What the search took.
+        retention: Knows what the checkpoints take.
+        observer: Hears what happens.
+    """
+    run, config = stage.run, stage.config
+    trials = study.get_trials(deepcopy=False)
+    leaders = ranked(trials)
+    with Workers(stage.slots) as workers:
+        observer.stage("averaging the best models")
+        better = _better(stage, leaders, workers)
+        contenders = _contenders(stage, leaders) | ({} if better is None else {"better": better})
+
+        observer.stage("measuring the winner on the test split")
+        best = "best trial" if better is None else "better"
+        told = _predicted(stage, contenders, best, workers)
+    calibration = calibrate(told[_VALIDATION], told[best])
+    told |= {name: calibrated(told[name], calibration.temperature) for name in (best, _VALIDATION)}
+    scores = {name: _score(model, told[name]) for name, model in contenders.items()}
+    _export(stage, contenders[best], calibration, told[_VALIDATION], told[best])
+    untuned_top1, probe_top1 = (
+        scores[name].test.top1 if name in scores else None for name in ("untuned", "probe")
+    )
+    name, baseline = baseline_of(config, probe_top1)
+    states = [trial.state.name for trial in trials]
+    outcome = Outcome(
+        untuned=scores.get("untuned"),
+        probe=scores.get("probe"),
+        best_trial=scores["best trial"],
+        best=scores[best],
+        average_of=contenders[best].average_of,
+        calibration=calibration,
+        baseline_name=name,
+        baseline_top1=baseline,
+        gap_closed=Gap(untuned_top1, scores[best].test.top1, baseline, name).closed,
+        trials=len(trials),
+        completed=states.count("COMPLETE"),
+        pruned=states.count("PRUNED"),
+        failed=states.count("FAIL"),
+        elapsed_s=elapsed_s,
+        whole_search_s=_whole_search_s(stage, trials) if config.rehearse else None,
+        mattered=what_mattered(trials, config.grace_epochs, seed=config.seed),
+        checkpoint_bytes=retention.now_bytes,
+        checkpoint_peak_bytes=retention.peak_bytes,
+        model=run.model,
+    )
+    run.write_outcome(outcome.model_dump_json(indent=2))
+    return outcome
+
+
+def _contenders(stage: Stage, leaders: Sequence[FrozenTrial]) -> dict[str, _Contender]:
+    """The best trial, and of the yardsticks, untuned and probe, those that there are."""
+    run, num_genres = stage.run, len(stage.store.genres)
+    contenders = {"best trial": _contending_trial("best trial", run, leaders[0])}
+    untuned = (trial for trial in leaders if trial.user_attrs.get("role") == ROLE_UNTUNED)
+    kept = next((trial for trial in untuned if run.checkpoint(trial.number).exists()), None)
+    if kept is not None:
+        contenders["untuned"] = _contending_trial("untuned recipe", run, kept)
+    probe = max(stage.probes, key=lambda probe: probe.top1, default=None)
+    if probe is not None:
+        load = partial(probe_model, probe, stage.config.weights_of(probe.backbone), num_genres)
+        contenders["probe"] = _Contender("frozen probe", load, probe, probe.top1, probe.any_top1)
+    return contenders
+
+
+def _better(stage: Stage, leaders: Sequence[FrozenTrial], workers: Workers) -> _Contender | None:
+    """Another trial, or an average, if it is better than the first of the leaders."""
+    run, recipe = stage.run, recipe_of(leaders[0])
+    ingredients = Ingredients.of(
+        run,
+        leaders,
+        stage.probes,
+        stage.config.weights_of(recipe.backbone),
+        len(stage.store.genres),
+    )
+    soup = ingredients.greedy_soup(stage.splits[recipe.image_px, recipe.fit]["val"], workers)
+    if soup is None:
+        return None
+    if soup.trial is not None:
+        (chosen,) = (trial for trial in leaders if trial.number == soup.trial)
+        return _contending_trial("lowest loss", run, chosen)
+    return _Contender(
+        "average of the best",
+        partial(ingredients.model, soup.shares),
+        recipe,
+        soup.top1,
+        soup.any_top1,
+        average_of=soup.in_words,
+    )
+
+
+def _export(
+    stage: Stage, best: _Contender, calibration: Calibration, val: Predictions, test: Predictions
+) -> None:
+    """Write the model folder of a run, in the place of the one it may have."""
+    run, store, recipe = stage.run, stage.store, best.kind
+    assert isinstance(recipe, Recipe)
+    for partly in run.path.glob(".model.*.partial"):  # of a process that was killed here
+        shutil.rmtree(partly, ignore_errors=True)
+    model = best.load()
+    fold_temperature(model, calibration.temperature)
+    origin = {"trial": best.trial} if best.trial is not None else {"average_of": best.average_of}
+    facts = ModelFacts(
+        metrics={
+            split: measure_probabilities(*told).model_dump(mode="json")
+            for split, told in (("validation", val), ("test", test))
+        },
+        by_genre=measure_genres(test.probabilities_NK, test.labels_N, store.genres),
+        calibration=calibration,
+        provenance=provenance_of(run, store, origin),
+    )
+    save_model(
+        run.model,
+        model,
+        recipe,
+        get_backbone(recipe.backbone),
+        store.genres,
+        facts,
+        check_covers(store, recipe.image_px, recipe.fit),
+        replace=True,
+    )
+
+
+def _contending_trial(what: str, run: RunFolder, trial: FrozenTrial) -> _Contender:
+    assert trial.value is not None
+    return _Contender(
+        what,
+        partial(trial_model, run, trial),
+        recipe_of(trial),
+        trial.value,
+        trial.user_attrs["history"][-1].get(ANY_TOP1),
+        trial.number,
+    )
+
+
+def _predicted(
+    stage: Stage, contenders: Mapping[str, _Contender], best: str, workers: Workers
+) -> dict[str, Predictions]:
+    """What each of the models tells of the test split, and the best of the validation split.
+
+    All side by side; a trial that is two of them is asked once.
+    """
+    keys = {
+        name: name if model.trial is None else f"trial {model.trial}"
+        for name, model in contenders.items()
+    }
+    models = {keys[name]: model for name, model in contenders.items()}
+    test = _test_covers(stage.feed, [model.kind for model in models.values()])
+    winner = contenders[best]
+    val = stage.splits[winner.kind.image_px, winner.kind.fit]["val"]
+    work = [(model, test[model.kind.image_px, model.kind.fit]) for model in models.values()]
+    futures = [
+        workers.hand_out(_predict, model.load, model.kind.backbone, covers)
+        for model, covers in [*work, (winner, val)]
+    ]
+    remedy = f"`covertune resume {os.path.relpath(stage.run.path)}` tries again"
+    *of_test, of_val = results(futures, "measuring on the test split", remedy=remedy)
+    by_key = dict(zip(models, of_test, strict=True))
+    return {name: by_key[key] for name, key in keys.items()} | {_VALIDATION: of_val}
+
+
+def _score(model: _Contender, told: Predictions) -> Score:
+    return Score(
+        what=model.what,
+        trial=model.trial,
+        val_top1=model.val_top1,
+        test=measure_probabilities(*told),
+        val_any_top1=model.val_any_top1,
+    )
+
+
+def _test_covers(feed: Feed, models: Sequence[Recipe | Probe]) -> dict[tuple[int, Fit], CoverRefs]:
+    """The test split as each of the models takes it, decoded once per size."""
+    fits_by_px: dict[int, set[Fit]] = {}
+    for model in models:
+        fits_by_px.setdefault(model.image_px, set()).add(model.fit)
+    return {
+        (px, fit): splits["test"]
+        for px, fits in sorted(fits_by_px.items())
+        for fit, splits in feed.for_the_end(px, sorted(fits)).items()
+    }
+
+
+def _whole_search_s(stage: Stage, trials: list[FrozenTrial]) -> float:
+    """The seconds trials trained, scaled by the covers, shared among the slots."""
+    trained_s = sum(
+        epoch["seconds"] for trial in trials for epoch in trial.user_attrs.get("history", [])
+    )
+    return float(trained_s) * times_larger(stage.feed) / stage.slots.count
+
+
+def _predict(load: LoadModel, backbone: str, refs: CoverRefs) -> Predictions:
+    """Runs in a worker."""
+    return predict_refs(load, backbone, refs, this_device())

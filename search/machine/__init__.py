@@ -1,1 +1,0 @@
-"""Ray and the devices it runs on."""

@@ -1,1 +1,0 @@
-"""What a search was worth, and what is done with its model."""

@@ -1,0 +1,399 @@
+"""Runs a search from an empty folder to an exported model, and takes up one that was stopped.
+
+open store -> run folder -> Ray -> preflight -> decode once -> probe -> trials -> outcome
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import optuna
+from optuna.exceptions import OptunaError
+from optuna.trial import FrozenTrial
+from ray import tune
+from ray.exceptions import RayError
+from ray.tune.error import TuneError
+from ray.tune.logger import TBXLoggerCallback
+from sqlalchemy.exc import SQLAlchemyError
+
+from covertune.data_pipeline import CoverStore
+from covertune.models import get_backbone
+from covertune.search.cluster.reporter import Reporter
+from covertune.search.cluster.scheduler import HalvingScheduler
+from covertune.search.cluster.searcher import StudySearcher
+from covertune.search.cluster.session import log_to_file, ray_session
+from covertune.search.cluster.stopper import BudgetStopper
+from covertune.search.cluster.trainable import CoverTrial, TrialInputs
+from covertune.search.config import SearchConfig
+from covertune.search.errors import Interrupted, SearchError
+from covertune.search.events import SearchObserver, SearchPlan
+from covertune.search.finish.gap import baseline_of
+from covertune.search.finish.outcome import Outcome, conclude
+from covertune.search.record.checkpoints import checkpoint_result
+from covertune.search.record.pictures import TrialPictures
+from covertune.search.record.retention import Retention
+from covertune.search.record.run_folder import RunFolder
+from covertune.search.record.study import (
+    ELAPSED_S,
+    close_study,
+    create_study,
+    finished_count,
+    open_study,
+    require_free_name,
+)
+from covertune.search.schedule.budget import Budget, terminated_as_interrupted
+from covertune.search.schedule.halving import SuccessiveHalving
+from covertune.search.setup.graph_check import GraphCheck
+from covertune.search.setup.resuming import (
+    extended,
+    remember_rungs,
+    require_same_questions,
+    require_same_store,
+    require_work,
+    taken_up_again,
+)
+from covertune.search.setup.sample_store import sample_store
+from covertune.search.setup.set_up import Stage, set_stage
+from covertune.search.space.portfolio import Portfolio
+from covertune.search.space.sampler import make_sampler
+from covertune.search.space.warm_start import EarlierRecipe, earlier_recipes
+
+__all__ = ["SearchResult", "resume_search", "run_search"]
+
+_log = logging.getLogger("ray.tune.covertune")
+_BREAKS_OFF = (TuneError, OptunaError, SQLAlchemyError, RayError, OSError)
+
+
+@dataclass(frozen=True)
+class SearchResult:
+    """What a search leaves behind."""
+
+    run: RunFolder
+    trials: list[FrozenTrial]
+    outcome: Outcome
+
+
+def run_search(config: SearchConfig, observer: SearchObserver | None = None) -> SearchResult:
+    """Search, measure the winner on the test split once, and export it to `RUN/model`.
+
+    Args:
+        config: What to search; `store=None` searches generated sample covers.
+        observer: Hears what happens.
+
+    Raises:
+        SearchError: The configuration, the folder or the machine does not allow it; nothing is
+            left behind.
+        Interrupted: Stopped by the user after the first trial began; the run can be resumed.
+        DataError: The store cannot be used.
+    """
+    observer = observer or SearchObserver()
+    budget = Budget(config.time_budget_s)
+    config = config.from_any_folder()
+    for backbone in config.backbones:
+        get_backbone(backbone)  # what is misspelt is said before Ray starts
+    if config.store is not None:
+        CoverStore.open(config.store)
+    earlier = earlier_recipes(config)
+    run = RunFolder.create(config)
+    with run.driven(), _one_line(run):
+        try:
+            require_free_name(run, config.storage)
+            facts = {
+                "study": run.name,
+                "earlier_recipes": [given.model_dump(mode="json") for given in earlier],
+            }
+            run.write_facts(config, facts)  # if it is killed now, it can be resumed
+            return _search(run, config, budget, observer)
+        finally:
+            if not run.facts_file.exists() or not run.is_prepared:
+                run.remove()
+
+
+def _search(
+    run: RunFolder,
+    config: SearchConfig,
+    budget: Budget,
+    observer: SearchObserver,
+    *,
+    maybe_made: bool = False,
+) -> SearchResult:
+    """A search from the start; `maybe_made` if an earlier process may have made the study."""
+    with _session(run, config, observer), ExitStack() as ending:
+        if config.store is None:
+            config = config.model_copy(update={"store": sample_store(config, run, observer)})
+        stage = set_stage(config, run, budget, observer)
+        sampler = make_sampler(config.sampler, config.seed)
+        study = create_study(run, sampler, config.storage, maybe_made=maybe_made)
+        ending.callback(close_study, study)
+        run.write_facts(config, run.facts() | stage.facts())
+        return _drive(stage, study, budget, observer, resumed=[])
+
+
+@contextmanager
+def _session(run: RunFolder, config: SearchConfig, observer: SearchObserver) -> Iterator[None]:
+    """Ray, and a log that tells what broke a search off."""
+
+    def broken_off(what: str) -> None:
+        observer.broken_off(f"{what}; see {run.log_file}, and {_go_on(run)}")
+
+    with ray_session(config, broken_off), log_to_file(run.log_file), terminated_as_interrupted():
+        try:
+            yield
+        except _BREAKS_OFF:
+            _log.exception("the search broke off")
+            raise
+
+
+def _go_on(run: RunFolder) -> str:
+    return f"go on with `covertune resume {os.path.relpath(run.path)}`"
+
+
+@contextmanager
+def _one_line(run: RunFolder) -> Iterator[None]:
+    """What breaks a search off comes out as one line that says how to go on.
+
+    Raises:
+        Interrupted: For a Ctrl-C that did not wait for the trials.
+        SearchError: A study that cannot be read or written, a full disk, a Ray that gave up.
+    """
+    try:
+        yield
+    except KeyboardInterrupt as stop:
+        if not run.path.exists():
+            raise
+        raise Interrupted(_go_on(run)) from stop
+    except _BREAKS_OFF as error:
+        remedy = "nothing is left behind"
+        if run.path.exists():
+            remedy = f"see {run.log_file}, and {_go_on(run)}"
+        raise SearchError(f"the search broke off: {_cause(error)}; {remedy}") from error
+
+
+def _cause(error: BaseException) -> str:
+    """What it was stands at the root: Optuna says of any trouble with its database the same, and
+    Ray makes a traceback the message.
+    """
+    while isinstance(error, OptunaError | SQLAlchemyError | TuneError):
+        beneath = error.__cause__ or error.__context__
+        if beneath is None:
+            break
+        error = beneath
+    first_line = str(error).strip().partition("\n")[0]
+    return f"{type(error).__name__}: {first_line}"
+
+
+def resume_search(
+    path: Path,
+    *,
+    trials: int | None = None,
+    time_budget_s: float | None = None,
+    observer: SearchObserver | None = None,
+) -> SearchResult:
+    """Go on with a run: what is finished stays, what was running continues.
+
+    A run whose trials are all finished, but whose ending was cut short, is concluded.
+
+    Args:
+        path: The run folder.
+        trials: New number of trials in all; lifts the time budget, unless that is given too.
+        time_budget_s: New seconds in all; lifts the number of trials, unless that is given too.
+        observer: Hears what happens.
+
+    Raises:
+        RunError: Not a run, driven by another process, or nothing is left to do.
+        SearchError, DataError: As for `run_search`.
+    """
+    observer = observer or SearchObserver()
+    run = RunFolder.open(path)
+    with run.driven(), _one_line(run), ExitStack() as ending:
+        facts = run.facts()
+        prepared_s = facts.get(ELAPSED_S, 0.0)  # by a process that was killed before it trained
+        config = extended(run.config(), trials, time_budget_s)
+        if not run.is_prepared:
+            run.write_facts(config, facts)
+            budget = Budget(config.time_budget_s, spent_s=prepared_s)
+            return _search(run, config, budget, observer, maybe_made=True)
+        require_same_store(run, config)
+        study = open_study(run, driven=True)
+        ending.callback(close_study, study)
+        known = len(study.get_trials(deepcopy=False))
+        study.sampler = make_sampler(config.sampler, config.seed, known=known)
+        spent_s = max(prepared_s, study.user_attrs.get(ELAPSED_S, 0.0))
+        budget = Budget(config.time_budget_s, spent_s=spent_s)
+        resumed = taken_up_again(study, run)
+        require_work(config, run, study, resumed, budget)
+        Retention(run, study, config.keep_checkpoints).tidy()  # of what a kill left
+        run.write_facts(config, facts)  # the new limits hold from here on
+        with _session(run, config, observer):
+            image_px = {name: tuple(sizes) for name, sizes in facts["image_px"].items()}
+            stage = set_stage(
+                config,
+                run,
+                budget,
+                observer,
+                image_px=image_px,
+                fits=tuple(facts.get("fits", ("squash",))),
+                finished=finished_count(study),
+            )
+            require_same_questions(run, study, stage.space.suggest)
+            run.write_facts(config, run.facts() | stage.facts())
+            return _drive(stage, study, budget, observer, resumed=resumed)
+
+
+def _drive(
+    stage: Stage,
+    study: optuna.Study,
+    budget: Budget,
+    observer: SearchObserver,
+    resumed: list[FrozenTrial],
+) -> SearchResult:
+    """Run trials until the budget is used up, then conclude."""
+    config, run = stage.config, stage.run
+    pictures = TrialPictures(study, run.artifacts, stage.store.genres)
+    retention = Retention(run, study, config.keep_checkpoints)
+    reporter = Reporter(study, budget, pictures, retention, observer)
+    earlier = map(EarlierRecipe.model_validate, run.facts().get("earlier_recipes", []))
+    portfolio = Portfolio(stage.space, list(earlier))
+    rule = SuccessiveHalving.of(config, covers=stage.feed.count("val"))
+    remember_rungs(rule, study)
+    searcher = StudySearcher(
+        study,
+        stage.space,
+        portfolio=portfolio,
+        trial_limit=config.trial_limit,
+        rule=rule,
+        budget=budget,
+        resumed=resumed,
+        observer=reporter,
+    )
+    reporter.write_clock()
+    baseline_name, baseline_top1 = baseline_of(config, stage.probe_top1)
+    observer.started(
+        SearchPlan(
+            run=run.path,
+            store=str(stage.store.path),
+            genres=len(stage.store.genres),
+            covers={split: stage.feed.count(split) for split in ("train", "val", "test")},
+            slots=stage.slots,
+            trial_limit=config.trial_limit,
+            time_budget_s=config.time_budget_s,
+            epochs=config.epochs,
+            baseline_name=baseline_name,
+            baseline_top1=baseline_top1,
+        ),
+        study.get_trials(deepcopy=False),
+        budget.spent_s,
+    )
+    run.outcome_file.unlink(missing_ok=True)  # until there is a new one, nothing is concluded
+    with ExitStack() as ending:
+        ending.callback(observer.ended)
+        ending.callback(pictures.close)
+        ending.callback(reporter.write_clock)
+        ending.callback(stage.graph_check.cancel)
+        with budget.stops_on_signal(observer.stopping):
+            _run_trials(stage, budget, searcher, HalvingScheduler(rule), reporter)
+        searcher.settle(lambda number: _last_result(run, number))
+    _require_an_end(run, study, budget, searcher)
+    run.drop_partial_checkpoints()
+    retention.tidy()  # a worker may have saved once more after its trial had ended
+    outcome = conclude(stage, study, budget.spent_s, retention, observer)
+    return SearchResult(run, study.get_trials(deepcopy=False), outcome)
+
+
+def _require_an_end(
+    run: RunFolder, study: optuna.Study, budget: Budget, searcher: StudySearcher
+) -> None:
+    """Trials that have all ended, and one at least that measured something.
+
+    Raises:
+        Interrupted: The user stopped the search, and there is more to train.
+        SearchError: It broke off, or no trial measured anything.
+    """
+    if budget.broken_off is not None:
+        raise SearchError(
+            f"the search broke off: {budget.broken_off}; mend that, and {_go_on(run)}"
+        )
+    if budget.interrupted and searcher.has_work:
+        raise Interrupted(_go_on(run))
+    trials = study.get_trials(deepcopy=False)
+    if not any(trial.value is not None for trial in trials):
+        reasons = sorted({str(trial.user_attrs.get("reason")) for trial in trials}) or ["no time"]
+        raise SearchError(
+            f"no trial of run {run.name!r} measured anything: {'; '.join(reasons)}; "
+            f"see {run.log_file}"
+        )
+
+
+def _last_result(run: RunFolder, number: int) -> dict[str, Any] | None:
+    """What a trial's checkpoint says it measured; None if there is no checkpoint."""
+    checkpoint = run.checkpoint(number)
+    return checkpoint_result(checkpoint) if checkpoint.exists() else None
+
+
+def _run_trials(
+    stage: Stage,
+    budget: Budget,
+    searcher: StudySearcher,
+    scheduler: HalvingScheduler,
+    reporter: Reporter,
+) -> None:
+    """Hand the experiment to Ray Tune.
+
+    `tune.run`, because a `Tuner` pickles the searcher and the callbacks, for a restore that is not
+    ours: a run is resumed from its study.
+    """
+    run, slots = stage.run, stage.slots
+    inputs = TrialInputs(
+        splits=stage.splits,
+        heads={(p.backbone, p.image_px, p.fit): p.head for p in stage.probes},
+        num_genres=len(stage.store.genres),
+        checkpoints=run.checkpoints,
+        cpus_per_trial=slots.cpus_per_trial,
+    )
+    sessions = len(list(run.tune.glob("session-*")))
+    try:
+        tune.run(
+            tune.with_parameters(CoverTrial, inputs=inputs),
+            name=f"session-{sessions + 1}",
+            storage_path=str(run.tune),
+            resources_per_trial={"cpu": slots.cpus_per_trial, "gpu": slots.gpus_per_trial},
+            search_alg=searcher,
+            scheduler=scheduler,
+            num_samples=-1,  # the searcher knows when it is full
+            max_concurrent_trials=slots.count,
+            reuse_actors=True,
+            stop=BudgetStopper(budget),
+            max_failures=0,  # the searcher hands a trial that lost its worker out again
+            raise_on_failed_trial=False,
+            callbacks=[TBXLoggerCallback(), _EachTurn(reporter, stage.graph_check)],
+            trial_dirname_creator=_trial_name,
+            trial_name_creator=_trial_name,
+            verbose=0,
+        )
+    except RuntimeError as error:
+        if isinstance(error.__cause__, RayError):  # one that Tune did not expect of a worker
+            raise error.__cause__ from error
+        raise
+
+
+class _EachTurn(tune.Callback):  # type: ignore[misc]  # Ray is untyped
+    """What is looked after in every turn of Ray's loop: the clock, and news of the graph check."""
+
+    def __init__(self, reporter: Reporter, graph_check: GraphCheck) -> None:
+        self._reporter = reporter
+        self._graph_check = graph_check
+
+    def on_step_end(self, iteration: int, trials: list[Any], **_info: Any) -> None:
+        self._reporter.keep_clock()
+        for warning in self._graph_check.warnings():
+            self._reporter.warn(warning)
+
+
+def _trial_name(trial: tune.experiment.Trial) -> str:
+    return f"trial-{trial.config['number']:05d}"

@@ -1,0 +1,183 @@
+"""Which covers a search sees: the whole store, or a small sample of it for a rehearsal."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Protocol
+
+import numpy as np
+
+from covertune.data_pipeline import (
+    CoverRefs,
+    CoverStore,
+    DecodedRefs,
+    Fit,
+    StreamedRefs,
+    decode_fits,
+)
+from covertune.search.cluster.objects import share
+from covertune.search.config import SearchConfig
+from covertune.search.setup.memory import ROOM_FOR_ALL, MemoryPlan
+
+__all__ = ["Feed", "RehearsalFeed", "WholeFeed", "feed_of", "times_larger"]
+
+Progress = Callable[[int, int], None]
+Fitted = dict[Fit, dict[str, CoverRefs]]
+"""Splits by fit, then by name."""
+_OF_TRIALS = ("train", "val")
+
+
+class Feed(Protocol):
+    """Covers by image size, decoded or streamed as the memory plan says."""
+
+    @property
+    def store(self) -> CoverStore:
+        """Where they come from."""
+
+    @property
+    def plan(self) -> MemoryPlan:
+        """Which of them are decoded."""
+
+    @property
+    def decoding_threads(self) -> int:
+        """Of each trial, where covers are streamed."""
+
+    def count(self, split: str) -> int:
+        """Covers of `train`, `val` or `test`."""
+
+    def for_trials(
+        self, image_px: int, fits: Sequence[Fit] = ("squash",), progress: Progress | None = None
+    ) -> Fitted:
+        """The `train` and `val` splits."""
+
+    def for_the_end(self, image_px: int, fits: Sequence[Fit] = ("squash",)) -> Fitted:
+        """The `test` split; asked for once the last trial has ended."""
+
+
+@dataclass(frozen=True)
+class WholeFeed:
+    """Everything the store holds."""
+
+    store: CoverStore
+    plan: MemoryPlan = ROOM_FOR_ALL
+    decoding_threads: int = 1
+
+    def count(self, split: str) -> int:
+        """Covers of a split."""
+        return self.store.count(split)
+
+    def for_trials(
+        self, image_px: int, fits: Sequence[Fit] = ("squash",), progress: Progress | None = None
+    ) -> Fitted:
+        """The store's own splits."""
+        return self._splits(_OF_TRIALS, image_px, fits, progress)
+
+    def for_the_end(self, image_px: int, fits: Sequence[Fit] = ("squash",)) -> Fitted:
+        """The store's test split."""
+        return self._splits(("test",), image_px, fits)
+
+    def _splits(
+        self,
+        splits: tuple[str, ...],
+        image_px: int,
+        fits: Sequence[Fit],
+        progress: Progress | None = None,
+    ) -> Fitted:
+        threads = self.decoding_threads
+        fed: Fitted = {
+            fit: {
+                split: StreamedRefs(self.store, split, image_px, threads=threads, fit=fit)
+                for split in splits
+            }
+            for fit in fits
+        }
+        resident = [split for split in splits if not self.plan.streams(image_px, split)]
+        if resident:
+            decoded = decode_fits(self.store, image_px, fits, splits=resident, progress=progress)
+            for fit in fits:
+                fed[fit] |= decoded[fit]
+        return fed
+
+
+@dataclass(frozen=True)
+class RehearsalFeed:
+    """A stratified sample, cut from the training split alone.
+
+    Its `test` covers come from there too: a rehearsal must not look at what the real search is
+    measured on. The order of a store is that of a hash, so the first covers of a genre are as
+    good as any. Only the sample is decoded, for each fit anew.
+    """
+
+    store: CoverStore
+    per_genre: tuple[tuple[str, int], ...] = (("train", 60), ("val", 20), ("test", 20))
+    plan: MemoryPlan = ROOM_FOR_ALL
+    decoding_threads: int = 1
+
+    def count(self, split: str) -> int:
+        """Covers of a split; fewer where a genre has too few."""
+        return sum(
+            len(self._places(split, by_split["train"]))
+            for by_split in self.store.manifest.counts.values()
+        )
+
+    def for_trials(
+        self, image_px: int, fits: Sequence[Fit] = ("squash",), progress: Progress | None = None
+    ) -> Fitted:
+        """The sample's training and validation covers."""
+        return {
+            fit: {split: self._sample(split, image_px, fit, progress) for split in _OF_TRIALS}
+            for fit in fits
+        }
+
+    def for_the_end(self, image_px: int, fits: Sequence[Fit] = ("squash",)) -> Fitted:
+        """The sample's test covers."""
+        return {fit: {"test": self._sample("test", image_px, fit)} for fit in fits}
+
+    def _sample(
+        self, split: str, image_px: int, fit: Fit, progress: Progress | None = None
+    ) -> CoverRefs:
+        threads = self.decoding_threads
+        chosen = StreamedRefs(self.store, "train", image_px, self._chosen(split), threads, fit)
+        if self.plan.streams(image_px, split):
+            return chosen
+        decoded = chosen.load(f"rehearsal/{split}", progress)
+        return DecodedRefs(split, len(decoded), image_px, share(decoded), fit)
+
+    def _chosen(self, split: str) -> np.ndarray:
+        """Places in the store's training split, ascending."""
+        chosen: list[int] = []
+        for label in range(len(self.store.genres)):
+            of_genre = np.flatnonzero(self._train_labels == label)
+            places = self._places(split, len(of_genre))
+            chosen += of_genre[places.start : places.stop].tolist()
+        return np.array(sorted(chosen))
+
+    @cached_property
+    def _train_labels(self) -> np.ndarray:
+        covers = self.store.read_columns(["split", "label"])
+        labels_N: np.ndarray = covers["label"].to_numpy()[covers["split"].to_numpy() == "train"]
+        return labels_N
+
+    def _places(self, split: str, covers: int) -> range:
+        """Which of a genre's training covers go into a split, by their rank."""
+        wanted = dict(self.per_genre)
+        share = min(1.0, covers / sum(wanted.values()))
+        start = 0
+        for name, count in self.per_genre:
+            size = max(1, int(count * share))
+            if name == split:
+                return range(start, min(start + size, covers))
+            start += size
+        raise KeyError(split)
+
+
+def feed_of(config: SearchConfig, store: CoverStore) -> WholeFeed | RehearsalFeed:
+    """The covers a search of this configuration sees."""
+    return RehearsalFeed(store) if config.rehearse else WholeFeed(store)
+
+
+def times_larger(feed: Feed) -> float:
+    """How many times as many training covers the whole store holds; 1 unless it is a rehearsal."""
+    return feed.store.count("train") / feed.count("train")

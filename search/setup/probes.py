@@ -1,0 +1,191 @@
+"""Frozen-feature probes: one per backbone, image size and fit, before the first trial.
+
+A probe is a logistic regression on the features of the untouched backbone. It costs one forward
+pass over the covers, gives trials a head to start from, and is the number fine-tuning has to beat.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import nn
+
+from covertune.data_pipeline import CoverRefs, Fit
+from covertune.models import (
+    HeadWeights,
+    ProbeResult,
+    covers_at_once,
+    extract_features,
+    fit_probe,
+    get_backbone,
+)
+from covertune.models.backbones.heads import load_head
+from covertune.models.errors import first_line
+from covertune.models.whole_files import whole_file
+from covertune.search.cluster.devices import this_device
+from covertune.search.cluster.objects import results
+from covertune.search.cluster.workers import Workers
+from covertune.search.events import ProbeReport, Slots
+from covertune.search.record.run_folder import RunFolder
+
+__all__ = ["Probe", "probe_file", "probe_model", "scout"]
+
+_log = logging.getLogger("ray.tune.covertune")
+_CHUNKS_PER_SLOT = 2
+
+
+@dataclass(frozen=True, kw_only=True)
+class Probe(ProbeReport):
+    """A fitted probe."""
+
+    head: HeadWeights
+
+
+def probe_file(run: RunFolder, backbone: str, image_px: int, fit: Fit = "squash") -> Path:
+    """Where one probe of a run is kept."""
+    input_kind = f"{image_px}" if fit == "squash" else f"{image_px}-{fit}"
+    return run.probes / f"{backbone.replace('/', '--')}-{input_kind}.safetensors"
+
+
+def scout(
+    run: RunFolder,
+    backbone: str,
+    weights: str,
+    image_px: int,
+    splits: dict[str, CoverRefs],
+    num_genres: int,
+    workers: Workers,
+) -> Probe:
+    """Fit a probe with all workers, or read the one this run has.
+
+    Args:
+        run: Keeps the probe.
+        backbone: A pretrained backbone.
+        weights: `default` or a file.
+        image_px: Input size.
+        splits: The `train` and `val` splits at that size, of one fit.
+        num_genres: K.
+        workers: Do it.
+
+    Raises:
+        SearchError: A worker failed.
+    """
+    fit = splits["train"].fit
+    file = probe_file(run, backbone, image_px, fit)
+    kept = _read(file, backbone, image_px, fit)
+    if kept is not None:
+        return kept
+    started = time.perf_counter()
+    train, val = (
+        [
+            workers.hand_out(_features, backbone, weights, splits[split], chunk)
+            for chunk in _chunks(splits[split], workers.slots)
+        ]
+        for split in ("train", "val")
+    )
+    fitted = workers.hand_out(_fit_head, num_genres, len(train), *train, *val)
+    result: ProbeResult
+    (result,) = results(
+        [fitted],
+        f"probing backbone {backbone!r} at {image_px} px, {fit}",
+        remedy=f"try a smaller --image-px, or leave {backbone!r} out of --backbones",
+    )
+    probe = Probe(
+        backbone=backbone,
+        image_px=image_px,
+        head=result.head,
+        top1=result.val_top1,
+        top3=result.val_top3,
+        seconds=time.perf_counter() - started,
+        any_top1=result.val_any_top1,
+        fit=fit,
+    )
+    _write(file, probe)
+    return probe
+
+
+def probe_model(probe: Probe, weights: str, num_genres: int) -> nn.Module:
+    """The untouched backbone under the probe's head, on the CPU, ready to predict."""
+    backbone = get_backbone(probe.backbone)
+    model = backbone.build(num_genres, image_px=probe.image_px, weights=weights)
+    load_head(model, probe.head)
+    return model.eval()
+
+
+def _chunks(refs: CoverRefs, slots: Slots) -> list[tuple[int, int]]:
+    """What the workers share a split into."""
+    wanted = slots.count * (1 if slots.gpus_per_trial else _CHUNKS_PER_SLOT)
+    chunks = min(wanted, refs.num_covers)  # none without a cover
+    return [(index, chunks) for index in range(chunks)]
+
+
+def _features(
+    backbone: str, weights: str, refs: CoverRefs, chunk: tuple[int, int]
+) -> tuple[np.ndarray, ...]:
+    """Runs in a worker: features (n, D), labels (n,), maybe marks (n, K) of a slice of a split."""
+    device = this_device()
+    found = get_backbone(backbone)
+    model = found.build(2, image_px=refs.image_px, weights=weights)
+    batches = refs.batches(
+        covers_at_once(refs.image_px, device), device, shuffle=False, chunk=chunk
+    )
+    extracted = extract_features(
+        model, batches.epoch(0), device, input_spec=found.input.at(refs.image_px)
+    )
+    return tuple(tensor.numpy() for tensor in extracted)
+
+
+def _fit_head(num_genres: int, train_parts: int, *parts: tuple[np.ndarray, ...]) -> ProbeResult:
+    """Runs in a worker: the logistic regression on `_features`, those of the train split first."""
+    train_X, train_y, train_genres = _joined(parts[:train_parts])
+    val_X, val_y, val_genres = _joined(parts[train_parts:])
+    return fit_probe(
+        train_X,
+        train_y,
+        val_X,
+        val_y,
+        num_genres,
+        train_genres=train_genres,
+        val_genres=val_genres,
+    )
+
+
+def _joined(
+    parts: Sequence[tuple[np.ndarray, ...]],
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]:
+    X, y, *genres = (torch.from_numpy(np.concatenate(one)) for one in zip(*parts, strict=True))
+    return X, y, genres[0] if genres else None
+
+
+def _write(file: Path, probe: Probe) -> None:
+    facts = {
+        "top1": probe.top1,
+        "top3": probe.top3,
+        "seconds": probe.seconds,
+        "any_top1": probe.any_top1,
+    }
+    head = {"weight": probe.head.weight_KD.contiguous(), "bias": probe.head.bias_K.contiguous()}
+    with whole_file(file) as out:
+        out.write(save(head, {"facts": json.dumps(facts)}))
+
+
+def _read(file: Path, backbone: str, image_px: int, fit: Fit) -> Probe | None:
+    """The probe of a file; None if there is none, or a damaged one, which is fitted anew."""
+    try:
+        with safe_open(file, framework="pt") as opened:
+            facts = json.loads(opened.metadata()["facts"])
+            head = HeadWeights(opened.get_tensor("weight"), opened.get_tensor("bias"))
+    except (OSError, SafetensorError) as error:
+        if not isinstance(error, FileNotFoundError):
+            _log.warning("the probe %s is fitted anew: %s", file, first_line(error))
+        return None
+    return Probe(backbone=backbone, image_px=image_px, head=head, **facts, fit=fit)

@@ -1,0 +1,171 @@
+"""Taking up a run: what goes on, what ends, what the new limits are."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import optuna
+from optuna.distributions import check_distribution_compatibility
+from optuna.trial import BaseTrial, FixedTrial, FrozenTrial, TrialState
+
+from covertune.data_pipeline import CoverStore
+from covertune.search.config import SearchConfig, checked_config
+from covertune.search.errors import RunError
+from covertune.search.record.constants import EPOCH, METRIC
+from covertune.search.record.run_folder import RunFolder
+from covertune.search.record.study import (
+    BEGUN_AT,
+    HALVED_AT,
+    ROLE_UNTUNED,
+    finished_count,
+    recipe_of,
+)
+from covertune.search.schedule.budget import Budget
+from covertune.search.schedule.halving import SuccessiveHalving
+
+__all__ = [
+    "extended",
+    "remember_rungs",
+    "require_same_questions",
+    "require_same_store",
+    "require_work",
+    "taken_up_again",
+]
+
+_CHANCES = 5
+
+
+def require_same_store(run: RunFolder, config: SearchConfig) -> CoverStore:
+    """The store a run was made on.
+
+    Raises:
+        RunError: It holds other covers now; trials could not be compared, nor genres named.
+        StoreError: It is gone or damaged.
+    """
+    assert config.store is not None
+    store = CoverStore.open(config.store)
+    if store.fingerprint != run.facts()["store_fingerprint"]:
+        raise RunError(
+            f"the store {store.path} has changed since run {run.name!r} was started; "
+            "bring the old store back, or start a new search"
+        )
+    return store
+
+
+def require_same_questions(
+    run: RunFolder, study: optuna.Study, suggest: Callable[[BaseTrial], object]
+) -> None:
+    """The questions of the search space as the trials of the study were asked them.
+
+    Args:
+        run: The run.
+        study: Of the run.
+        suggest: Asks them.
+
+    Raises:
+        RunError: One has other answers now, which a study does not allow.
+    """
+    for trial in study.get_trials(deepcopy=False):
+        if not trial.params or "recipe" not in trial.user_attrs:
+            continue  # nobody asks the yardstick; one killed while it was asked is to be asked more
+        asked = FixedTrial(trial.params, trial.number)
+        try:
+            suggest(asked)
+            for name in asked.distributions.keys() & trial.distributions.keys():
+                check_distribution_compatibility(
+                    trial.distributions[name], asked.distributions[name]
+                )
+        except ValueError as error:
+            what = f"trial {trial.number}: {str(error).rstrip('.')}"
+            raise RunError(
+                f"the search space has changed since run {run.name!r} was started ({what}); start "
+                f"a new search with `--warm-start {run.path}`, or go on with the covertune that "
+                "started it"
+            ) from error
+
+
+def remember_rungs(rule: SuccessiveHalving, study: optuna.Study) -> None:
+    """Put back on the rungs what earlier processes measured; yardsticks leave no mark."""
+    for trial in study.get_trials(deepcopy=False):
+        if trial.user_attrs.get("role") != ROLE_UNTUNED:
+            for measured in trial.user_attrs.get("history", []):
+                rule.record(trial.number, measured[EPOCH], measured[METRIC])
+
+
+def taken_up_again(study: optuna.Study, run: RunFolder) -> list[FrozenTrial]:
+    """Interrupted trials: they go on from their checkpoint, or start over if there is none yet.
+
+    One that was enqueued but never handed out (`WAITING`) is among them. One that successive
+    halving had stopped when the process was killed ends here. One that was begun `_CHANCES` times
+    in the same epoch ends as failed: it may be what brings the machine down.
+
+    Half-written checkpoints of workers that were killed are removed.
+    """
+    run.drop_partial_checkpoints()
+    going_on = []
+    for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING, TrialState.WAITING)):
+        if "recipe" in trial.user_attrs:
+            recipe_of(trial)  # one that this version cannot read stops here, not in a worker
+        history = trial.user_attrs.get("history", [])
+        epochs = len(history)
+        if history and trial.user_attrs.get(HALVED_AT) == history[-1][EPOCH]:
+            _end(study, trial, "successive halving", TrialState.PRUNED, [history[-1][METRIC]])
+            continue
+        if trial.user_attrs.get(BEGUN_AT, []).count(epochs) >= _CHANCES:
+            reason = f"interrupted {_CHANCES} times in epoch {epochs + 1}"
+            _end(study, trial, reason, TrialState.FAIL)
+            continue
+        if trial.state is TrialState.WAITING:
+            study._storage.set_trial_state_values(trial._trial_id, TrialState.RUNNING)
+        going_on.append(trial)
+    return going_on
+
+
+def _end(
+    study: optuna.Study,
+    trial: FrozenTrial,
+    reason: str,
+    state: TrialState,
+    values: list[float] | None = None,
+) -> None:
+    study._storage.set_trial_user_attr(trial._trial_id, "reason", reason)
+    study._storage.set_trial_state_values(trial._trial_id, state, values)
+
+
+def extended(config: SearchConfig, trials: int | None, time_budget_s: float | None) -> SearchConfig:
+    """The configuration with other limits; a new limit of one kind lifts the other.
+
+    Raises:
+        ConfigError: A limit breaks a rule.
+    """
+    if trials is None and time_budget_s is None:
+        return config
+    limits = {"trials": trials, "time_budget_s": time_budget_s}
+    return checked_config(config.model_dump() | limits)
+
+
+def require_work(
+    config: SearchConfig,
+    run: RunFolder,
+    study: optuna.Study,
+    resumed: list[FrozenTrial],
+    budget: Budget,
+) -> None:
+    """Refuse to start when there is nothing to do.
+
+    Raises:
+        RunError: All trials are finished, or the time is used up.
+    """
+    finished = finished_count(study)
+    if resumed or not run.outcome_file.exists():
+        return  # something to train, or an ending that was cut short
+    if config.trial_limit is not None and finished >= config.trial_limit:
+        raise RunError(
+            f"all {finished} trials of run {study.study_name!r} are finished; "
+            f"give it more with --trials N (N > {finished}) or --time-budget"
+        )
+    if budget.is_over:
+        raise RunError(
+            f"the time budget of run {study.study_name!r} is used up ({budget.spent_s:,.0f} s); "
+            "give it more with --time-budget (in all) or --trials"
+        )

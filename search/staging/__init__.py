@@ -1,1 +1,0 @@
-"""Before the first trial: is everything there and working, and what do trials share."""

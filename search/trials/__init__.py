@@ -1,1 +1,0 @@
-"""Trials: what each tries, how it trains, which are stopped."""

@@ -1,0 +1,59 @@
+"""Measures an exported model on one split of a cover store."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, Field
+
+from covertune.data_pipeline import CoverStore
+from covertune.models import load_model, measure_probabilities
+from covertune.search.errors import SearchError
+from covertune.search.finish.predictions import predict_split
+
+__all__ = ["Evaluation", "evaluate_model"]
+
+
+class Evaluation(BaseModel):
+    """The fields of `covertune evaluate --json`."""
+
+    split: str
+    n: int
+    top1: float
+    top1_interval: tuple[float, float]
+    """95 % Wilson score interval."""
+    top3: float
+    macro_f1: float
+    ece: float
+    """Expected calibration error, 15 bins."""
+    store_fingerprint: str
+    any_top1: float | None = Field(default=None, exclude_if=lambda value: value is None)
+    """Share given any of their genres; left out unless the store is multi."""
+
+
+def evaluate_model(
+    model: Path, store_path: Path, split: Literal["train", "val", "test"] | str = "test"
+) -> Evaluation:
+    """Measure a model folder on a store.
+
+    Args:
+        model: Model folder.
+        store_path: Store whose genres are among the model's, by name.
+        split: Which covers.
+
+    Raises:
+        ModelError, DataError: One of the folders is not what it should be.
+        SearchError: The store has genres the model does not know.
+    """
+    classifier = load_model(model)
+    store = CoverStore.open(store_path)
+    unknown = [genre for genre in store.genres if genre not in classifier.genres]
+    if unknown:
+        raise SearchError(
+            f"the store {store_path} has genres the model does not know: {', '.join(unknown)}; "
+            f"the model knows: {', '.join(classifier.genres)}"
+        )
+    told = predict_split(classifier, store, split)
+    measured = measure_probabilities(*told)
+    return Evaluation(split=split, store_fingerprint=store.fingerprint, **measured.model_dump())

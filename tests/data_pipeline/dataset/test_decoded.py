@@ -1,0 +1,147 @@
+import shutil
+import time
+
+import numpy as np
+import pytest
+import ray
+
+from covertune.data_pipeline import (
+    CapacityError,
+    CoverStore,
+    StoreError,
+    decode_store,
+    decoded_nbytes,
+    load_square,
+    ray_tasks,
+)
+from covertune.data_pipeline.dataset import decoded
+
+pytestmark = pytest.mark.usefixtures("local_ray")
+
+
+@pytest.fixture(scope="module")
+def refs(store):
+    return decode_store(store, 24)
+
+
+def test_pixels_labels_and_order_are_the_stores(store, refs):
+    assert list(refs) == ["train", "val"]
+    for split, ref in refs.items():
+        images, labels_N = store.read_images(split)
+        arrays = ref.get()
+        assert arrays.images_NHWC.shape == (len(images), 24, 24, 3)
+        assert arrays.images_NHWC.dtype == np.uint8
+        assert np.array_equal(arrays.labels_N, labels_N)
+        assert arrays.cover_ids_N.tolist() == sorted(arrays.cover_ids_N)
+        for image_HWC, data in zip(arrays.images_NHWC, images, strict=True):
+            assert np.array_equal(image_HWC, load_square(data, 24))
+        assert (ref.split, ref.num_covers, ref.image_px) == (split, len(images), 24)
+        assert len(arrays) == len(images)
+
+
+def test_order_does_not_depend_on_the_tasks(store, refs, monkeypatch):
+    monkeypatch.setattr(decoded, "_BLOCK_BYTES", 50 * 24 * 24 * 3)
+    monkeypatch.setattr(decoded, "_TASKS_PER_CPU", 1)
+    again = decode_store(store, 24)["train"].get()
+    assert np.array_equal(again.images_NHWC, refs["train"].get().images_NHWC)
+    assert np.array_equal(again.labels_N, refs["train"].get().labels_N)
+
+
+def test_chosen_splits_in_the_order_asked(store):
+    refs = decode_store(store, 8, splits=("test", "val"))
+    assert list(refs) == ["test", "val"]
+    assert len(refs["test"].get()) == 60
+
+
+def test_keys_tell_arrays_apart(store, refs):
+    keys = {ref.get().key for ref in refs.values()}
+    keys |= {ref.get().key for ref in decode_store(store, 8).values()}
+    assert len(keys) == 4
+
+
+def test_progress(store):
+    calls = []
+    decode_store(store, 8, progress=lambda done, total: calls.append((done, total)))
+    assert calls[0] == (0, 340)
+    assert calls[-1] == (340, 340)
+    assert calls == sorted(calls)
+
+
+def test_arrays_are_shared_not_copied(refs):
+    first, second = refs["train"].get(), refs["train"].get()
+    assert np.shares_memory(first.images_NHWC, second.images_NHWC)
+    with pytest.raises(ValueError, match="read-only"):
+        first.images_NHWC[0] = 0
+
+
+def test_a_worker_reads_the_same_arrays(refs):
+    @ray.remote
+    def total(ref):
+        return int(ref.get().images_NHWC.sum())
+
+    expected = int(refs["val"].get().images_NHWC.sum())
+    assert ray.get(total.remote(refs["val"])) == expected
+
+
+def test_nbytes_is_what_is_taken(store, refs):
+    taken = sum(
+        arrays.images_NHWC.nbytes + arrays.labels_N.nbytes + arrays.cover_ids_N.nbytes
+        for arrays in (ref.get() for ref in refs.values())
+    )
+    assert decoded_nbytes(store, 24) == taken
+
+
+def test_one_genre_a_cover_has_no_marks(store, refs):
+    assert not store.is_multi
+    assert store.read_genres("val") is None
+    decoded = refs["val"].get()
+    assert decoded.genres_NK is None
+    assert decoded.per_cover == (decoded.images_NHWC, decoded.labels_N)
+
+
+def test_too_large(store):
+    with pytest.raises(
+        CapacityError,
+        match=r"must fit Ray's object store: train and val at 30000 px need \d+\.\d\d GB, "
+        r"\d+\.\d\d GB are free on the smallest node; choose a smaller image size or start Ray",
+    ):
+        decode_store(store, 30_000)
+
+
+def test_unknown_split(store):
+    with pytest.raises(StoreError, match="has the splits train, val, test, got 'dev'"):
+        decode_store(store, 8, splits=("dev",))
+
+
+def test_damaged_picture(store, tmp_path):
+    copy = shutil.copytree(store.path, tmp_path / "store")
+    part = copy / "part-00000.parquet"
+    content = part.read_bytes()
+    start = content.index(b"\xff\xd8\xff")
+    part.write_bytes(content[: start + 20] + bytes(400) + content[start + 420 :])
+    with pytest.raises(StoreError, match=r"is damaged: \w+/\d+\.jpg in part-00000\.parquet is no"):
+        decode_store(CoverStore.open(copy), 8)
+
+
+def test_a_store_that_went_away(store, tmp_path):
+    copy = CoverStore.open(shutil.copytree(store.path, tmp_path / "store"))
+    shutil.rmtree(copy.path)
+    message = r"^every node must reach the store's folder, .* cannot find .*part-0000\d\.parquet"
+    with pytest.raises(StoreError, match=message) as caught:
+        decode_store(copy, 8)
+    assert "\n" not in str(caught.value), "one line, without Ray's advice on retries"
+
+
+def test_prints_nothing(store, capfd):
+    decode_store(store, 8)
+    assert capfd.readouterr() == ("", "")
+
+
+def test_free_bytes_go_down_by_what_is_put():
+    before = ray_tasks.free_object_store_bytes()
+    ref = ray.put(np.zeros(50_000_000, dtype=np.uint8))
+    deadline = time.monotonic() + 20  # Ray tells of it with some delay
+    while ray_tasks.free_object_store_bytes() > before - 40_000_000:
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+    del ref

@@ -1,0 +1,141 @@
+import logging
+import os
+import subprocess
+import sys
+import time
+
+import pytest
+import ray
+from ray.exceptions import RayTaskError, WorkerCrashedError
+
+from covertune.data_pipeline import DataError, StoreError, prepare_store, ray_tasks
+
+pytestmark = pytest.mark.usefixtures("local_ray")
+
+
+def test_a_running_ray_is_taken_as_it_is():
+    before = ray.get_runtime_context().get_node_id()
+    ray_tasks.ensure_ray()
+    assert ray.get_runtime_context().get_node_id() == before
+    assert ray_tasks.num_cpus() == 2
+
+
+def test_no_other_cluster_is_joined():
+    """Neither the one that runs on this machine nor the one the environment names."""
+    code = (
+        "import ray; from covertune.data_pipeline import ray_tasks; ray_tasks.ensure_ray(); "
+        "print(*(node['NodeID'] for node in ray.nodes())); ray.shutdown()"
+    )
+    address = ray.get_runtime_context().gcs_address
+    answer = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=True,
+        env=os.environ | {"RAY_ADDRESS": address},
+    )
+    assert answer.stdout.split()
+    assert ray.get_runtime_context().get_node_id() not in answer.stdout
+
+
+@pytest.mark.parametrize("error", [ConnectionError, Exception])
+def test_a_ray_that_cannot_be_started_is_no_error_of_the_disk(
+    monkeypatch, make_folder, tmp_path, error
+):
+    def fail(**options):
+        raise error("no answer.\nmuch more")
+
+    monkeypatch.setattr(ray, "is_initialized", lambda: False)
+    monkeypatch.setattr(ray, "init", fail)
+    source = make_folder(tmp_path / "source", {"Cooking": 3, "Poetry": 3})
+    message = r"^Ray must run on this machine, it could not be started: no answer; look"
+    with pytest.raises(DataError, match=message) as caught:
+        prepare_store(source, tmp_path / "store")
+    assert type(caught.value) is DataError
+    assert [entry.name for entry in tmp_path.iterdir()] == ["source"]
+
+
+def test_quiet_only_inside():
+    import ray.data
+
+    context = ray.data.DataContext.get_current()
+    logger = logging.getLogger("ray.data")
+    before = [handler.level for handler in logger.handlers]
+    with pytest.raises(RuntimeError), ray_tasks.quiet_ray_data():
+        assert not context.enable_progress_bars
+        assert [handler.level for handler in logger.handlers] != before
+        raise RuntimeError
+    assert context.enable_progress_bars
+    assert [handler.level for handler in logger.handlers] == before
+
+
+@ray.remote
+def _fail(error):
+    raise error
+
+
+class TestCausesRaised:
+    @pytest.mark.parametrize("error", [StoreError("damaged"), FileNotFoundError(2, "gone")])
+    def test_errors_of_a_task_come_unwrapped(self, error):
+        with pytest.raises(type(error)) as caught, ray_tasks.causes_raised("decoding"):
+            ray.get(_fail.remote(error))
+        assert not isinstance(caught.value, RayTaskError)
+        assert str(caught.value) == str(error)
+
+    def test_defects_keep_their_traceback(self):
+        with pytest.raises(RayTaskError, match="in _fail"), ray_tasks.causes_raised("decoding"):
+            ray.get(_fail.remote(ZeroDivisionError("a defect")))
+
+    def test_lost_work_is_one_line(self):
+        message = "Ray lost its work while decoding: .*; look for the cause in Ray's logs"
+        with pytest.raises(DataError, match=message) as caught, ray_tasks.causes_raised("decoding"):
+            raise WorkerCrashedError
+        assert "\n" not in str(caught.value)
+
+
+class TestRunTasks:
+    def test_each_once_with_the_common_arguments(self):
+        results = list(ray_tasks.run_tasks("adding", _add, range(20), much=100))
+        assert sorted(results) == list(range(100, 120))
+
+    def test_asks_for_work_as_it_goes(self):
+        """What is not yet asked for takes no memory."""
+        asked = []
+
+        def todo():
+            for number in range(50):
+                asked.append(number)
+                yield number
+
+        results = ray_tasks.run_tasks("adding", _add, todo(), much=0)
+        next(results)
+        assert len(asked) == 2 * ray_tasks.num_cpus() + 1
+        assert len(list(results)) == 49
+
+    def test_nothing_to_do(self):
+        assert list(ray_tasks.run_tasks("adding", _add, [], much=0)) == []
+
+    def test_an_error_of_a_task_comes_unwrapped(self):
+        with pytest.raises(StoreError, match=r"^damaged$"):
+            list(ray_tasks.run_tasks("failing", _raise, [StoreError("damaged")] * 9))
+
+    def test_what_nobody_waits_for_is_cancelled(self, tmp_path):
+        results = ray_tasks.run_tasks("touching", _touch_slowly, range(8), folder=tmp_path)
+        next(results)
+        results.close()
+        ray.get(ray.remote(_add).remote(1, much=1))  # the CPUs are free again
+        time.sleep(1)
+        assert len(list(tmp_path.iterdir())) < 4
+
+
+def _add(number, much):
+    return number + much
+
+
+def _raise(error):
+    raise error
+
+
+def _touch_slowly(number, folder):
+    time.sleep(0.5 * number)
+    (folder / str(number)).touch()

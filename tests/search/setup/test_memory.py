@@ -1,0 +1,203 @@
+"""Which covers stay decoded in memory, and searches on a store that does not fit."""
+
+import numpy as np
+import pytest
+import ray
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from optuna.trial import TrialState
+
+from covertune.data_pipeline import SPLITS, CoverStore, DecodedRefs, StreamedRefs, decode_store
+from covertune.search.cluster.session import _object_store_nbytes
+from covertune.search.config import SearchConfig
+from covertune.search.events import SearchObserver
+from covertune.search.run import run_search
+from covertune.search.setup.feed import RehearsalFeed, WholeFeed
+from covertune.search.setup.memory import MemoryPlan, plan_memory
+from covertune.search.setup.preflight import _epoch_s, _streaming_warnings
+from covertune.search.setup.probes import _chunks, _features
+
+SIZES = {
+    (px, split): share * px
+    for px in (100, 200)
+    for split, share in (("train", 10), ("val", 2), ("test", 2))
+}  # 1,400 and 2,800 bytes
+
+
+def plan(free, memory_gb=None, cpus=0):
+    return plan_memory(SIZES, free=free, cpus=cpus, memory_gb=memory_gb)
+
+
+NOTHING_AT_32_PX = MemoryPlan(frozenset((32, split) for split in SPLITS))
+
+
+class TestPlan:
+    def test_what_fits_stays_in_memory(self):
+        assert plan(4200).streamed == frozenset()
+        assert plan(4200).resident(100) == ("train", "val")
+        assert (plan(4200).needed, plan(4200).room) == (4200, 4200)
+
+    def test_val_first_then_train_then_test_small_before_large(self):
+        test = {(100, "test"), (200, "test")}
+        assert plan(4199).streamed == {(200, "test")}
+        assert plan(3599).streamed == {(200, "train")}
+        assert plan(1600).streamed == {(200, "train")} | test
+        assert plan(600).streamed == {(100, "train"), (200, "train")} | test
+        assert plan(0).streamed == SIZES.keys()
+
+    def test_the_user_may_allow_less(self):
+        assert plan(10**9, memory_gb=1600e-9).streamed == plan(1600).streamed
+        assert plan(10**9, memory_gb=1600e-9).room == 1600
+        assert plan(1600, memory_gb=1.0).room == 1600
+
+    def test_blocks_on_their_way_need_room_too(self):
+        assert plan(8399, cpus=1).streamed
+        assert not plan(8400, cpus=1).streamed
+
+    @given(st.integers(0, 10**4), st.integers(0, 3))
+    def test_the_room_is_never_exceeded(self, free, cpus):
+        made = plan(free, cpus=cpus)
+        taken = sum(size for key, size in SIZES.items() if key not in made.streamed)
+        assert taken <= made.room <= free
+
+
+def test_ray_is_started_with_the_room_that_is_allowed():
+    assert _object_store_nbytes(SearchConfig()) is None
+    assert _object_store_nbytes(SearchConfig(memory_gb=0.001)) is None  # Ray takes more anyway
+    asked = _object_store_nbytes(SearchConfig(memory_gb=1000.0))
+    assert 0 < asked < 1000e9, "not more than shared memory has"
+
+
+class TestFeeds:
+    def test_a_split_that_streams_has_the_same_covers(self, store):
+        opened = CoverStore.open(store)
+        feed = WholeFeed(opened, MemoryPlan(frozenset({(32, "train")})), decoding_threads=2)
+        train, val = feed.for_trials(32)["squash"].values()
+        assert isinstance(train, StreamedRefs)
+        assert train.threads == 2
+        assert not isinstance(val, StreamedRefs)
+        assert (train.num_covers, val.num_covers) == (opened.count("train"), opened.count("val"))
+
+    def test_nothing_is_decoded_where_all_streams(self, store):
+        feed = WholeFeed(CoverStore.open(store), NOTHING_AT_32_PX)
+        assert all(
+            isinstance(refs, StreamedRefs) for refs in feed.for_trials(32)["squash"].values()
+        )
+        assert isinstance(feed.for_the_end(32)["squash"]["test"], StreamedRefs)
+
+    def test_a_rehearsal_streams_its_sample(self, store):
+        opened = CoverStore.open(store)
+        per_genre = (("train", 6), ("val", 3), ("test", 2))
+        streams = MemoryPlan(frozenset({(32, "train")}))
+        streamed = RehearsalFeed(opened, per_genre, streams).for_trials(32)["squash"]["train"]
+        resident = RehearsalFeed(opened, per_genre).for_trials(32)["squash"]["train"]
+        assert isinstance(streamed, StreamedRefs)
+        assert streamed.num_covers == 18
+        assert streamed.load("x").cover_ids_N.tolist() == resident.get().cover_ids_N.tolist()
+
+
+class TestCost:
+    def _feed(self, store, *streamed):
+        return WholeFeed(CoverStore.open(store), MemoryPlan(frozenset(streamed), 4 * 10**9, 10**9))
+
+    def test_epochs_take_longer_by_decoding(self, store, check, slots):
+        covers = {split: CoverStore.open(store).count(split) for split in ("train", "val")}
+        check = check(train_covers_per_s=10.0, eval_covers_per_s=30.0, decode_covers_per_s=5.0)
+        trained_s = covers["train"] / 10 + covers["val"] / 30
+        streamed_s = covers["train"] / 5
+        feed = self._feed(store, (32, "train"))
+        assert _epoch_s(check, self._feed(store), slots()) == pytest.approx(trained_s)
+        assert _epoch_s(check, feed, slots()) == pytest.approx(trained_s + streamed_s)
+        on_gpu = slots(gpus=1, gpus_per_trial=1.0)  # which works while threads decode
+        assert _epoch_s(check, feed, on_gpu) == pytest.approx(max(trained_s, streamed_s))
+
+    @pytest.mark.parametrize(
+        ("settings", "remedy"),
+        [
+            ({}, "raise --memory-gb"),
+            ({"memory_gb": 1.0}, "raise --memory-gb"),
+            ({"memory_gb": 9.0}, "start Ray with more object_store_memory"),
+            ({"address": "auto"}, "start Ray with more object_store_memory"),
+        ],
+    )
+    def test_the_warning_says_so_and_what_to_do(self, store, check, settings, remedy):
+        feed = self._feed(store, (32, "train"), (32, "val"))
+        found = (check(),)
+        (told,) = _streaming_warnings(
+            SearchConfig(**settings), found, feed, {("small_cnn", 32): 8.0}
+        )
+        assert told.startswith(
+            "train and val at 32 px are streamed: decoded covers need 4.00 GB, there is room for "
+            "1.00 GB; decoding them anew takes about 1 s of each epoch of 8 s; "
+        )
+        assert told.endswith(f"{remedy} or choose a smaller --image-px")
+
+    def test_no_warning_where_all_fits(self, store, check):
+        assert _streaming_warnings(SearchConfig(), (check(),), self._feed(store), {}) == []
+
+
+def test_slots_share_out_the_threads(slots):
+    assert slots().decoding_threads == 1
+    assert slots(count=1, cpus=8).decoding_threads == 8
+    assert slots(count=2, cpus=8, cpus_per_trial=3).decoding_threads == 4
+
+
+def test_features_of_streamed_covers_are_those_of_decoded_ones(store):
+    opened = CoverStore.open(store)
+    features = []
+    for refs in (decode_store(opened, 32)["val"], StreamedRefs(opened, "val", 32)):
+        torch.manual_seed(0)
+        features.append(_features("small_cnn", "none", refs, (1, 2)))
+    for decoded, streamed in zip(*features, strict=True):
+        assert np.array_equal(decoded, streamed)
+
+
+@pytest.mark.parametrize(("covers", "chunks"), [(18, 4), (3, 3)])
+def test_no_worker_is_left_without_a_cover(slots, covers, chunks):
+    refs = DecodedRefs("val", covers, 32, None)
+    assert _chunks(refs, slots()) == [(index, chunks) for index in range(chunks)]
+
+
+class Listener(SearchObserver):
+    def __init__(self):
+        self.warnings, self.stages, self.free_cpus = [], [], []
+
+    def warn(self, text):
+        self.warnings.append(text)
+
+    def stage(self, text):
+        self.stages.append(text)
+
+    def epoch(self, trial, result):
+        self.free_cpus.append(ray.available_resources().get("CPU", 0))
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(120)
+def test_a_search_that_streams_while_trials_hold_every_cpu_ends(store, tmp_path):
+    listener = Listener()
+    result = run_search(
+        SearchConfig(
+            store=store,
+            runs_dir=tmp_path,
+            name="r",
+            backbones=("small_cnn",),
+            image_px=(32,),
+            trials=4,
+            epochs=3,
+            memory_gb=1e-6,
+        ),
+        listener,
+    )
+    assert [
+        warning for warning in listener.warnings if "train and val at 32 px are streamed" in warning
+    ]
+    assert "decoding covers at 32 px" not in listener.stages
+    assert min(listener.free_cpus) == 0, "trials held every CPU"
+    assert len(result.trials) == 4
+    assert result.trials[0].state is TrialState.COMPLETE
+    assert result.outcome.best.test.n == CoverStore.open(store).count("test")
+    for trial in result.trials:
+        for epoch in trial.user_attrs["history"]:
+            assert 0 <= epoch["data_wait_share"] < 1

@@ -1,0 +1,375 @@
+"""Whole searches with a real Ray, a real study and a small network trained for real."""
+
+import json
+import shutil
+import sqlite3
+from contextlib import contextmanager
+
+import optuna
+import pytest
+import torch
+from optuna.trial import TrialState
+
+import covertune.search.record.study
+from covertune.models import Recipe
+from covertune.models.training.checkpoint import read_state
+from covertune.search import RunError, RunFolder, SearchConfig, SearchObserver
+from covertune.search.cluster.trainable import CoverTrial
+from covertune.search.errors import PreflightError, SearchError
+from covertune.search.record.study import create_study, open_study, trial_rows
+from covertune.search.run import resume_search, run_search
+from covertune.search.space.sampler import make_sampler
+from covertune.search.space.search_space import SearchSpace
+
+GOOD = {"lr_head": 2e-3, "lr_backbone": 2e-3}
+POOR = {"lr_head": 1e-9, "lr_backbone": 1e-9}
+EXPLODING = {"lr_head": 1e18, "lr_backbone": 1e18, "optimizer": "sgd"}
+
+
+def config(store, tmp_path, **overrides):
+    settings = {
+        "store": store,
+        "runs_dir": tmp_path / "runs",
+        "name": "run",
+        "backbones": ("small_cnn",),
+        "image_px": (32,),
+        "trials": 4,
+        "epochs": 3,
+    }
+    return SearchConfig(**(settings | overrides))
+
+
+def states(study):
+    return [trial.state for trial in study.get_trials()]
+
+
+@pytest.fixture(scope="module")
+def recipes():
+    """While it is entered, says which recipe each trial gets; the last one for all that follow."""
+
+    @contextmanager
+    def script(*chosen, epochs=3):
+        def suggest(space, trial):
+            if trial.user_attrs.get("role") == "untuned":
+                return space.untuned()
+            settings = chosen[min(trial.number - 1, len(chosen) - 1)]
+            return Recipe(
+                backbone="small_cnn", image_px=32, epochs=epochs, batch_size=16, **settings
+            )
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(SearchSpace, "suggest", suggest)
+            yield
+
+    return script
+
+
+class Watcher(SearchObserver):
+    """Remembers which trials ended, and what checkpoints took."""
+
+    def __init__(self):
+        self.ends, self.checkpoint_bytes = [], []
+
+    def checkpoints(self, now_bytes, peak_bytes):
+        self.checkpoint_bytes.append((now_bytes, peak_bytes))
+
+    def trial_ended(self, trial):
+        self.ends.append(trial.number)
+
+
+@pytest.fixture(scope="module")
+def watched(store, tmp_path_factory):
+    """A search of five trials and who watched it, for all tests that only read."""
+    watcher = Watcher()
+    return run_search(config(store, tmp_path_factory.mktemp("watched"), trials=5), watcher), watcher
+
+
+@pytest.fixture
+def finished(watched, tmp_path):
+    """A copy of that run, for a test that goes on with it."""
+    return RunFolder.open(shutil.copytree(watched[0].run.path, tmp_path / "runs" / "run"))
+
+
+def test_a_search_ends_with_a_measured_and_exported_model(watched):
+    result, watcher = watched
+    study = open_study(result.run)
+    assert len(study.trials) == 5
+    assert all(state.is_finished() for state in states(study))
+    assert sorted(watcher.ends) == list(range(5))
+    untuned = study.trials[0]
+    assert untuned.user_attrs["role"] == "untuned"
+    assert untuned.state is TrialState.COMPLETE
+    assert len(untuned.intermediate_values) == 2
+
+    outcome = result.outcome
+    assert outcome.best_trial.val_top1 == max(t.value for t in study.trials if t.value is not None)
+    assert outcome.untuned.trial == 0
+    low, high = outcome.best.test.top1_interval
+    assert low <= outcome.best.test.top1 <= high
+    assert (outcome.average_of is None) == (outcome.best.trial is not None)
+    assert json.loads((result.run.path / "outcome.json").read_text())["trials"] == 5
+    assert {file.name for file in outcome.model.iterdir()} >= {
+        "model.safetensors",
+        "config.json",
+        "model.onnx",
+        "README.md",
+    }
+    facts = result.run.facts()
+    assert facts["config"]["trials"] == 5
+    assert facts["versions"]["ray"]
+    assert facts["store_fingerprint"]
+
+
+def test_the_leaders_and_the_untuned_one_keep_their_checkpoints(watched):
+    result, watcher = watched
+    by_value = sorted(result.trials, key=lambda trial: (-(trial.value or 0), trial.number))
+    there = result.run.checkpoint_bytes()
+    assert set(there) == {0} | {trial.number for trial in by_value[:3]}
+    assert list(result.run.checkpoints.glob(".*")) == []
+    outcome = json.loads((result.run.path / "outcome.json").read_text())
+    now, peak = outcome["checkpoint_bytes"], outcome["checkpoint_peak_bytes"]
+    assert now == sum(there.values())
+    assert now <= peak <= max(there.values()) * 7  # three, the untuned one, two running, one ended
+    assert watcher.checkpoint_bytes[-1] == (now, peak)
+
+
+def test_every_trial_tells_its_history_and_where_it_ran(watched):
+    result, _ = watched
+    for row, trial in zip(trial_rows(result.trials), result.trials, strict=True):
+        assert row.epochs == len(trial.user_attrs["history"]) > 0
+        assert row.device == "cpu"
+        assert row.node
+        assert row.seconds > 0
+        for epoch in trial.user_attrs["history"]:
+            assert 0 <= epoch["data_wait_share"] < 1
+            assert epoch["covers_per_s"] > 0
+
+
+def test_pictures_are_attached_to_each_trial(watched):
+    result, _ = watched
+    storage = open_study(result.run)._storage
+    for trial in result.trials:
+        metas = optuna.artifacts.get_all_artifact_meta(trial, storage=storage)
+        assert {m.filename for m in metas} == {"learning_curve.png", "confusion.png", "epochs.csv"}
+        for meta in metas:
+            content = (result.run.artifacts / meta.artifact_id).read_bytes()
+            assert content.startswith(b"\x89PNG" if meta.mimetype == "image/png" else b"epoch,")
+
+
+def test_halving_stops_the_poor_and_keeps_their_epochs(store, tmp_path, recipes):
+    with recipes(GOOD, POOR, epochs=4):
+        result = run_search(config(store, tmp_path, trials=5, concurrency=1, epochs=4))
+    *_, passed_unjudged, judged = result.trials
+    for trial, rung in ((passed_unjudged, 3), (judged, 1)):
+        assert trial.state is TrialState.PRUNED
+        assert trial.user_attrs["reason"] == "successive halving"
+        assert list(trial.intermediate_values) == list(range(1, rung + 1))
+        assert trial.value == trial.intermediate_values[rung]
+    assert result.trials[1].state is TrialState.COMPLETE
+    assert len(result.trials[1].intermediate_values) == 4
+
+
+@pytest.fixture(scope="module")
+def ill_fated(store, tmp_path_factory, recipes):
+    """The trials of one worker: untuned, then three that must fail with a good one after each."""
+    # Decay pulls the weights to zero in a few steps; what is left to decide is the bias.
+    collapsing, unbuildable = GOOD | {"weight_decay": 450.0}, GOOD | {"frozen_stages": 99}
+    with recipes(EXPLODING, GOOD, collapsing, GOOD, unbuildable, GOOD, epochs=1):
+        settings = {"trials": 7, "concurrency": 1, "epochs": 1}
+        return run_search(config(store, tmp_path_factory.mktemp("ill-fated"), **settings)).trials
+
+
+def test_a_loss_that_is_no_number_ends_as_failed_at_once(ill_fated):
+    failed, next_one = ill_fated[1:3]
+    assert failed.state is TrialState.FAIL
+    assert "loss" in failed.user_attrs["reason"]
+    assert failed.intermediate_values == {}
+    assert next_one.state is TrialState.COMPLETE  # in the same worker
+
+
+def test_a_collapsed_classifier_ends_as_failed(ill_fated):
+    failed, next_one = ill_fated[3:5]
+    assert failed.state is TrialState.FAIL
+    assert "genre" in failed.user_attrs["reason"]
+    assert len(failed.intermediate_values) == 1
+    assert next_one.state is TrialState.COMPLETE
+
+
+def test_an_unforeseen_error_fails_the_trial_and_not_the_search(ill_fated):
+    failed, next_one = ill_fated[5:7]
+    assert failed.state is TrialState.FAIL
+    assert "frozen_stages" in failed.user_attrs["reason"]
+    assert next_one.state is TrialState.COMPLETE
+
+
+@pytest.fixture(scope="module")
+def tight(store, tmp_path_factory, recipes):
+    """A search whose workers have memory for four covers at once; for none where drop_rate is 0.5.
+
+    The class is local so that it goes to the workers as it is.
+    """
+
+    class TightTrial(CoverTrial):
+        def _build(self):
+            tuner = super()._build()
+            room = 0 if tuner.recipe.drop_rate == 0.5 else 4
+
+            def refuse(module, covers, output):
+                if len(output) > room:
+                    raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB.")
+
+            tuner.model.register_forward_hook(refuse)
+            return tuner
+
+    hopeless = GOOD | {"drop_rate": 0.5}
+    chosen = (GOOD, hopeless, hopeless | {"batch_norm": "frozen"}, GOOD)
+    settings = {"trials": 5, "concurrency": 1, "epochs": 2, "grace_epochs": 2}
+    with recipes(*chosen, epochs=2), pytest.MonkeyPatch.context() as patch:
+        patch.setattr("covertune.search.run.CoverTrial", TightTrial)
+        return run_search(config(store, tmp_path_factory.mktemp("tight"), **settings))
+
+
+def test_trials_that_run_out_of_memory_go_on_with_fewer_covers_at_a_time(tight):
+    for number in (0, 1, 4):
+        trial = tight.trials[number]
+        assert trial.state is TrialState.COMPLETE
+        assert trial.user_attrs["micro_batch"] == 4
+        assert len(trial.user_attrs["history"]) == 2
+        assert read_state(tight.run.checkpoint(number))["micro_batch"] == 4
+    assert tight.trials[1].value > 0.5  # of three genres: it learns
+    log = tight.run.log_file.read_text()
+    assert log.count("trial 1 ran out of memory: it goes on with its batch of 16, at most 4") == 1
+
+
+def test_trials_that_no_cover_fits_fail_with_the_reason(tight):
+    for number, fewest in ((2, "2 covers"), (3, "1 cover")):
+        trial = tight.trials[number]
+        assert trial.state is TrialState.FAIL
+        reason = f"out of memory with {fewest} at a time: CUDA out of memory"
+        assert trial.user_attrs["reason"].startswith(reason)
+        assert trial.user_attrs["recipe_at_fault"]
+        assert not tight.run.checkpoint(number).exists()
+
+
+def test_the_time_budget_ends_the_search(store, tmp_path):
+    result = run_search(config(store, tmp_path, trials=None, time_budget_s=25.0, epochs=50))
+    assert result.trials
+    assert all(trial.state.is_finished() for trial in result.trials)
+    assert result.outcome.elapsed_s < 60
+
+
+def test_a_search_whose_ending_was_cut_short_is_concluded(watched, finished):
+    with pytest.raises(RunError, match=r"all 5 trials .* are finished; give it more"):
+        resume_search(finished.path)
+    finished.outcome_file.unlink()
+    assert resume_search(finished.path).outcome.best == watched[0].outcome.best
+
+
+def test_a_finished_search_is_given_more(finished):
+    ended = open_study(finished).get_trials()
+    orphan = open_study(finished).ask()  # as if it had been killed before it had a recipe
+    # As if it had been killed in mid-writing, and before it could remove a checkpoint.
+    (half_written := finished.checkpoints / ".trial-00004.pt.0123.partial").touch()
+    worst = min(ended[1:5], key=lambda trial: trial.value)
+    finished.checkpoint(worst.number).touch()
+    there_when_it_began = []
+
+    class Looks(Watcher):
+        def started(self, plan, known, spent_s):
+            there_when_it_began.extend(RunFolder.open(plan.run).checkpoint_bytes())
+
+    looks = Looks()
+    more = resume_search(finished.path, trials=8, observer=looks)
+    assert more.trials[:5] == ended
+    assert sorted(looks.ends) == [5, 6, 7]
+    assert not half_written.exists()
+    assert worst.number not in there_when_it_began
+    assert len(there_when_it_began) in (3, 4)
+    assert len(more.trials) == 8
+    assert more.run.config().trials == 8
+    assert len({json.dumps(trial.params, sort_keys=True) for trial in more.trials[1:]}) == 7
+    assert all(state.is_finished() for state in states(open_study(finished)))
+    assert more.trials[orphan.number].user_attrs["history"]
+
+
+class Locker(SearchObserver):
+    """Another process that takes the study for itself when the first epoch is there."""
+
+    def __init__(self, study):
+        self.study, self.connection = study, None
+
+    def epoch(self, trial, result):
+        if self.connection is None:
+            self.connection = sqlite3.connect(self.study, isolation_level=None)
+            self.connection.execute("BEGIN EXCLUSIVE")
+
+
+def test_a_study_that_stays_locked_is_one_line_and_costs_no_trial(store, tmp_path, monkeypatch):
+    monkeypatch.setattr(covertune.search.record.study, "_BUSY_TIMEOUT_S", 0.5)
+    run = RunFolder(tmp_path / "runs" / "run")
+    locker = Locker(run.study_file)
+    with pytest.raises(SearchError, match=r"broke off: .*database is locked; see .*resume") as told:
+        run_search(config(store, tmp_path, trials=3), locker)
+    assert "\n" not in str(told.value)
+    with pytest.raises(SearchError, match="database is locked") as told:
+        resume_search(run.path)
+    assert "\n" not in str(told.value)
+    locker.connection.close()
+    result = resume_search(run.path)
+    assert [trial.number for trial in result.trials] == [0, 1, 2]
+    for trial in result.trials:
+        assert trial.state in (TrialState.COMPLETE, TrialState.PRUNED)
+        epochs = [row["epoch"] for row in trial.user_attrs["history"]]
+        assert epochs == list(range(1, len(epochs) + 1))
+
+
+def test_what_was_killed_before_its_first_trial_is_prepared_anew(store, tmp_path):
+    wanted = config(store, tmp_path, trials=2, epochs=1)
+    run = RunFolder.create(wanted)
+    run.write_facts(wanted, {"study": run.name})
+    with pytest.raises(RunError, match=r"run 'run' has no trial yet; .*covertune resume"):
+        open_study(run)
+    create_study(run, make_sampler("tpe", 0), None)  # killed just before it was written down
+    result = resume_search(run.path)
+    assert [trial.state for trial in result.trials] == [TrialState.COMPLETE] * 2
+    assert result.run.facts()["store_fingerprint"]
+
+
+def test_a_changed_store_is_noticed(finished):
+    facts = finished.facts() | {"store_fingerprint": "another"}
+    finished.facts_file.write_text(json.dumps(facts))
+    with pytest.raises(RunError, match="has changed since run 'run' was started"):
+        resume_search(finished.path, trials=6)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        ({"backbones": ("resnet5",)}, "resnet5"),
+        ({"weights": {"small_cnn": "/nowhere.pth"}}, "nowhere.pth"),
+        ({"cpus_per_trial": 999}, "lower --cpus-per-trial"),
+        ({"gpus_per_trial": 3.0}, "no node has that"),
+    ],
+)
+def test_what_cannot_work_stops_at_once_and_leaves_nothing(store, tmp_path, overrides, message):
+    with pytest.raises(Exception, match=message) as caught:
+        run_search(config(store, tmp_path, **overrides))
+    assert "\n" not in str(caught.value)
+    assert not (tmp_path / "runs" / "run").exists()
+
+
+def test_weights_that_do_not_fit_stop_at_once(store, tmp_path):
+    file = tmp_path / "other.pth"
+    torch.save({"some.layer": torch.zeros(3)}, file)
+    with pytest.raises(PreflightError, match=r"other\.pth"):
+        run_search(config(store, tmp_path, weights={"small_cnn": str(file)}))
+    assert not (tmp_path / "runs" / "run").exists()
+
+
+def test_a_run_that_exists_is_left_alone(store, tmp_path):
+    taken = tmp_path / "runs" / "run"
+    taken.mkdir(parents=True)
+    (taken / "precious").touch()
+    with pytest.raises(RunError, match="exists already"):
+        run_search(config(store, tmp_path))
+    assert (taken / "precious").exists()
