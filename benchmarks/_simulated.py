@@ -112,7 +112,7 @@ class Covertune:
         untuned = self.study.trials[config[NUMBER]].user_attrs["role"] == "untuned"
         return None if untuned else config["recipe"]
 
-    def goes_on(self, key, epoch, value, *, last):
+    def should_continue(self, key, epoch, value, *, last):
         result = dict.fromkeys(EPOCH_FIELDS, 0.0) | {EPOCH: epoch, METRIC: value, FINISHED: last}
         result |= {"node": "", "node_id": "", "device": ""}
         if last:
@@ -157,7 +157,7 @@ class _RayTune:
         self.scheduler.on_trial_add(None, SimpleNamespace(trial_id=key))
         return recipe
 
-    def goes_on(self, key, epoch, value, *, last):
+    def should_continue(self, key, epoch, value, *, last):
         result = {EPOCH: epoch, METRIC: value, "training_iteration": epoch}
         trial = SimpleNamespace(trial_id=key)
         if last:
@@ -204,7 +204,7 @@ class OptunaHyperband:
         self.trials[key] = self.study.ask()
         return self.space.suggest(self.trials[key]).model_dump(mode="json")
 
-    def goes_on(self, key, epoch, value, *, last):
+    def should_continue(self, key, epoch, value, *, last):
         trial = self.trials[key]
         trial.report(value, epoch)
         if last:

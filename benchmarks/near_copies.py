@@ -26,7 +26,13 @@ from PIL import Image
 
 from covertune.data_pipeline.dedup.compare import open_for_comparison, same_picture
 from covertune.data_pipeline.dedup.near import find_near_copies
-from covertune.data_pipeline.dedup.signature import CUTS, SIGNATURE_BYTES, Pictures, sign, waves
+from covertune.data_pipeline.dedup.signature import (
+    CUTS,
+    SIGNATURE_BYTES,
+    Pictures,
+    compute_signature,
+    dct_coefficients,
+)
 from covertune.data_pipeline.images import normalise
 from covertune.data_pipeline.sample import cover
 from covertune.data_pipeline.sample.genres import GENRES
@@ -80,7 +86,7 @@ def copy_of(image, kind):
 
 def find(stored):
     """What a prepare would find among encoded covers in the store's form."""
-    joined = b"".join(sign(opened(data)) for data in stored)
+    joined = b"".join(compute_signature(opened(data)) for data in stored)
     signatures_ND = np.frombuffer(joined, np.uint8).reshape(-1, SIGNATURE_BYTES)
 
     def compare(pairs):
@@ -93,7 +99,9 @@ def find(stored):
     areas = [np.prod(opened(data).size) for data in stored]
     rank = np.empty(len(stored), dtype=np.int64)
     rank[np.lexsort(([-len(data) for data in stored], -np.array(areas)))] = np.arange(len(stored))
-    return find_near_copies(Pictures(waves(signatures_ND), np.arange(len(stored))), rank, compare)
+    return find_near_copies(
+        Pictures(dct_coefficients(signatures_ND), np.arange(len(stored))), rank, compare
+    )
 
 
 def copies(originals, number, rng):

@@ -73,7 +73,7 @@ def search(table, contestant, workers, budget_s, seed):
         worth = value if curve.expected_E is None else curve.expected_E[epoch - 1]
         measured.append(Measured(now, key, value, curve.loss_E[epoch - 1], worth))
         last = epoch == len(curve.top1_E) and curve.failure is None
-        if contestant.goes_on(key, epoch, value, last=last):
+        if contestant.should_continue(key, epoch, value, last=last):
             seconds = curve.seconds_E[min(epoch, len(curve.seconds_E) - 1)]
             heapq.heappush(events, (now + seconds, number, key, curve, epoch + 1))
         else:

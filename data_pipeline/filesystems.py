@@ -30,8 +30,8 @@ __all__ = [
     "list_files",
     "open_binary",
     "parent_of",
+    "redact_credentials",
     "require_reachable",
-    "shown",
 ]
 
 _URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")  # two letters at least: C:\ is a path
@@ -65,7 +65,7 @@ def is_web_address(location: str) -> bool:
     return _WEB.match(location) is not None
 
 
-def shown(location: str) -> str:
+def redact_credentials(location: str) -> str:
     """A location without the credentials it may hold, for people and stores."""
     return _USER.sub("", location, count=1)
 

@@ -16,7 +16,6 @@ from ray.exceptions import RayError, RayTaskError
 from covertune.data_pipeline.errors import CapacityError, DataError
 
 __all__ = [
-    "causes_raised",
     "ensure_ray",
     "free_object_store_bytes",
     "num_cpus",
@@ -24,6 +23,7 @@ __all__ = [
     "quiet_ray_data",
     "require_free_cpu",
     "run_tasks",
+    "unwrap_ray_errors",
 ]
 
 _SETTINGS = {
@@ -136,7 +136,7 @@ def run_tasks(
     left = iter(todo)
     running = [task.remote(item, **common) for item in islice(left, _TASKS_PER_CPU * num_cpus())]
     try:
-        with causes_raised(doing):
+        with unwrap_ray_errors(doing):
             while running:
                 (ready,), running = ray.wait(running, num_returns=1)
                 running += [task.remote(item, **common) for item in islice(left, 1)]
@@ -173,7 +173,7 @@ def quiet_ray_data() -> Iterator[None]:
 
 
 @contextmanager
-def causes_raised(doing: str) -> Iterator[None]:
+def unwrap_ray_errors(doing: str) -> Iterator[None]:
     """Raise what went wrong inside a task itself, rather than Ray's wrapping of it.
 
     Args:

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
         GenreMeasurement,
         Measurement,
         Predictions,
-        covers_at_once,
+        inference_batch_size,
         measure_genres,
         measure_model,
         measure_probabilities,
@@ -48,7 +48,7 @@ if TYPE_CHECKING:
         load_model,
         save_model,
     )
-    from covertune.models.memory import release
+    from covertune.models.memory import free_memory
     from covertune.models.training.averaging import average_weights
     from covertune.models.training.checkpoint import model_from_checkpoint
     from covertune.models.training.finetune import FineTuner
@@ -86,12 +86,13 @@ __all__ = [
     "average_weights",
     "calibrate",
     "calibrated",
-    "covers_at_once",
     "extract_features",
     "fit_probe",
     "fit_temperature",
     "fold_temperature",
+    "free_memory",
     "get_backbone",
+    "inference_batch_size",
     "list_backbones",
     "load_head",
     "load_model",
@@ -101,7 +102,6 @@ __all__ = [
     "measure_probabilities",
     "model_from_checkpoint",
     "predict_probabilities",
-    "release",
     "save_model",
 ]
 
@@ -149,13 +149,13 @@ _HOMES = {
         "GenreMeasurement",
         "Measurement",
         "Predictions",
-        "covers_at_once",
+        "inference_batch_size",
         "measure_genres",
         "measure_model",
         "measure_probabilities",
         "predict_probabilities",
     ),
-    "covertune.models.memory": ("release",),
+    "covertune.models.memory": ("free_memory",),
     "covertune.models.training.probe": (
         "ProbeResult",
         "extract_features",

@@ -6,7 +6,7 @@ import gc
 
 import torch
 
-__all__ = ["is_out_of_memory", "release"]
+__all__ = ["free_memory", "is_out_of_memory"]
 
 _TOLD_AS_RUNTIME_ERROR = (
     "DefaultCPUAllocator: can't allocate memory",
@@ -33,7 +33,7 @@ def is_out_of_memory(error: BaseException) -> bool:
     return any(words in str(error) for words in _TOLD_AS_RUNTIME_ERROR)
 
 
-def release(device: torch.device) -> None:
+def free_memory(device: torch.device) -> None:
     """Give the device's cached memory back, after what used it was dropped."""
     gc.collect()
     if torch.device(device).type == "cuda":

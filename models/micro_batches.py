@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from covertune.models.backbones.stages import is_batch_norm
 from covertune.models.errors import OutOfMemory, first_line
-from covertune.models.memory import is_out_of_memory, release
+from covertune.models.memory import free_memory, is_out_of_memory
 
 __all__ = ["MicroBatches", "StepStatistics"]
 
@@ -83,7 +83,7 @@ class MicroBatches:
             # Not before the error is gone: its traceback holds the maps of the step.
             if undo is not None:
                 undo()
-            release(self._device)
+            free_memory(self._device)
 
     def _halve(self, covers: int, parts: Sequence[slice], error: Exception) -> None:
         largest = _largest(parts)
@@ -133,7 +133,7 @@ class StepStatistics:
                 torch._foreach_copy_(now, kept)
 
     @contextlib.contextmanager
-    def moving_by(self, share: float) -> Iterator[None]:
+    def scaled_momentum(self, share: float) -> Iterator[None]:
         """While it lasts, statistics move as far as a share of a step's covers is due."""
         if share == 1.0:
             yield

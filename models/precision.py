@@ -15,7 +15,7 @@ from typing import Literal
 
 import torch
 
-__all__ = ["Precision", "choose_precision", "whole_float32"]
+__all__ = ["Precision", "choose_precision", "without_tf32"]
 
 _CPU_FLAGS = ("avx512_bf16", "amx_bf16", "bf16")
 
@@ -58,7 +58,7 @@ def choose_precision(
 
 
 @contextlib.contextmanager
-def whole_float32() -> Iterator[None]:
+def without_tf32() -> Iterator[None]:
     """While it lasts, cuDNN's convolutions of float32 are computed in float32.
 
     By default they are computed in TF32, with 10 bits of mantissa instead of 23. Matrix products

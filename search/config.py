@@ -147,7 +147,7 @@ class SearchConfig(BaseModel):
             raise ValueError(f"address is `auto` or HOST:PORT, got {self.address!r}")
         return self
 
-    def from_any_folder(self) -> Self:
+    def with_absolute_paths(self) -> Self:
         """The same with absolute paths: a run can be resumed and exported from another folder."""
         weights = {
             name: given if given in ("default", "none") else str(Path(given).absolute())

@@ -115,7 +115,7 @@ class SearchObserver:
     and must return quickly.
     """
 
-    def stage(self, text: str) -> None:
+    def phase(self, text: str) -> None:
         """A new phase begins, such as `decoding covers`."""
 
     def progress(self, done: int, total: int) -> None:

@@ -51,15 +51,15 @@ from covertune.search.schedule.budget import Budget, terminated_as_interrupted
 from covertune.search.schedule.halving import SuccessiveHalving
 from covertune.search.setup.graph_check import GraphCheck
 from covertune.search.setup.resuming import (
+    check_space_unchanged,
     extended,
+    reclaim_interrupted_trials,
     remember_rungs,
-    require_same_questions,
     require_same_store,
     require_work,
-    taken_up_again,
 )
 from covertune.search.setup.sample_store import sample_store
-from covertune.search.setup.set_up import Stage, set_stage
+from covertune.search.setup.set_up import SearchContext, set_up
 from covertune.search.space.portfolio import Portfolio
 from covertune.search.space.sampler import make_sampler
 from covertune.search.space.warm_start import EarlierRecipe, earlier_recipes
@@ -94,14 +94,14 @@ def run_search(config: SearchConfig, observer: SearchObserver | None = None) -> 
     """
     observer = observer or SearchObserver()
     budget = Budget(config.time_budget_s)
-    config = config.from_any_folder()
+    config = config.with_absolute_paths()
     for backbone in config.backbones:
         get_backbone(backbone)  # what is misspelt is said before Ray starts
     if config.store is not None:
         CoverStore.open(config.store)
     earlier = earlier_recipes(config)
     run = RunFolder.create(config)
-    with run.driven(), _one_line(run):
+    with run.lock(), _as_search_error(run):
         try:
             require_free_name(run, config.storage)
             facts = {
@@ -127,12 +127,12 @@ def _search(
     with _session(run, config, observer), ExitStack() as ending:
         if config.store is None:
             config = config.model_copy(update={"store": sample_store(config, run, observer)})
-        stage = set_stage(config, run, budget, observer)
+        context = set_up(config, run, budget, observer)
         sampler = make_sampler(config.sampler, config.seed)
         study = create_study(run, sampler, config.storage, maybe_made=maybe_made)
         ending.callback(close_study, study)
-        run.write_facts(config, run.facts() | stage.facts())
-        return _drive(stage, study, budget, observer, resumed=[])
+        run.write_facts(config, run.facts() | context.facts())
+        return _drive(context, study, budget, observer, resumed=[])
 
 
 @contextmanager
@@ -155,7 +155,7 @@ def _go_on(run: RunFolder) -> str:
 
 
 @contextmanager
-def _one_line(run: RunFolder) -> Iterator[None]:
+def _as_search_error(run: RunFolder) -> Iterator[None]:
     """What breaks a search off comes out as one line that says how to go on.
 
     Raises:
@@ -211,7 +211,7 @@ def resume_search(
     """
     observer = observer or SearchObserver()
     run = RunFolder.open(path)
-    with run.driven(), _one_line(run), ExitStack() as ending:
+    with run.lock(), _as_search_error(run), ExitStack() as ending:
         facts = run.facts()
         prepared_s = facts.get(ELAPSED_S, 0.0)  # by a process that was killed before it trained
         config = extended(run.config(), trials, time_budget_s)
@@ -226,13 +226,13 @@ def resume_search(
         study.sampler = make_sampler(config.sampler, config.seed, known=known)
         spent_s = max(prepared_s, study.user_attrs.get(ELAPSED_S, 0.0))
         budget = Budget(config.time_budget_s, spent_s=spent_s)
-        resumed = taken_up_again(study, run)
+        resumed = reclaim_interrupted_trials(study, run)
         require_work(config, run, study, resumed, budget)
         Retention(run, study, config.keep_checkpoints).tidy()  # of what a kill left
         run.write_facts(config, facts)  # the new limits hold from here on
         with _session(run, config, observer):
             image_px = {name: tuple(sizes) for name, sizes in facts["image_px"].items()}
-            stage = set_stage(
+            context = set_up(
                 config,
                 run,
                 budget,
@@ -241,30 +241,30 @@ def resume_search(
                 fits=tuple(facts.get("fits", ("squash",))),
                 finished=finished_count(study),
             )
-            require_same_questions(run, study, stage.space.suggest)
-            run.write_facts(config, run.facts() | stage.facts())
-            return _drive(stage, study, budget, observer, resumed=resumed)
+            check_space_unchanged(run, study, context.space.suggest)
+            run.write_facts(config, run.facts() | context.facts())
+            return _drive(context, study, budget, observer, resumed=resumed)
 
 
 def _drive(
-    stage: Stage,
+    context: SearchContext,
     study: optuna.Study,
     budget: Budget,
     observer: SearchObserver,
     resumed: list[FrozenTrial],
 ) -> SearchResult:
     """Run trials until the budget is used up, then conclude."""
-    config, run = stage.config, stage.run
-    pictures = TrialPictures(study, run.artifacts, stage.store.genres)
+    config, run = context.config, context.run
+    pictures = TrialPictures(study, run.artifacts, context.store.genres)
     retention = Retention(run, study, config.keep_checkpoints)
     reporter = Reporter(study, budget, pictures, retention, observer)
     earlier = map(EarlierRecipe.model_validate, run.facts().get("earlier_recipes", []))
-    portfolio = Portfolio(stage.space, list(earlier))
-    rule = SuccessiveHalving.of(config, covers=stage.feed.count("val"))
+    portfolio = Portfolio(context.space, list(earlier))
+    rule = SuccessiveHalving.of(config, covers=context.feed.count("val"))
     remember_rungs(rule, study)
     searcher = StudySearcher(
         study,
-        stage.space,
+        context.space,
         portfolio=portfolio,
         trial_limit=config.trial_limit,
         rule=rule,
@@ -273,14 +273,14 @@ def _drive(
         observer=reporter,
     )
     reporter.write_clock()
-    baseline_name, baseline_top1 = baseline_of(config, stage.probe_top1)
+    baseline_name, baseline_top1 = baseline_of(config, context.probe_top1)
     observer.started(
         SearchPlan(
             run=run.path,
-            store=str(stage.store.path),
-            genres=len(stage.store.genres),
-            covers={split: stage.feed.count(split) for split in ("train", "val", "test")},
-            slots=stage.slots,
+            store=str(context.store.path),
+            genres=len(context.store.genres),
+            covers={split: context.feed.count(split) for split in ("train", "val", "test")},
+            slots=context.slots,
             trial_limit=config.trial_limit,
             time_budget_s=config.time_budget_s,
             epochs=config.epochs,
@@ -295,14 +295,14 @@ def _drive(
         ending.callback(observer.ended)
         ending.callback(pictures.close)
         ending.callback(reporter.write_clock)
-        ending.callback(stage.graph_check.cancel)
+        ending.callback(context.graph_check.cancel)
         with budget.stops_on_signal(observer.stopping):
-            _run_trials(stage, budget, searcher, HalvingScheduler(rule), reporter)
-        searcher.settle(lambda number: _last_result(run, number))
+            _run_trials(context, budget, searcher, HalvingScheduler(rule), reporter)
+        searcher.finalize_running(lambda number: _last_result(run, number))
     _require_an_end(run, study, budget, searcher)
     run.drop_partial_checkpoints()
     retention.tidy()  # a worker may have saved once more after its trial had ended
-    outcome = conclude(stage, study, budget.spent_s, retention, observer)
+    outcome = conclude(context, study, budget.spent_s, retention, observer)
     return SearchResult(run, study.get_trials(deepcopy=False), outcome)
 
 
@@ -337,7 +337,7 @@ def _last_result(run: RunFolder, number: int) -> dict[str, Any] | None:
 
 
 def _run_trials(
-    stage: Stage,
+    context: SearchContext,
     budget: Budget,
     searcher: StudySearcher,
     scheduler: HalvingScheduler,
@@ -348,11 +348,11 @@ def _run_trials(
     `tune.run`, because a `Tuner` pickles the searcher and the callbacks, for a restore that is not
     ours: a run is resumed from its study.
     """
-    run, slots = stage.run, stage.slots
+    run, slots = context.run, context.slots
     inputs = TrialInputs(
-        splits=stage.splits,
-        heads={(p.backbone, p.image_px, p.fit): p.head for p in stage.probes},
-        num_genres=len(stage.store.genres),
+        splits=context.splits,
+        heads={(p.backbone, p.image_px, p.fit): p.head for p in context.probes},
+        num_genres=len(context.store.genres),
         checkpoints=run.checkpoints,
         cpus_per_trial=slots.cpus_per_trial,
     )
@@ -371,7 +371,7 @@ def _run_trials(
             stop=BudgetStopper(budget),
             max_failures=0,  # the searcher hands a trial that lost its worker out again
             raise_on_failed_trial=False,
-            callbacks=[TBXLoggerCallback(), _EachTurn(reporter, stage.graph_check)],
+            callbacks=[TBXLoggerCallback(), _EachTurn(reporter, context.graph_check)],
             trial_dirname_creator=_trial_name,
             trial_name_creator=_trial_name,
             verbose=0,

@@ -15,7 +15,7 @@ import torch
 from PIL import Image
 from torch.utils.data import DataLoader, Dataset
 
-from covertune.models import FineTuner, covers_at_once
+from covertune.models import FineTuner, inference_batch_size
 
 
 class CoverFiles(Dataset):
@@ -53,7 +53,8 @@ def train(piece, recipe, trial):
         generator=torch.Generator().manual_seed(recipe.seed),
     )
     val_covers = DataLoader(
-        CoverFiles(piece.covers, "val", piece.image_px), covers_at_once(piece.image_px, device)
+        CoverFiles(piece.covers, "val", piece.image_px),
+        inference_batch_size(piece.image_px, device),
     )
     tuner = FineTuner(recipe, piece.genres, device, steps_per_epoch=len(train_covers))
     best = -1.0

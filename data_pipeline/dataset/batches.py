@@ -22,7 +22,7 @@ from torch import Tensor
 from covertune.data_pipeline.dataset.decoded import DecodedSplit
 from covertune.data_pipeline.store.schema import SPLITS
 
-__all__ = ["DeviceResident", "EpochBatches", "batch_ends", "made_ahead", "seeded"]
+__all__ = ["DeviceResident", "EpochBatches", "batch_ends", "prefetch", "seeded"]
 
 _UPLOAD_BYTES = 64 * 2**20
 _DTYPES = {np.dtype(np.uint8): torch.uint8, np.dtype(np.int64): torch.int64}
@@ -165,7 +165,7 @@ class EpochBatches:
     def _copied(self, picks: list[np.ndarray]) -> Iterator[tuple[Tensor, ...]]:
         """Gather one batch ahead, in a thread, while the device works on the one before."""
         pin = self._device.type == "cuda"
-        for batch in made_ahead((partial(self._gather, pick, pin=pin) for pick in picks), 1):
+        for batch in prefetch((partial(self._gather, pick, pin=pin) for pick in picks), 1):
             # torch keeps the pinned memory until the copy is done
             yield tuple(tensor.to(self._device, non_blocking=True) for tensor in batch)
 
@@ -187,7 +187,7 @@ def batch_ends(covers: int, batch_size: int, *, lone_joins: bool) -> list[int]:
     return [*range(batch_size, covers - lone, batch_size), covers]
 
 
-def made_ahead(makes: Iterable[Callable[[], T]], ahead: int) -> Generator[T]:
+def prefetch(makes: Iterable[Callable[[], T]], ahead: int) -> Generator[T]:
     """Call one after the other in a thread, so many before the result is asked for.
 
     What a call raises is raised where its result would have come. Closing the iterator waits for

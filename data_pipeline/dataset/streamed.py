@@ -25,7 +25,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from covertune.data_pipeline.dataset.batches import batch_ends, made_ahead, seeded
+from covertune.data_pipeline.dataset.batches import batch_ends, prefetch, seeded
 from covertune.data_pipeline.dataset.decoded import (
     DecodedSplit,
     chunk_slice,
@@ -169,7 +169,7 @@ class StreamedBatches:
                 partial(self._batch, covers, end - start, decoders)
                 for start, end in pairwise([0, *self._ends])
             )
-            with closing(made_ahead(makes, _AHEAD)) as made:
+            with closing(prefetch(makes, _AHEAD)) as made:
                 for batch in made:
                     yield tuple(tensor.to(self._device, non_blocking=True) for tensor in batch)
 

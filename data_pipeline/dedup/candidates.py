@@ -1,8 +1,8 @@
 """Finds pairs of pictures that may be copies, without looking at all pairs.
 
-A picture's 63 waves (`signature`) give 63 signs. Copies differ in few of them, so they agree on
-some whole stretch of signs: the signs are cut into blocks, each two blocks make a key, and pictures
-are sorted by key, one key after the other (multi-index hashing, Norouzi et al. 2012,
+A picture's 63 DCT coefficients (`signature`) give 63 signs. Copies differ in few of them, so they
+agree on some whole stretch of signs: the signs are cut into blocks, each two blocks make a key, and
+pictures are sorted by key, one key after the other (multi-index hashing, Norouzi et al. 2012,
 arXiv:1307.2982). With seven blocks, pictures that differ in up to five signs share a key for
 certain, others most likely.
 
@@ -20,7 +20,7 @@ from itertools import combinations
 
 import numpy as np
 
-from covertune.data_pipeline.dedup.signature import CUTS, WAVES, Pictures
+from covertune.data_pipeline.dedup.signature import COEFFICIENTS, CUTS, Pictures
 
 __all__ = ["Candidates", "find_candidates", "likeliest_cuts"]
 
@@ -39,7 +39,7 @@ class Candidates:
         inner_P: The picture whose whole is compared.
         outer_P: The picture of which a cut is compared.
         cut_P: Index of that cut in `signature.CUTS`.
-        cosine_P: How alike their waves are, up to 1.
+        cosine_P: How alike their coefficients are, up to 1.
     """
 
     inner_P: np.ndarray
@@ -72,10 +72,10 @@ def find_candidates(pictures: Pictures) -> Candidates:
     Returns:
         Pairs in no particular order, each with the cut under which it is most alike.
     """
-    whole_N = _signs(pictures.waves(0))
+    whole_N = _signs(pictures.dct_coefficients(0))
     best = Candidates(*(np.empty(0, dtype) for dtype in (np.int64, np.int64, np.int8, np.float32)))
     for cut in range(len(CUTS)):
-        cut_N = _signs(pictures.waves(cut))
+        cut_N = _signs(pictures.dct_coefficients(cut))
         found = [best]
         for blocks in combinations(range(_BLOCKS), 2):
             for inner, outer in _neighbours(_led_by(blocks, whole_N), _led_by(blocks, cut_N)):
@@ -104,9 +104,9 @@ def likeliest_cuts(pictures: Pictures, one_P: np.ndarray, other_P: np.ndarray) -
 
 
 def _signs(waves_NW: np.ndarray) -> np.ndarray:
-    """(N,) uint64: a bit for each wave, the slowest waves in the highest bits."""
+    """(N,) uint64: a bit for each wave, the slowest in the highest bits."""
     bits = np.zeros((len(waves_NW), 64), dtype=np.uint8)
-    bits[:, 64 - WAVES :] = waves_NW[:, _SLOWEST_FIRST] > 0
+    bits[:, 64 - COEFFICIENTS :] = waves_NW[:, _SLOWEST_FIRST] > 0
     return np.packbits(bits, axis=1).view(">u8")[:, 0].astype(np.uint64)
 
 
@@ -144,7 +144,7 @@ def _neighbours(whole_N: np.ndarray, cut_N: np.ndarray) -> Iterator[tuple[np.nda
 
 
 def _alike(pictures: Pictures, inner: np.ndarray, outer: np.ndarray, cut: int) -> Candidates:
-    """Of some pairs, those whose waves are alike."""
+    """Of some pairs, those whose coefficients are alike."""
     pairs = _pairs_by_cosine(pictures, inner, outer, cut)
     return pairs.take(pairs.cosine_P >= _MIN_COSINE)
 
@@ -152,8 +152,8 @@ def _alike(pictures: Pictures, inner: np.ndarray, outer: np.ndarray, cut: int) -
 def _pairs_by_cosine(
     pictures: Pictures, inner: np.ndarray, outer: np.ndarray, cut: int
 ) -> Candidates:
-    a = pictures.waves(0, inner).astype(np.float32)
-    b = pictures.waves(cut, outer).astype(np.float32)
+    a = pictures.dct_coefficients(0, inner).astype(np.float32)
+    b = pictures.dct_coefficients(cut, outer).astype(np.float32)
     strength = np.maximum(1.0, np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1))
     cosine = np.einsum("pw,pw->p", a, b) / strength
     return Candidates(inner, outer, np.full(len(inner), cut, np.int8), cosine)
@@ -173,8 +173,8 @@ def _each_pair_once(found: list[Candidates], pictures: int) -> Candidates:
     return together.take(order[firsts])
 
 
-_BLOCK_BITS = WAVES // _BLOCKS
+_BLOCK_BITS = COEFFICIENTS // _BLOCKS
 _BLOCK_MASK = np.uint64(2**_BLOCK_BITS - 1)
 _BEHIND_KEY = np.uint64(2 ** (_BLOCK_BITS * (_BLOCKS - 2)) - 1)
-_SIDE = math.isqrt(WAVES + 1)
+_SIDE = math.isqrt(COEFFICIENTS + 1)
 _SLOWEST_FIRST = np.argsort(np.hypot(*np.indices((_SIDE, _SIDE))).ravel()[1:], kind="stable")

@@ -12,10 +12,10 @@ from collections.abc import Iterable
 
 import numpy as np
 
-__all__ = ["tie"]
+__all__ = ["union_groups"]
 
 
-def tie(
+def union_groups(
     pictures: int, keys: Iterable[tuple[int, tuple[str, ...]]], links_L2: np.ndarray
 ) -> np.ndarray:
     """Find what belongs together (union-find with path halving).

@@ -1,13 +1,13 @@
-"""What a picture is recognised by: the signs and sizes of its slow waves.
+"""What a picture is recognised by: the signs and sizes of its slow DCT coefficients.
 
 The signature is made where a cover is normalised, so that no picture has to be decoded for it
-again. A picture is reduced to a small square of luminance, and of that the slow waves of a discrete
-cosine transform are kept, as in pHash (Zauner 2010, "Implementation and benchmarking of perceptual
-image hash functions"). Scaling, compression and a loss of colour hardly move them.
+again. A picture is reduced to a small square of luminance, and of that the slow coefficients of a
+discrete cosine transform are kept, as in pHash (Zauner 2010, "Implementation and benchmarking of
+perceptual image hash functions"). Scaling, compression and a loss of colour hardly move them.
 
-A crop does move them. So each signature holds the waves of several cuts: the whole picture first,
-then what would be left of it if its margins were cut off in the usual ways. Where one picture is a
-crop of another, its whole looks like one of the other's cuts.
+A crop does move them. So each signature holds the coefficients of several cuts: the whole picture
+first, then what would be left of it if its margins were cut off in the usual ways. Where one
+picture is a crop of another, its whole looks like one of the other's cuts.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ import numpy as np
 from PIL import Image
 
 __all__ = [
+    "COEFFICIENTS",
     "CUTS",
     "SIGNATURE_BYTES",
-    "WAVES",
     "Cut",
     "Pictures",
     "colours",
-    "sign",
+    "compute_signature",
+    "dct_coefficients",
     "spreads",
-    "waves",
 ]
 
 Span = tuple[float, float]
@@ -36,8 +36,8 @@ Cut = tuple[Span, Span]
 """What is left of a picture: from and to, across and down, each as a share of its side."""
 
 _THUMB_PX = 64
-_SLOWEST = 8  # waves across and down, the constant one included
-WAVES = _SLOWEST * _SLOWEST - 1
+_SLOWEST = 8  # coefficients across and down, the constant one included
+COEFFICIENTS = _SLOWEST * _SLOWEST - 1
 """Waves of a cut; the constant one, which is brightness, is left out."""
 
 _WHOLE, _FIRST, _LAST = (0.0, 1.0), (0.05, 1.0), (0.0, 0.95)
@@ -56,7 +56,7 @@ CUTS: Sequence[Cut] = (
 )
 """The cuts of a signature, the whole picture first. Crops in between are close to one of them."""
 
-SIGNATURE_BYTES = 2 + len(CUTS) * WAVES
+SIGNATURE_BYTES = 2 + len(CUTS) * COEFFICIENTS
 """Bytes for spread and colour, then for each cut a signed byte a wave."""
 
 _FAINT = 16
@@ -66,36 +66,36 @@ _FULL_SCALE = 254.0  # a wave that holds half of a cut's strength fills its byte
 
 @dataclass(frozen=True)
 class Pictures:
-    """The waves of N pictures, which lie somewhere among those of all sources.
+    """The DCT coefficients of N pictures, which lie somewhere among those of all sources.
 
     Attributes:
-        waves_SCW: int8, see `waves`.
+        coefficients_SCW: int8, see `dct_coefficients`.
         rows_N: Which row each picture is; copying them would take more room than all else.
     """
 
-    waves_SCW: np.ndarray
+    coefficients_SCW: np.ndarray
     rows_N: np.ndarray
 
     def __len__(self) -> int:
         return len(self.rows_N)
 
-    def waves(self, cut: int, pictures: np.ndarray | slice = slice(None)) -> np.ndarray:
-        """(P, WAVES) int8: one cut of some pictures."""
-        return np.asarray(self.waves_SCW[self.rows_N[pictures], cut])
+    def dct_coefficients(self, cut: int, pictures: np.ndarray | slice = slice(None)) -> np.ndarray:
+        """(P, COEFFICIENTS) int8: one cut of some pictures."""
+        return np.asarray(self.coefficients_SCW[self.rows_N[pictures], cut])
 
     def some(self, pictures: np.ndarray) -> Pictures:
         """Some of the pictures, numbered anew."""
-        return Pictures(self.waves_SCW, self.rows_N[pictures])
+        return Pictures(self.coefficients_SCW, self.rows_N[pictures])
 
 
-def sign(image: Image.Image) -> bytes:
+def compute_signature(image: Image.Image) -> bytes:
     """The signature of a picture.
 
     Args:
         image: RGB, upright, of any size; small ones are signed faster.
 
     Returns:
-        SIGNATURE_BYTES bytes, for `spreads`, `colours` and `waves`.
+        SIGNATURE_BYTES bytes, for `spreads`, `colours` and `dct_coefficients`.
     """
     thumb = _reduce(image.convert("L"))
     grey = np.asarray(thumb, dtype=np.float32)
@@ -135,16 +135,16 @@ def colours(signatures_ND: np.ndarray) -> np.ndarray:
     return signatures_ND[:, 1]
 
 
-def waves(signatures_ND: np.ndarray) -> np.ndarray:
-    """The waves of each picture's cuts.
+def dct_coefficients(signatures_ND: np.ndarray) -> np.ndarray:
+    """The DCT coefficients of each picture's cuts.
 
     Args:
         signatures_ND: uint8, D = SIGNATURE_BYTES.
 
     Returns:
-        (N, cuts, WAVES) int8, a view.
+        (N, cuts, COEFFICIENTS) int8, a view.
     """
-    return signatures_ND[:, 2:].view(np.int8).reshape(-1, len(CUTS), WAVES)
+    return signatures_ND[:, 2:].view(np.int8).reshape(-1, len(CUTS), COEFFICIENTS)
 
 
 def _reduce(image: Image.Image) -> Image.Image:

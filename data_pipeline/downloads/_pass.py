@@ -104,7 +104,7 @@ def _outcomes(urls: Sequence[str], folder: Path, settings: DownloadSettings) -> 
         pa.table({"url": urls[start : start + _BLOCK_URLS]}, schema=_SCHEMA)
         for start in range(0, len(urls), _BLOCK_URLS)
     ]
-    with ray_tasks.quiet_ray_data(), ray_tasks.causes_raised("downloading covers"):
+    with ray_tasks.quiet_ray_data(), ray_tasks.unwrap_ray_errors("downloading covers"):
         done = ray.data.from_arrow(blocks).map_batches(
             _download_block,
             fn_kwargs={

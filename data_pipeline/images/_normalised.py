@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from PIL import Image
 from xxhash import xxh3_128
 
-from covertune.data_pipeline.dedup.signature import sign
+from covertune.data_pipeline.dedup.signature import compute_signature
 from covertune.data_pipeline.errors import ImageRejected
 from covertune.data_pipeline.images._decoding import decode, one_line
 
@@ -69,7 +69,7 @@ def normalise(data: bytes, max_px: int) -> NormalisedImage:
             as_jpeg = buffer.getvalue()
     except (OSError, ValueError, MemoryError) as err:
         raise ImageRejected("cannot be encoded", one_line(err)) from err
-    return NormalisedImage(as_jpeg, image.width, image.height, cover_id, sign(image))
+    return NormalisedImage(as_jpeg, image.width, image.height, cover_id, compute_signature(image))
 
 
 def _pixel_digest(image: Image.Image) -> str:

@@ -14,10 +14,11 @@ from pydantic import Field
 from covertune.data_pipeline import filesystems, ray_tasks
 from covertune.data_pipeline.downloads import DownloadCounts, DownloadSettings, download_all
 from covertune.data_pipeline.errors import SourceError
+from covertune.data_pipeline.filesystems import redact_credentials
 from covertune.data_pipeline.prepare import _writing
 from covertune.data_pipeline.prepare._comparing import PLACE, compare_in_spool
 from covertune.data_pipeline.prepare._normalising import Outcomes, normalise_sources
-from covertune.data_pipeline.prepare._sifting import Sifted, sift
+from covertune.data_pipeline.prepare._selecting import Selection, select_covers
 from covertune.data_pipeline.prepare._splits import assign_splits
 from covertune.data_pipeline.prepare._writing import Rejected
 from covertune.data_pipeline.sources import Source, find_sources
@@ -106,7 +107,7 @@ def prepare_store(
             progress=progress,
             downloads=counts.folder if counts else None,
         )
-        sifted = sift(
+        sifted = select_covers(
             found.sources,
             outcomes,
             settings,
@@ -125,7 +126,7 @@ def prepare_store(
         manifest = StoreManifest(
             schema_version=SCHEMA_VERSION,
             fingerprint=_writing.fingerprint(covers, settings),
-            source=filesystems.shown(str(source)),
+            source=redact_credentials(str(source)),
             genres=sifted.genres,
             counts=_count(covers),
             found=len(found.sources),
@@ -169,7 +170,7 @@ def _download(
 
 
 def _require_enough(
-    sources: Sequence[Source], sifted: Sifted, rejected: Sequence[Rejected], min_covers: int
+    sources: Sequence[Source], sifted: Selection, rejected: Sequence[Rejected], min_covers: int
 ) -> None:
     """Make sure that each genre has a group for each split."""
     groups: dict[str, set[str]] = defaultdict(set)
@@ -204,7 +205,7 @@ def _require_enough(
 
 
 def _covers(
-    sources: Sequence[Source], outcomes: Outcomes, sifted: Sifted, settings: PrepareSettings
+    sources: Sequence[Source], outcomes: Outcomes, sifted: Selection, settings: PrepareSettings
 ) -> pa.Table:
     """The covers as `_writing.write_parts` wants them, in the order of the sources."""
     of_outcome = outcomes.table.select(["cover_id", "width", "height", *PLACE])
@@ -218,7 +219,7 @@ def _covers(
     return pa.table(columns)
 
 
-def _splits(sifted: Sifted, settings: PrepareSettings) -> list[Split]:
+def _splits(sifted: Selection, settings: PrepareSettings) -> list[Split]:
     """Draw the splits; the covers of an official test split stay in it."""
     shares: dict[Split, float] = {"train": 1.0 - settings.val_share, "val": settings.val_share}
     if not sifted.official_split:

@@ -11,6 +11,7 @@ from pathlib import Path
 from covertune.data_pipeline import filesystems
 from covertune.data_pipeline.downloads import read_download
 from covertune.data_pipeline.errors import ImageRejected
+from covertune.data_pipeline.filesystems import redact_credentials
 from covertune.data_pipeline.images import MAX_FILE_BYTES, read_file
 
 __all__ = ["read_ahead", "read_source"]
@@ -66,8 +67,8 @@ def read_source(path: str, downloads: Path | None = None) -> bytes:
         with filesystems.open_binary(path) as file:
             return file.read(MAX_FILE_BYTES + 1)  # what is larger is refused when it is decoded
     except FileNotFoundError:
-        raise ImageRejected("file not found", filesystems.shown(path)) from None
+        raise ImageRejected("file not found", redact_credentials(path)) from None
     except OSError as err:
         raise ImageRejected(
-            "unreadable file", f"{filesystems.shown(path)}: {err.strerror or err}"
+            "unreadable file", f"{redact_credentials(path)}: {err.strerror or err}"
         ) from err

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 
 from covertune.data_pipeline import filesystems
 from covertune.data_pipeline.errors import SourceError
+from covertune.data_pipeline.filesystems import redact_credentials
 from covertune.data_pipeline.sources._columns import asin_key
 from covertune.data_pipeline.sources._source import (
     FoundSources,
@@ -117,7 +118,7 @@ def find_listings(root: str, files: Sequence[str]) -> list[str]:
     if len({(file.rpartition("/")[0], match["set"][-2:]) for file, match in found.items()}) > 1:
         raise SourceError(
             f"a store is made of one listing, or of a train and a test listing side by side; "
-            f"{filesystems.shown(root)} has {', '.join(found)}; give one of them, or its folder"
+            f"{redact_credentials(root)} has {', '.join(found)}; give one of them, or its folder"
         )
     listed = {match["split"] for match in found.values() if match["kind"].lower() == "listing"}
     return [
@@ -160,7 +161,7 @@ def from_listings(
             key = asin_key(row.asin)
             sources.append(Source(path, source, row.genre, (key,) if key else (), split))
     if not sources:
-        shown = ", ".join(map(filesystems.shown, listings))
+        shown = ", ".join(map(redact_credentials, listings))
         raise SourceError(f"a listing of covers needs rows, {shown} has none")
     return FoundSources(in_order(sources), ignored=0)
 
@@ -200,7 +201,7 @@ def _listing_rows(listing: str, encoding: str | None) -> Iterator[tuple[str, _Ro
             raise SourceError(
                 f"a listing of BookCover has {_COLUMNS} columns (ASIN, file, address, title, "
                 f"author, number, genre) and no header, line {line} of "
-                f"{filesystems.shown(listing)} has {len(values)}; repair that line"
+                f"{redact_credentials(listing)} has {len(values)}; repair that line"
             )
         asin, name, address, _, _, number, genre = (value.strip() for value in values)
         yield number, _Row(asin, name, address, genre)
@@ -214,7 +215,7 @@ def _label_rows(labels: str, files: Sequence[str], encoding: str | None) -> Iter
         if match is None or match[2] not in names:
             raise SourceError(
                 f"a line of labels is a file name and the number of one of {len(names)} genres, "
-                f"line {line} of {filesystems.shown(labels)} is {text[:80]!r}; repair that line, "
+                f"line {line} of {redact_credentials(labels)} is {text[:80]!r}; repair that line, "
                 "or give a folder per genre or a table with a header"
             )
         name = match[1]

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from covertune.data_pipeline import filesystems
 from covertune.data_pipeline.errors import SourceError
+from covertune.data_pipeline.filesystems import redact_credentials
 from covertune.data_pipeline.sources._bookcover import find_listings, from_listings, is_listing
 from covertune.data_pipeline.sources._columns import TableOptions
 from covertune.data_pipeline.sources._folders import from_folder
@@ -46,7 +47,7 @@ def find_sources(
         SourceError: Nothing is there, it cannot be read, or it holds no covers of two genres.
     """
     location = str(source)
-    shown = filesystems.shown(location)
+    shown = redact_credentials(location)
     options = TableOptions(image_column, genre_column, split_column, tuple(key_columns), encoding)
     if filesystems.is_web_address(location):
         raise SourceError(
@@ -69,7 +70,7 @@ def find_sources(
 def _in_folder(folder: str, options: TableOptions) -> FoundSources:
     if options.names_columns:
         raise SourceError(
-            f"columns can be named for a table only, and {filesystems.shown(folder)} is a "
+            f"columns can be named for a table only, and {redact_credentials(folder)} is a "
             "folder; drop the column names"
         )
     files = filesystems.list_files(folder)
@@ -94,7 +95,7 @@ def _in_file(file: str, options: TableOptions) -> FoundSources:
 def _require_no_columns(options: TableOptions, listing: str) -> None:
     if options.names_columns or options.key_columns:
         raise SourceError(
-            f"{filesystems.shown(listing)} is a listing of BookCover, whose columns are known and "
+            f"{redact_credentials(listing)} is a listing of BookCover, whose columns are known and "
             "have no names; drop the column names"
         )
 

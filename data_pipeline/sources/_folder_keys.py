@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 
 from covertune.data_pipeline import filesystems
 from covertune.data_pipeline.errors import SourceError
+from covertune.data_pipeline.filesystems import redact_credentials
 from covertune.data_pipeline.sources._columns import IMAGE_COLUMNS, key_columns, keys_of
 from covertune.data_pipeline.sources._table_files import read_header, read_rows
 from covertune.data_pipeline.sources._trailing import TrailingPaths, components
@@ -97,7 +98,7 @@ def read_folder_keys(
     found.missing.extend(missing.values())
     if given_keys and not found.tables:
         raise SourceError(
-            f"no table in {filesystems.shown(root)} has an image column and the key columns "
+            f"no table in {redact_credentials(root)} has an image column and the key columns "
             f"{', '.join(given_keys)}; leave out --key-column, or put such a table beside the "
             "genre folders"
         )
@@ -117,7 +118,7 @@ def _columns_of(table: str, given_keys: Sequence[str], encoding: str | None) -> 
         return None
     by_lower_case = {name.strip().lower(): name for name in reversed(header)}
     paths = [by_lower_case[name] for name in IMAGE_COLUMNS if name in by_lower_case]
-    keys = key_columns(given_keys, header, filesystems.shown(table))
+    keys = key_columns(given_keys, header, redact_credentials(table))
     return _Columns(paths, keys) if paths and keys else None
 
 

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 from covertune.data_pipeline import filesystems
 from covertune.data_pipeline.errors import SourceError
+from covertune.data_pipeline.filesystems import redact_credentials
 from covertune.data_pipeline.sources._folder_keys import read_folder_keys
 from covertune.data_pipeline.sources._source import (
     FoundSources,
@@ -79,7 +80,7 @@ def _require_genre_folders(root: str, images: Sequence[str], files: Sequence[str
     Raises:
         SourceError: There are no genre folders, one, or images beside them.
     """
-    shown = filesystems.shown(root)
+    shown = redact_credentials(root)
     start = 0
     while images:
         tops = {image[start:].partition("/")[0] for image in images if "/" in image[start:]}
@@ -99,7 +100,7 @@ def _require_genre_folders(root: str, images: Sequence[str], files: Sequence[str
             f"give the folder that holds the genre folders{_or_the_table(root, files)}"
         )
     if direct:
-        folder = filesystems.shown(filesystems.join(root, direct[0][:start]).rstrip("/"))
+        folder = redact_credentials(filesystems.join(root, direct[0][:start]).rstrip("/"))
         raise SourceError(
             f"an image must lie in the folder of its genre, {folder} has {len(direct)} "
             f"{'image' if len(direct) == 1 else 'images'} (such as {direct[0][start:]}) beside "
@@ -120,7 +121,7 @@ def _are_splits(root: str, images: Sequence[str], start: int) -> bool:
     if any(image[start:].count("/") < 2 for image in images):
         raise SourceError(
             f"folders named {_some(tops)} are sides of a split, not genres, and in "
-            f"{filesystems.shown(root)} they have images of no genre; "
+            f"{redact_credentials(root)} they have images of no genre; "
             "put a folder per genre into each, or rename them"
         )
     return True
@@ -131,7 +132,7 @@ def _or_the_table(root: str, files: Sequence[str]) -> str:
     tables = sorted(filter(is_table, files), key=lambda file: (file.count("/"), file))
     if not tables:
         return ""
-    return f", or give the table {filesystems.shown(filesystems.join(root, tables[0]))}"
+    return f", or give the table {redact_credentials(filesystems.join(root, tables[0]))}"
 
 
 def _some(names: set[str]) -> str:

@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 
 from covertune.data_pipeline import filesystems
 from covertune.data_pipeline.errors import SourceError
+from covertune.data_pipeline.filesystems import redact_credentials
 
 __all__ = ["TABLE_SUFFIXES", "is_table", "read_header", "read_lines", "read_rows", "suffix_of"]
 
@@ -102,7 +103,7 @@ def read_lines(table: str, encoding: str | None = None) -> Iterator[tuple[int, l
                     yield rows.line_num, row
         except csv.Error as err:
             raise SourceError(
-                f"cannot read {filesystems.shown(table)} as CSV: line {rows.line_num}: {err}; "
+                f"cannot read {redact_credentials(table)} as CSV: line {rows.line_num}: {err}; "
                 "repair the table"
             ) from err
 
@@ -117,7 +118,7 @@ def _csv_rows(
     for number, row in lines:
         if len(row) <= needed:
             raise SourceError(
-                f"every row of {filesystems.shown(table)} needs its {len(header)} columns, line "
+                f"every row of {redact_credentials(table)} needs its {len(header)} columns, line "
                 f"{number} has {len(row)}; repair that line"
             )
         yield tuple([row[place].strip() for place in places])
@@ -135,7 +136,7 @@ def _parquet_rows(
 
 @contextmanager
 def _parquet(table: str, encoding: str | None) -> Iterator[pq.ParquetFile]:
-    shown = filesystems.shown(table)
+    shown = redact_credentials(table)
     if encoding:
         raise SourceError(
             f"an encoding can be named for text only, and {shown} is Parquet; leave it out"
@@ -160,7 +161,7 @@ def _json_lines(table: str, encoding: str | None) -> Iterator[dict[str, Any]]:
                 row = None
             if not isinstance(row, dict):
                 raise SourceError(
-                    f"each line of {filesystems.shown(table)} must be a JSON object, line "
+                    f"each line of {redact_credentials(table)} must be a JSON object, line "
                     f"{number} is none; repair that line"
                 )
             yield row
@@ -169,7 +170,7 @@ def _json_lines(table: str, encoding: str | None) -> Iterator[dict[str, Any]]:
 @contextmanager
 def _text(table: str, encoding: str | None) -> Iterator[io.TextIOWrapper]:
     """Open as text, with an error that names --encoding where it is not."""
-    shown = filesystems.shown(table)
+    shown = redact_credentials(table)
     # utf-8-sig also takes the mark that spreadsheets put in front
     name = "utf-8-sig" if (encoding or "utf-8").lower() in ("utf-8", "utf8") else encoding
     with filesystems.open_binary(table) as bytes_:

@@ -9,6 +9,7 @@ from itertools import islice
 
 from covertune.data_pipeline import filesystems
 from covertune.data_pipeline.errors import SourceError
+from covertune.data_pipeline.filesystems import redact_credentials
 from covertune.data_pipeline.sources._columns import (
     GENRE_COLUMNS,
     IMAGE_COLUMNS,
@@ -45,7 +46,7 @@ def from_table(table: str, options: TableOptions) -> FoundSources:
             there.
         OSError: Something cannot be read.
     """
-    shown = filesystems.shown(table)
+    shown = redact_credentials(table)
     if not is_table(table):
         raise SourceError(
             f"a table of covers must be a {', '.join(TABLE_SUFFIXES)} file, got {shown}; "
@@ -108,7 +109,7 @@ class _Places:
         if not path:
             return "", ""
         if filesystems.is_uri(path):
-            return path, filesystems.shown(path)
+            return path, redact_credentials(path)
         self.named += 1
         if self._exists(path):
             self.found += 1
@@ -154,7 +155,7 @@ def _say_where_addresses_are(table: str, image: str, named: int, options: TableO
     """Raise if another column has what can be downloaded in place of files that are not there."""
     for column in _columns_of_addresses(table, options):
         raise SourceError(
-            f"none of the {named} files that column {image!r} of {filesystems.shown(table)} names "
+            f"none of the {named} files that column {image!r} of {redact_credentials(table)} names "
             f"is there, but column {column!r} has web addresses; put the images beside the table, "
             f"or download them with --image-column {column}"
         )

@@ -15,7 +15,7 @@ from torch import nn
 
 from covertune.models.backbones.input_spec import InputSpec
 from covertune.models.errors import ModelError
-from covertune.models.precision import whole_float32
+from covertune.models.precision import without_tf32
 from covertune.models.training.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ class Classifier:
                 f"got {images_NHWC.dtype} {images_NHWC.shape}"
             )
         told = np.empty((len(images_NHWC), len(self.genres)))
-        with torch.inference_mode(), whole_float32():
+        with torch.inference_mode(), without_tf32():
             for start in range(0, len(images_NHWC), _BATCH):
                 part = slice(start, start + _BATCH)
                 covers = torch.tensor(images_NHWC[part], device=self.device)

@@ -28,13 +28,13 @@ from covertune.models.metrics import (
     wilson_interval,
 )
 from covertune.models.micro_batches import MicroBatches
-from covertune.models.precision import whole_float32
+from covertune.models.precision import without_tf32
 
 __all__ = [
     "GenreMeasurement",
     "Measurement",
     "Predictions",
-    "covers_at_once",
+    "inference_batch_size",
     "measure_genres",
     "measure_model",
     "measure_probabilities",
@@ -42,7 +42,7 @@ __all__ = [
 ]
 
 _AT_ONCE_ON_GPU = 64
-_PIXELS_AT_ONCE = 300_000  # of a CPU's thread; see `covers_at_once`
+_PIXELS_AT_ONCE = 300_000  # of a CPU's thread; see `inference_batch_size`
 _LEAST_AT_ONCE, _MOST_AT_ONCE = 8, 64
 
 
@@ -92,7 +92,7 @@ class GenreMeasurement(BaseModel):
     )
 
 
-def covers_at_once(image_px: int, device: torch.device) -> int:
+def inference_batch_size(image_px: int, device: torch.device) -> int:
     """How many covers a forward pass without gradients takes best.
 
     On a CPU as many as leave a thread's activations near its cache. EfficientNet-Lite0, one thread,
@@ -214,7 +214,7 @@ def predict_probabilities(model: nn.Module, input_spec: InputSpec, batches: Batc
     model.eval()
     micro = MicroBatches(next(model.parameters()).device)
     probabilities, labels, genres = [], [], []
-    with torch.inference_mode(), whole_float32():
+    with torch.inference_mode(), without_tf32():
         for images_BHWC, labels_B, *marks in batches:
             logits_BK = micro.run(
                 len(labels_B), partial(_logits_of, model, input_spec, images_BHWC)

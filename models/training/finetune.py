@@ -350,7 +350,7 @@ class FineTuner:
         total = torch.zeros((), device=self.device)
         for part in parts:
             share = (part.stop - part.start) / len(targets)
-            with self._statistics.moving_by(share), self._precision.autocast_training():
+            with self._statistics.scaled_momentum(share), self._precision.autocast_training():
                 logits_BK = self.model(self._layout(pixels_BCHW[part]))
             loss = share * F.cross_entropy(
                 logits_BK.float(), targets[part], label_smoothing=self.recipe.label_smoothing

@@ -76,7 +76,7 @@ class LiveView(SearchObserver):
 
     # -- before the trials ---------------------------------------------------------------------
 
-    def stage(self, text: str) -> None:
+    def phase(self, text: str) -> None:
         """A new phase; the bar of the one before goes away."""
         self._close_phase()
         if console.is_terminal:

@@ -29,6 +29,6 @@ class HalvingScheduler(FIFOScheduler):  # type: ignore[misc]  # Ray is untyped
         """Ray calls this after each epoch, before the searcher hears of it."""
         if METRIC not in result or trial.config[SPARED]:
             return str(TrialScheduler.CONTINUE)
-        if self._rule.goes_on(trial.config[NUMBER], result[EPOCH], result[METRIC]):
+        if self._rule.should_continue(trial.config[NUMBER], result[EPOCH], result[METRIC]):
             return str(TrialScheduler.CONTINUE)
         return str(TrialScheduler.STOP)

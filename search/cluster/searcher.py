@@ -194,7 +194,7 @@ class StudySearcher(Searcher):  # type: ignore[misc]  # Ray is untyped
         del self._running[trial_id]
         self._history.pop(trial.number, None)
 
-    def settle(self, last_result: Callable[[int], dict[str, Any] | None]) -> None:
+    def finalize_running(self, last_result: Callable[[int], dict[str, Any] | None]) -> None:
         """End what Ray stopped without a word, as it does when a whole experiment ends.
 
         Args:

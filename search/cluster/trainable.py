@@ -30,11 +30,10 @@ from covertune.models import (
     ModelError,
     Recipe,
     TrainingFailure,
-    covers_at_once,
-    release,
+    inference_batch_size,
 )
 from covertune.models.errors import first_line
-from covertune.models.memory import is_out_of_memory
+from covertune.models.memory import free_memory, is_out_of_memory
 from covertune.models.training.checkpoint import read_state, write_state
 from covertune.search.cluster.devices import describe_device, this_device
 from covertune.search.record.checkpoints import RESULT
@@ -98,7 +97,7 @@ class CoverTrial(tune.Trainable):  # type: ignore[misc]  # Ray is untyped
             recipe.batch_size, self._device, shuffle=True, seed=recipe.seed
         )
         self._val = splits["val"].batches(
-            covers_at_once(recipe.image_px, self._device), self._device, shuffle=False
+            inference_batch_size(recipe.image_px, self._device), self._device, shuffle=False
         )
         resumes = self._checkpoint.exists()
         head = None
@@ -187,4 +186,4 @@ class CoverTrial(tune.Trainable):  # type: ignore[misc]  # Ray is untyped
         """Drop what the trial owned."""
         self._tuner = None
         self._train = self._val = None  # type: ignore[assignment]
-        release(self._device)
+        free_memory(self._device)

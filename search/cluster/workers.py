@@ -11,7 +11,7 @@ from typing import Any, Self
 import ray
 import torch
 
-from covertune.models.memory import release
+from covertune.models.memory import free_memory
 from covertune.search.events import Slots
 
 __all__ = ["Workers"]
@@ -64,14 +64,14 @@ class Workers:
         if self._actors:
             return  # they do so by themselves
         for _ in range(self.slots.count):
-            self.hand_out(_load, retries=0)
+            self.submit(_load, retries=0)
 
-    def hand_out(
+    def submit(
         self,
         work: Callable[..., Any],
         *arguments: Any,
         retries: int = _TRIES_AGAIN,
-        anew: bool = False,
+        fresh_process: bool = False,
     ) -> Any:
         """Have one of them do a piece of work; does not wait.
 
@@ -81,14 +81,16 @@ class Workers:
                 themselves, not inside a list: what waits within the work holds its GPU meanwhile,
                 and if it is the only one, what it waits for never begins.
             retries: How often it is begun again if its process dies; on a GPU never.
-            anew: Whether to have a process of its own, where that can be had.
+            fresh_process: Whether to have a process of its own, where that can be had.
 
         Returns:
             For `results`.
         """
         if self._actors:
             return next(self._in_turn).do.remote(work, *arguments)
-        return self._task(work, max_retries=retries, max_calls=int(anew)).remote(*arguments)
+        return self._task(work, max_retries=retries, max_calls=int(fresh_process)).remote(
+            *arguments
+        )
 
     @cached_property
     def _in_turn(self) -> Iterator[Any]:
@@ -112,7 +114,7 @@ class _Actor:
         try:
             return work(*arguments)
         finally:
-            release(torch.device("cuda"))
+            free_memory(torch.device("cuda"))
 
 
 def _as_task(cpus: int, work: Callable[..., Any], **options: Any) -> Any:

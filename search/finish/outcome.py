@@ -47,7 +47,7 @@ from covertune.search.record.run_folder import RunFolder
 from covertune.search.record.study import ROLE_UNTUNED, ranked, recipe_of
 from covertune.search.setup.feed import Feed, times_larger
 from covertune.search.setup.probes import Probe, probe_model
-from covertune.search.setup.set_up import Stage
+from covertune.search.setup.set_up import SearchContext
 
 __all__ = ["Outcome", "Score", "conclude"]
 
@@ -122,7 +122,7 @@ class Outcome(BaseModel):
 
 
 def conclude(
-    stage: Stage,
+    context: SearchContext,
     study: optuna.Study,
     elapsed_s: float,
     retention: Retention,
@@ -133,27 +133,27 @@ def conclude(
     The outcome is written last: a run without one is concluded when it is resumed.
 
     Args:
-        stage: Of the search.
+        context: Of the search.
         study: With one measured trial at least.
         elapsed_s: What the search took.
         retention: Knows what the checkpoints take.
         observer: Hears what happens.
     """
-    run, config = stage.run, stage.config
+    run, config = context.run, context.config
     trials = study.get_trials(deepcopy=False)
     leaders = ranked(trials)
-    with Workers(stage.slots) as workers:
-        observer.stage("averaging the best models")
-        better = _better(stage, leaders, workers)
-        contenders = _contenders(stage, leaders) | ({} if better is None else {"better": better})
+    with Workers(context.slots) as workers:
+        observer.phase("averaging the best models")
+        better = _better(context, leaders, workers)
+        contenders = _contenders(context, leaders) | ({} if better is None else {"better": better})
 
-        observer.stage("measuring the winner on the test split")
+        observer.phase("measuring the winner on the test split")
         best = "best trial" if better is None else "better"
-        told = _predicted(stage, contenders, best, workers)
+        told = _predicted(context, contenders, best, workers)
     calibration = calibrate(told[_VALIDATION], told[best])
     told |= {name: calibrated(told[name], calibration.temperature) for name in (best, _VALIDATION)}
     scores = {name: _score(model, told[name]) for name, model in contenders.items()}
-    _export(stage, contenders[best], calibration, told[_VALIDATION], told[best])
+    _export(context, contenders[best], calibration, told[_VALIDATION], told[best])
     untuned_top1, probe_top1 = (
         scores[name].test.top1 if name in scores else None for name in ("untuned", "probe")
     )
@@ -174,7 +174,7 @@ def conclude(
         pruned=states.count("PRUNED"),
         failed=states.count("FAIL"),
         elapsed_s=elapsed_s,
-        whole_search_s=_whole_search_s(stage, trials) if config.rehearse else None,
+        whole_search_s=_whole_search_s(context, trials) if config.rehearse else None,
         mattered=what_mattered(trials, config.grace_epochs, seed=config.seed),
         checkpoint_bytes=retention.now_bytes,
         checkpoint_peak_bytes=retention.peak_bytes,
@@ -184,32 +184,34 @@ def conclude(
     return outcome
 
 
-def _contenders(stage: Stage, leaders: Sequence[FrozenTrial]) -> dict[str, _Contender]:
+def _contenders(context: SearchContext, leaders: Sequence[FrozenTrial]) -> dict[str, _Contender]:
     """The best trial, and of the yardsticks, untuned and probe, those that there are."""
-    run, num_genres = stage.run, len(stage.store.genres)
+    run, num_genres = context.run, len(context.store.genres)
     contenders = {"best trial": _contending_trial("best trial", run, leaders[0])}
     untuned = (trial for trial in leaders if trial.user_attrs.get("role") == ROLE_UNTUNED)
     kept = next((trial for trial in untuned if run.checkpoint(trial.number).exists()), None)
     if kept is not None:
         contenders["untuned"] = _contending_trial("untuned recipe", run, kept)
-    probe = max(stage.probes, key=lambda probe: probe.top1, default=None)
+    probe = max(context.probes, key=lambda probe: probe.top1, default=None)
     if probe is not None:
-        load = partial(probe_model, probe, stage.config.weights_of(probe.backbone), num_genres)
+        load = partial(probe_model, probe, context.config.weights_of(probe.backbone), num_genres)
         contenders["probe"] = _Contender("frozen probe", load, probe, probe.top1, probe.any_top1)
     return contenders
 
 
-def _better(stage: Stage, leaders: Sequence[FrozenTrial], workers: Workers) -> _Contender | None:
+def _better(
+    context: SearchContext, leaders: Sequence[FrozenTrial], workers: Workers
+) -> _Contender | None:
     """Another trial, or an average, if it is better than the first of the leaders."""
-    run, recipe = stage.run, recipe_of(leaders[0])
+    run, recipe = context.run, recipe_of(leaders[0])
     ingredients = Ingredients.of(
         run,
         leaders,
-        stage.probes,
-        stage.config.weights_of(recipe.backbone),
-        len(stage.store.genres),
+        context.probes,
+        context.config.weights_of(recipe.backbone),
+        len(context.store.genres),
     )
-    soup = ingredients.greedy_soup(stage.splits[recipe.image_px, recipe.fit]["val"], workers)
+    soup = ingredients.greedy_soup(context.splits[recipe.image_px, recipe.fit]["val"], workers)
     if soup is None:
         return None
     if soup.trial is not None:
@@ -226,10 +228,14 @@ def _better(stage: Stage, leaders: Sequence[FrozenTrial], workers: Workers) -> _
 
 
 def _export(
-    stage: Stage, best: _Contender, calibration: Calibration, val: Predictions, test: Predictions
+    context: SearchContext,
+    best: _Contender,
+    calibration: Calibration,
+    val: Predictions,
+    test: Predictions,
 ) -> None:
     """Write the model folder of a run, in the place of the one it may have."""
-    run, store, recipe = stage.run, stage.store, best.kind
+    run, store, recipe = context.run, context.store, best.kind
     assert isinstance(recipe, Recipe)
     for partly in run.path.glob(".model.*.partial"):  # of a process that was killed here
         shutil.rmtree(partly, ignore_errors=True)
@@ -270,7 +276,7 @@ def _contending_trial(what: str, run: RunFolder, trial: FrozenTrial) -> _Contend
 
 
 def _predicted(
-    stage: Stage, contenders: Mapping[str, _Contender], best: str, workers: Workers
+    context: SearchContext, contenders: Mapping[str, _Contender], best: str, workers: Workers
 ) -> dict[str, Predictions]:
     """What each of the models tells of the test split, and the best of the validation split.
 
@@ -281,15 +287,15 @@ def _predicted(
         for name, model in contenders.items()
     }
     models = {keys[name]: model for name, model in contenders.items()}
-    test = _test_covers(stage.feed, [model.kind for model in models.values()])
+    test = _test_covers(context.feed, [model.kind for model in models.values()])
     winner = contenders[best]
-    val = stage.splits[winner.kind.image_px, winner.kind.fit]["val"]
+    val = context.splits[winner.kind.image_px, winner.kind.fit]["val"]
     work = [(model, test[model.kind.image_px, model.kind.fit]) for model in models.values()]
     futures = [
-        workers.hand_out(_predict, model.load, model.kind.backbone, covers)
+        workers.submit(_predict, model.load, model.kind.backbone, covers)
         for model, covers in [*work, (winner, val)]
     ]
-    remedy = f"`covertune resume {os.path.relpath(stage.run.path)}` tries again"
+    remedy = f"`covertune resume {os.path.relpath(context.run.path)}` tries again"
     *of_test, of_val = results(futures, "measuring on the test split", remedy=remedy)
     by_key = dict(zip(models, of_test, strict=True))
     return {name: by_key[key] for name, key in keys.items()} | {_VALIDATION: of_val}
@@ -313,16 +319,16 @@ def _test_covers(feed: Feed, models: Sequence[Recipe | Probe]) -> dict[tuple[int
     return {
         (px, fit): splits["test"]
         for px, fits in sorted(fits_by_px.items())
-        for fit, splits in feed.for_the_end(px, sorted(fits)).items()
+        for fit, splits in feed.test_split(px, sorted(fits)).items()
     }
 
 
-def _whole_search_s(stage: Stage, trials: list[FrozenTrial]) -> float:
+def _whole_search_s(context: SearchContext, trials: list[FrozenTrial]) -> float:
     """The seconds trials trained, scaled by the covers, shared among the slots."""
     trained_s = sum(
         epoch["seconds"] for trial in trials for epoch in trial.user_attrs.get("history", [])
     )
-    return float(trained_s) * times_larger(stage.feed) / stage.slots.count
+    return float(trained_s) * times_larger(context.feed) / context.slots.count
 
 
 def _predict(load: LoadModel, backbone: str, refs: CoverRefs) -> Predictions:

@@ -12,8 +12,8 @@ from covertune.data_pipeline import CoverRefs, CoverStore, load_square
 from covertune.models import (
     Classifier,
     Predictions,
-    covers_at_once,
     get_backbone,
+    inference_batch_size,
     predict_probabilities,
 )
 
@@ -66,5 +66,5 @@ def predict_refs(
         refs: The covers.
         device: Where to compute.
     """
-    batches = refs.batches(covers_at_once(refs.image_px, device), device, shuffle=False)
+    batches = refs.batches(inference_batch_size(refs.image_px, device), device, shuffle=False)
     return predict_probabilities(load().to(device), get_backbone(backbone).input, batches.epoch(0))

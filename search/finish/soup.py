@@ -188,7 +188,7 @@ class Ingredients:
     ) -> list[Soup]:
         ingredients = share(self)
         futures = [
-            workers.hand_out(_measure, ingredients, dict(mixture), val) for mixture in mixtures
+            workers.submit(_measure, ingredients, dict(mixture), val) for mixture in mixtures
         ]
         return results(futures, "averaging the best models", remedy=f"see {self.run.log_file}")
 

@@ -242,7 +242,7 @@ class RunFolder:
                 self.path.parent.rmdir()
 
     @contextlib.contextmanager
-    def driven(self) -> Iterator[None]:
+    def lock(self) -> Iterator[None]:
         """Hold the run for this process.
 
         Raises:

@@ -83,7 +83,7 @@ class SuccessiveHalving:
         if epoch in self.rungs:
             self.rungs[epoch][number] = value
 
-    def goes_on(self, number: int, epoch: int, value: float) -> bool:
+    def should_continue(self, number: int, epoch: int, value: float) -> bool:
         """Whether a trial may train further.
 
         Args:

@@ -21,7 +21,7 @@ import numpy as np
 import torch
 
 from covertune.data_pipeline import load_square
-from covertune.models import FineTuner, Recipe, get_backbone, model_from_checkpoint, release
+from covertune.models import FineTuner, Recipe, free_memory, get_backbone, model_from_checkpoint
 from covertune.models.export import require_weights_return
 from covertune.search.cluster.devices import describe_device, this_device
 from covertune.search.cluster.objects import results, share
@@ -61,11 +61,11 @@ def check_backbones(
     covers = share((images, labels_N, store.read_genres("train", limit=batch)))
     steps = config.epochs * math.ceil(feed.count("train") / batch)
     pending = [
-        workers.hand_out(
+        workers.submit(
             _check_backbone,
             *(name, px, config.weights_of(name), len(store.genres), covers, steps),
             retries=0,
-            anew=len(pairs) > 1,  # on a CPU peak memory is that of a process
+            fresh_process=len(pairs) > 1,  # on a CPU peak memory is that of a process
         )
         for name, px in pairs
     ]
@@ -188,7 +188,7 @@ def _fastest(
 def _trained(
     recipe: Recipe, num_genres: int, device: torch.device, batch: tuple[torch.Tensor, ...]
 ) -> _Trained:
-    release(device)
+    free_memory(device)
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
     tuner = FineTuner(recipe, num_genres, device, steps_per_epoch=2)

@@ -52,7 +52,7 @@ class Feed(Protocol):
     ) -> Fitted:
         """The `train` and `val` splits."""
 
-    def for_the_end(self, image_px: int, fits: Sequence[Fit] = ("squash",)) -> Fitted:
+    def test_split(self, image_px: int, fits: Sequence[Fit] = ("squash",)) -> Fitted:
         """The `test` split; asked for once the last trial has ended."""
 
 
@@ -74,7 +74,7 @@ class WholeFeed:
         """The store's own splits."""
         return self._splits(_OF_TRIALS, image_px, fits, progress)
 
-    def for_the_end(self, image_px: int, fits: Sequence[Fit] = ("squash",)) -> Fitted:
+    def test_split(self, image_px: int, fits: Sequence[Fit] = ("squash",)) -> Fitted:
         """The store's test split."""
         return self._splits(("test",), image_px, fits)
 
@@ -131,7 +131,7 @@ class RehearsalFeed:
             for fit in fits
         }
 
-    def for_the_end(self, image_px: int, fits: Sequence[Fit] = ("squash",)) -> Fitted:
+    def test_split(self, image_px: int, fits: Sequence[Fit] = ("squash",)) -> Fitted:
         """The sample's test covers."""
         return {fit: {"test": self._sample("test", image_px, fit)} for fit in fits}
 

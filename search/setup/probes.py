@@ -23,10 +23,10 @@ from covertune.data_pipeline import CoverRefs, Fit
 from covertune.models import (
     HeadWeights,
     ProbeResult,
-    covers_at_once,
     extract_features,
     fit_probe,
     get_backbone,
+    inference_batch_size,
 )
 from covertune.models.backbones.heads import load_head
 from covertune.models.errors import first_line
@@ -37,7 +37,7 @@ from covertune.search.cluster.workers import Workers
 from covertune.search.events import ProbeReport, Slots
 from covertune.search.record.run_folder import RunFolder
 
-__all__ = ["Probe", "probe_file", "probe_model", "scout"]
+__all__ = ["Probe", "fit_or_load_probe", "probe_file", "probe_model"]
 
 _log = logging.getLogger("ray.tune.covertune")
 _CHUNKS_PER_SLOT = 2
@@ -56,7 +56,7 @@ def probe_file(run: RunFolder, backbone: str, image_px: int, fit: Fit = "squash"
     return run.probes / f"{backbone.replace('/', '--')}-{input_kind}.safetensors"
 
 
-def scout(
+def fit_or_load_probe(
     run: RunFolder,
     backbone: str,
     weights: str,
@@ -87,12 +87,12 @@ def scout(
     started = time.perf_counter()
     train, val = (
         [
-            workers.hand_out(_features, backbone, weights, splits[split], chunk)
+            workers.submit(_features, backbone, weights, splits[split], chunk)
             for chunk in _chunks(splits[split], workers.slots)
         ]
         for split in ("train", "val")
     )
-    fitted = workers.hand_out(_fit_head, num_genres, len(train), *train, *val)
+    fitted = workers.submit(_fit_head, num_genres, len(train), *train, *val)
     result: ProbeResult
     (result,) = results(
         [fitted],
@@ -136,7 +136,7 @@ def _features(
     found = get_backbone(backbone)
     model = found.build(2, image_px=refs.image_px, weights=weights)
     batches = refs.batches(
-        covers_at_once(refs.image_px, device), device, shuffle=False, chunk=chunk
+        inference_batch_size(refs.image_px, device), device, shuffle=False, chunk=chunk
     )
     extracted = extract_features(
         model, batches.epoch(0), device, input_spec=found.input.at(refs.image_px)

@@ -24,12 +24,12 @@ from covertune.search.schedule.budget import Budget
 from covertune.search.schedule.halving import SuccessiveHalving
 
 __all__ = [
+    "check_space_unchanged",
     "extended",
+    "reclaim_interrupted_trials",
     "remember_rungs",
-    "require_same_questions",
     "require_same_store",
     "require_work",
-    "taken_up_again",
 ]
 
 _CHANCES = 5
@@ -52,7 +52,7 @@ def require_same_store(run: RunFolder, config: SearchConfig) -> CoverStore:
     return store
 
 
-def require_same_questions(
+def check_space_unchanged(
     run: RunFolder, study: optuna.Study, suggest: Callable[[BaseTrial], object]
 ) -> None:
     """The questions of the search space as the trials of the study were asked them.
@@ -92,7 +92,7 @@ def remember_rungs(rule: SuccessiveHalving, study: optuna.Study) -> None:
                 rule.record(trial.number, measured[EPOCH], measured[METRIC])
 
 
-def taken_up_again(study: optuna.Study, run: RunFolder) -> list[FrozenTrial]:
+def reclaim_interrupted_trials(study: optuna.Study, run: RunFolder) -> list[FrozenTrial]:
     """Interrupted trials: they go on from their checkpoint, or start over if there is none yet.
 
     One that was enqueued but never handed out (`WAITING`) is among them. One that successive

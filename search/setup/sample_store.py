@@ -41,9 +41,9 @@ def sample_store(config: SearchConfig, run: RunFolder, observer: SearchObserver)
         return path
     try:
         shutil.rmtree(run.raw_sample, ignore_errors=True)  # of a process that was killed here
-        observer.stage("drawing sample covers")
+        observer.phase("drawing sample covers")
         draw_sample(run.raw_sample, progress=observer.progress)
-        observer.stage("preparing sample covers")
+        observer.phase("preparing sample covers")
         prepare_store(
             run.raw_sample,
             path,

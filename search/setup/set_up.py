@@ -30,14 +30,14 @@ from covertune.search.setup.graph_check import GraphCheck
 from covertune.search.setup.image_sizes import affordable_image_px, choose_image_px
 from covertune.search.setup.memory import plan_memory
 from covertune.search.setup.preflight import run_preflight
-from covertune.search.setup.probes import Probe, scout
+from covertune.search.setup.probes import Probe, fit_or_load_probe
 from covertune.search.space.search_space import BackboneFacts, SearchSpace
 
-__all__ = ["Stage", "set_stage"]
+__all__ = ["SearchContext", "set_up"]
 
 
 @dataclass(frozen=True)
-class Stage:
+class SearchContext:
     """What the trials of one search share."""
 
     config: SearchConfig
@@ -56,7 +56,7 @@ class Stage:
         return self.feed.store
 
     def facts(self) -> dict[str, Any]:
-        """What run.json keeps, so that a resumed search stands on the same stage."""
+        """What run.json keeps, so that a resumed search stands on the same."""
         sizes = {facts.name: list(facts.image_px) for facts in self.space.backbones}
         return {
             "store_fingerprint": self.store.fingerprint,
@@ -73,7 +73,7 @@ class Stage:
         return max((probe.top1 for probe in self.probes), default=None)
 
 
-def set_stage(
+def set_up(
     config: SearchConfig,
     run: RunFolder,
     budget: Budget,
@@ -82,7 +82,7 @@ def set_stage(
     image_px: dict[str, tuple[int, ...]] | None = None,
     fits: tuple[Fit, ...] | None = None,
     finished: int = 0,
-) -> Stage:
+) -> SearchContext:
     """Check the machine, decode the covers, fit the probes.
 
     Args:
@@ -100,7 +100,7 @@ def set_stage(
     """
 
     def begin(text: str) -> None:
-        observer.stage(text)
+        observer.phase(text)
         run.write_facts(config, run.facts() | {ELAPSED_S: round(budget.spent_s, 1)})
 
     begin("checking the machine")
@@ -139,7 +139,7 @@ def set_stage(
 
         def probe(check: BackboneCheck, fit: Fit) -> Probe:
             begin(f"probing {check.backbone} at {check.image_px} px, {fit}")
-            found = scout(
+            found = fit_or_load_probe(
                 run,
                 check.backbone,
                 config.weights_of(check.backbone),
@@ -170,7 +170,7 @@ def set_stage(
         frozenset((probe.backbone, probe.image_px, probe.fit) for probe in probes),
         fits,
     )
-    return Stage(config, feed, run, slots, splits, probes, space, graph_check)
+    return SearchContext(config, feed, run, slots, splits, probes, space, graph_check)
 
 
 def _fits_that_differ(

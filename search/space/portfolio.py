@@ -97,11 +97,11 @@ class Portfolio:
             earlier: Recipes of its backbones that did well in earlier runs, best first.
         """
         self._entries: list[tuple[str, dict[str, Any]]] = [(ROLE_UNTUNED, {})]
-        self._entries += [(given.role, space.answers(given.recipe)) for given in earlier]
+        self._entries += [(given.role, space.recipe_to_params(given.recipe)) for given in earlier]
         for facts in space.backbones:
             chosen = _TRANSFER if facts.pretrained else _SCRATCH
             for name, recipe in chosen.items():
-                answers = _answers(space, facts, recipe)
+                answers = _recipe_to_params(space, facts, recipe)
                 if not any(answers.items() <= known.items() for _, known in self._entries):
                     self._entries.append((f"recipe: {name}", answers))
 
@@ -118,7 +118,9 @@ class Portfolio:
                 return
 
 
-def _answers(space: SearchSpace, facts: BackboneFacts, recipe: dict[str, Any]) -> dict[str, Any]:
+def _recipe_to_params(
+    space: SearchSpace, facts: BackboneFacts, recipe: dict[str, Any]
+) -> dict[str, Any]:
     """A recipe as answers to the questions the space asks.
 
     Answers the space does not ask for are ignored by Optuna, so a head from a probe that does not

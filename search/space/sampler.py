@@ -24,13 +24,13 @@ from optuna.trial import FrozenTrial, TrialState
 from covertune.search.config import SEEDS
 from covertune.search.record.constants import RECIPE_AT_FAULT
 
-__all__ = ["AttentiveTPESampler", "make_sampler"]
+__all__ = ["FailureAwareTPESampler", "make_sampler"]
 
 _STARTUP_TRIALS = 8
 _SEED_STEP = 7919
 
 
-class AttentiveTPESampler(TPESampler):
+class FailureAwareTPESampler(TPESampler):
     """TPE that looks at all that was measured."""
 
     _view: tuple[int, _AsMeasured] | None = None  # of the trial that is being asked for
@@ -124,6 +124,6 @@ def make_sampler(
     seed = (seed + _SEED_STEP * known) % SEEDS
     if kind == "random":
         return optuna.samplers.RandomSampler(seed=seed)
-    return AttentiveTPESampler(
+    return FailureAwareTPESampler(
         n_startup_trials=_STARTUP_TRIALS, multivariate=False, constant_liar=True, seed=seed
     )

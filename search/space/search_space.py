@@ -106,7 +106,7 @@ class SearchSpace:
             recipe["ema_decay"] = trial.suggest_float("ema_decay", 0.9, 0.999, log=False)
         return Recipe(**recipe)
 
-    def answers(self, recipe: Recipe) -> dict[str, Any]:
+    def recipe_to_params(self, recipe: Recipe) -> dict[str, Any]:
         """What `suggest` has to be answered for a recipe like this one, on this space.
 
         Args:

@@ -77,18 +77,21 @@ def _fail(error):
 class TestCausesRaised:
     @pytest.mark.parametrize("error", [StoreError("damaged"), FileNotFoundError(2, "gone")])
     def test_errors_of_a_task_come_unwrapped(self, error):
-        with pytest.raises(type(error)) as caught, ray_tasks.causes_raised("decoding"):
+        with pytest.raises(type(error)) as caught, ray_tasks.unwrap_ray_errors("decoding"):
             ray.get(_fail.remote(error))
         assert not isinstance(caught.value, RayTaskError)
         assert str(caught.value) == str(error)
 
     def test_defects_keep_their_traceback(self):
-        with pytest.raises(RayTaskError, match="in _fail"), ray_tasks.causes_raised("decoding"):
+        with pytest.raises(RayTaskError, match="in _fail"), ray_tasks.unwrap_ray_errors("decoding"):
             ray.get(_fail.remote(ZeroDivisionError("a defect")))
 
     def test_lost_work_is_one_line(self):
         message = "Ray lost its work while decoding: .*; look for the cause in Ray's logs"
-        with pytest.raises(DataError, match=message) as caught, ray_tasks.causes_raised("decoding"):
+        with (
+            pytest.raises(DataError, match=message) as caught,
+            ray_tasks.unwrap_ray_errors("decoding"),
+        ):
             raise WorkerCrashedError
         assert "\n" not in str(caught.value)
 

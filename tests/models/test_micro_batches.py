@@ -261,7 +261,7 @@ def test_running_statistics_move_at_the_pace_of_the_recipe():
     whole(torch.cat([quarter] * 4))
     statistics = StepStatistics(cut)
     for _ in range(4):
-        with statistics.moving_by(0.25):
+        with statistics.scaled_momentum(0.25):
             cut(quarter)
     torch.testing.assert_close(cut.running_mean, whole.running_mean)
     torch.testing.assert_close(cut.running_var, whole.running_var, rtol=1e-2, atol=0)

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from covertune.models.precision import choose_precision, whole_float32
+from covertune.models.precision import choose_precision, without_tf32
 
 CPU = torch.device("cpu")
 
@@ -36,7 +36,7 @@ def test_no_tf32_while_it_lasts(allowed):
     before = cudnn.allow_tf32, cudnn.enabled, cudnn.benchmark, cudnn.deterministic
     cudnn.allow_tf32 = allowed
     try:
-        with whole_float32():
+        with without_tf32():
             assert not cudnn.allow_tf32
         assert (cudnn.allow_tf32, *before[1:]) == (
             allowed,

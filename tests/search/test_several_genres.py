@@ -141,7 +141,7 @@ def test_a_rehearsal_keeps_the_marks(multi):
     whole = WholeFeed(opened).for_trials(32)["squash"]["train"].get()
     marks_of = dict(zip(whole.cover_ids_N, whole.genres_NK.tolist(), strict=True))
     feed = RehearsalFeed(opened, (("train", 6), ("val", 3), ("test", 2)))
-    for refs in (*feed.for_trials(32)["squash"].values(), feed.for_the_end(32)["squash"]["test"]):
+    for refs in (*feed.for_trials(32)["squash"].values(), feed.test_split(32)["squash"]["test"]):
         sample = refs.get()
         assert sample.genres_NK.tolist() == [marks_of[cover] for cover in sample.cover_ids_N]
 

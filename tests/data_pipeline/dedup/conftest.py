@@ -8,7 +8,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from covertune.data_pipeline.dedup.signature import SIGNATURE_BYTES, Pictures, sign, waves
+from covertune.data_pipeline.dedup.signature import (
+    SIGNATURE_BYTES,
+    Pictures,
+    compute_signature,
+    dct_coefficients,
+)
 from covertune.data_pipeline.sample import cover
 from covertune.data_pipeline.sample.genres import GENRES
 from covertune.data_pipeline.sample.layouts import LAYOUTS
@@ -65,12 +70,12 @@ def draw_series(seed, volumes=4):
 
 def signatures(images):
     """(N, D) uint8."""
-    joined = b"".join(sign(image) for image in images)
+    joined = b"".join(compute_signature(image) for image in images)
     return np.frombuffer(joined, dtype=np.uint8).reshape(-1, SIGNATURE_BYTES)
 
 
 def waves_of(images):
-    return Pictures(waves(signatures(images)), np.arange(len(images)))
+    return Pictures(dct_coefficients(signatures(images)), np.arange(len(images)))
 
 
 def opened(data):

@@ -6,12 +6,12 @@ from tests.data_pipeline.dedup.conftest import COPIES, copy_of, opened, waves_of
 
 from covertune.data_pipeline.dedup import candidates
 from covertune.data_pipeline.dedup.candidates import find_candidates, likeliest_cuts
-from covertune.data_pipeline.dedup.signature import CUTS, WAVES, Pictures
+from covertune.data_pipeline.dedup.signature import COEFFICIENTS, CUTS, Pictures
 
 
 def _random_waves(pictures, seed=0):
     """Waves of pictures that have nothing to do with each other."""
-    levels = np.random.default_rng(seed).normal(0, 32, (pictures, len(CUTS), WAVES))
+    levels = np.random.default_rng(seed).normal(0, 32, (pictures, len(CUTS), COEFFICIENTS))
     return Pictures(levels.round().clip(-127, 127).astype(np.int8), np.arange(pictures))
 
 

@@ -5,13 +5,15 @@ from hypothesis import strategies as st
 from tests.data_pipeline.dedup.conftest import copy_of, opened, waves_of
 
 from covertune.data_pipeline.dedup.near import find_near_copies
-from covertune.data_pipeline.dedup.signature import CUTS, WAVES, Pictures
+from covertune.data_pipeline.dedup.signature import COEFFICIENTS, CUTS, Pictures
 
 
 def _family(pictures, strength=2.0, seed=0):
     """Waves of pictures that look alike from afar."""
     rng = np.random.default_rng(seed)
-    levels = rng.normal(0, 32, (1, 1, WAVES)) + rng.normal(0, strength, (pictures, 1, WAVES))
+    levels = rng.normal(0, 32, (1, 1, COEFFICIENTS)) + rng.normal(
+        0, strength, (pictures, 1, COEFFICIENTS)
+    )
     levels = np.repeat(levels, len(CUTS), axis=1).round().clip(-127, 127).astype(np.int8)
     return Pictures(levels, np.arange(pictures))
 

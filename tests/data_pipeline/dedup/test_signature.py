@@ -7,35 +7,35 @@ from tests.data_pipeline.dedup.conftest import COPIES, copy_of, opened, signatur
 
 from covertune.data_pipeline.dedup import placeholders
 from covertune.data_pipeline.dedup.signature import (
+    COEFFICIENTS,
     CUTS,
     SIGNATURE_BYTES,
-    WAVES,
     colours,
-    sign,
+    compute_signature,
+    dct_coefficients,
     spreads,
-    waves,
 )
 
 
 def test_layout(drawn):
     signed = signatures(drawn[:3])
-    assert waves(signed).shape == (3, len(CUTS), WAVES)
-    assert waves(signed).base is not None  # a view
+    assert dct_coefficients(signed).shape == (3, len(CUTS), COEFFICIENTS)
+    assert dct_coefficients(signed).base is not None  # a view
     assert CUTS[0] == ((0.0, 1.0), (0.0, 1.0))
-    assert len(sign(drawn[0])) == SIGNATURE_BYTES
+    assert len(compute_signature(drawn[0])) == SIGNATURE_BYTES
 
 
 @pytest.mark.parametrize("kind", COPIES)
 def test_the_whole_of_a_copy_looks_like_a_cut_of_the_original(drawn, kind):
-    original = waves(signatures(drawn)).astype(float)
-    copies = waves(signatures([opened(copy_of(image, kind)) for image in drawn]))[:, 0]
+    original = dct_coefficients(signatures(drawn)).astype(float)
+    copies = dct_coefficients(signatures([opened(copy_of(image, kind)) for image in drawn]))[:, 0]
     cosines = np.einsum("ncw,nw->nc", original, copies.astype(float))
     cosines /= np.linalg.norm(original, axis=2) * np.linalg.norm(copies, axis=1)[:, None]
     assert np.quantile(cosines.max(axis=1), 0.02) > 0.99
 
 
 def test_different_covers_have_different_signatures(drawn):
-    whole = waves(signatures(drawn))[:, 0].astype(float)
+    whole = dct_coefficients(signatures(drawn))[:, 0].astype(float)
     whole /= np.linalg.norm(whole, axis=1, keepdims=True)
     cosines = whole @ whole.T
     assert np.sort(cosines[np.triu_indices(len(whole), 1)])[-5] < 0.9
@@ -46,7 +46,7 @@ def test_costs_well_under_a_millisecond(drawn):
     times_s = []
     for _ in range(30):
         begin = time.perf_counter()
-        sign(image)
+        compute_signature(image)
         times_s.append(time.perf_counter() - begin)
     assert min(times_s) < 0.001
 

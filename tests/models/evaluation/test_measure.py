@@ -5,8 +5,8 @@ import torch
 from covertune.models import (
     InputSpec,
     ModelError,
-    covers_at_once,
     get_backbone,
+    inference_batch_size,
     measure_model,
     measure_probabilities,
 )
@@ -25,10 +25,10 @@ def test_by_hand():
 def test_a_core_takes_fewer_large_covers_at_once(monkeypatch):
     cpu, gpu = torch.device("cpu"), torch.device("cuda")
     monkeypatch.setattr(torch, "get_num_threads", lambda: 1)
-    assert [covers_at_once(px, cpu) for px in (32, 64, 96, 160, 600)] == [64, 64, 32, 16, 8]
-    assert [covers_at_once(px, gpu) for px in (32, 600)] == [64, 64]
+    assert [inference_batch_size(px, cpu) for px in (32, 64, 96, 160, 600)] == [64, 64, 32, 16, 8]
+    assert [inference_batch_size(px, gpu) for px in (32, 600)] == [64, 64]
     monkeypatch.setattr(torch, "get_num_threads", lambda: 4)
-    assert covers_at_once(96, cpu) == 128
+    assert inference_batch_size(96, cpu) == 128
 
 
 def test_two_genres_are_always_among_three():

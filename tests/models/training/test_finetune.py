@@ -13,7 +13,7 @@ from covertune.models import (
     HeadWeights,
     ModelError,
     NonFiniteLoss,
-    release,
+    free_memory,
 )
 from covertune.models.backbones.heads import head_of
 from covertune.models.training.augment import step_generator
@@ -257,7 +257,7 @@ def test_many_trials_in_one_process_leave_nothing(change, train, val):
         learner.run_epoch(train, val)
         gone.append(weakref.ref(learner.model))
         del learner
-        release(CPU)
+        free_memory(CPU)
     gc.collect()
     assert [ref() for ref in gone] == [None] * 3
 
@@ -279,4 +279,4 @@ def test_learns_on_a_gpu(change, train, val):
         learner.run_epoch(moved, [(i.to(device), y.to(device)) for i, y in val]) for _ in range(3)
     ]
     assert reports[-1].train_loss < reports[0].train_loss
-    release(device)
+    free_memory(device)

@@ -13,7 +13,7 @@ from covertune.search.record.run_folder import RunFolder
 from covertune.search.record.study import best_trial, trial_rows
 from covertune.search.schedule.budget import Budget, BudgetStopper
 from covertune.search.schedule.halving import SuccessiveHalving
-from covertune.search.setup.resuming import remember_rungs, taken_up_again
+from covertune.search.setup.resuming import reclaim_interrupted_trials, remember_rungs
 from covertune.search.space.portfolio import Portfolio
 from covertune.search.space.search_space import BackboneFacts, SearchSpace
 
@@ -145,7 +145,7 @@ def test_what_is_stopped_without_a_word_is_settled(bench):
     bench.searcher.suggest("a")
     bench.searcher.on_trial_result("a", result(1, 0.4))
     bench.clock = 101.0
-    bench.searcher.settle(lambda number: result(2, 0.5))
+    bench.searcher.finalize_running(lambda number: result(2, 0.5))
     trial = bench.trial(0)
     assert trial.state is TrialState.PRUNED
     assert trial.intermediate_values == {1: 0.4, 2: 0.5}, "the epoch of the checkpoint counts"
@@ -156,7 +156,7 @@ def test_what_is_stopped_without_a_word_is_settled(bench):
 def test_what_has_no_checkpoint_is_settled_too(bench):
     bench.searcher.suggest("a")
     bench.clock = 101.0
-    bench.searcher.settle(lambda number: None)
+    bench.searcher.finalize_running(lambda number: None)
     assert bench.trial(0).state is TrialState.PRUNED
 
 
@@ -245,10 +245,12 @@ def test_who_was_never_taken_up_ends_with_the_time(bench, tmp_path):
     for name in "ab":
         bench.searcher.suggest(name)
         bench.searcher.on_trial_result(name, result(1, 0.4))
-    later = Bench(tmp_path, resumed=taken_up_again(bench.study, RunFolder(tmp_path / "run")))
+    later = Bench(
+        tmp_path, resumed=reclaim_interrupted_trials(bench.study, RunFolder(tmp_path / "run"))
+    )
     later.searcher.suggest("a")
     later.clock = 101.0
-    later.searcher.settle(lambda number: result(1, 0.4))
+    later.searcher.finalize_running(lambda number: result(1, 0.4))
     assert [trial.state for trial in later.study.trials] == [TrialState.PRUNED] * 2
     assert not later.searcher.has_work
 
@@ -263,7 +265,7 @@ def test_who_was_halved_when_the_process_was_killed_is_halved(bench, tmp_path, m
     monkeypatch.setattr(bench.study, "tell", killed)
     with pytest.raises(KeyboardInterrupt):
         bench.searcher.on_trial_complete("a", result(1, 0.4))
-    assert taken_up_again(bench.study, RunFolder(tmp_path / "run")) == []
+    assert reclaim_interrupted_trials(bench.study, RunFolder(tmp_path / "run")) == []
     trial = bench.trial(0)
     assert (trial.state, trial.value) == (TrialState.PRUNED, 0.4)
     assert trial.user_attrs["reason"] == "successive halving"
@@ -272,7 +274,7 @@ def test_who_was_halved_when_the_process_was_killed_is_halved(bench, tmp_path, m
 def test_an_epoch_told_while_the_user_interrupts_is_judged_when_it_is_told_again(bench, tmp_path):
     bench.searcher.suggest("a")
     bench.budget.interrupt()
-    bench.searcher.settle(lambda number: result(1, 0.4))
+    bench.searcher.finalize_running(lambda number: result(1, 0.4))
     later = Bench(tmp_path)
     remember_rungs(later.rule, later.study)
     assert later.rule.rungs == {1: {}}
@@ -321,7 +323,7 @@ def test_a_trial_killed_while_it_was_chosen_keeps_what_it_has(bench, tmp_path, k
         chosen = {}
 
     run = RunFolder(tmp_path / "run")
-    resumed = taken_up_again(bench.study, run)
+    resumed = reclaim_interrupted_trials(bench.study, run)
     assert [one.number for one in resumed] == [0, 1]
     later = Bench(tmp_path, trial_limit=2, resumed=resumed)
     later.study.get_trials()  # as a run that is taken up has read them
@@ -340,7 +342,7 @@ def test_what_brings_the_machine_down_again_and_again_is_given_up(bench, tmp_pat
     resumed, later = [], bench
     for _ in range(5):
         assert later.searcher.suggest("a")["number"] == 0
-        resumed = taken_up_again(bench.study, RunFolder(tmp_path / "run"))
+        resumed = reclaim_interrupted_trials(bench.study, RunFolder(tmp_path / "run"))
         later = Bench(tmp_path, resumed=resumed)
     assert resumed == []
     assert bench.trial(0).state is TrialState.FAIL
@@ -352,7 +354,7 @@ def test_a_trial_that_moves_on_is_taken_up_as_often_as_it_takes(bench, tmp_path)
     for epoch in range(1, 12):
         assert later.searcher.suggest("a")["number"] == 0
         later.searcher.on_trial_result("a", result(epoch))
-        resumed = taken_up_again(bench.study, RunFolder(tmp_path / "run"))
+        resumed = reclaim_interrupted_trials(bench.study, RunFolder(tmp_path / "run"))
         later = Bench(tmp_path, resumed=resumed)
     assert bench.trial(0).state is TrialState.RUNNING
 
@@ -364,7 +366,7 @@ def test_a_checkpoint_that_cannot_be_written_stops_the_search_and_costs_no_trial
     assert bench.budget.broken_off == "no space"
     assert BudgetStopper(bench.budget).stop_all()
     assert bench.searcher.suggest("c") == Searcher.FINISHED
-    bench.searcher.settle(lambda number: result(1, 0.4) if number else None)
+    bench.searcher.finalize_running(lambda number: result(1, 0.4) if number else None)
     assert [trial.state for trial in bench.study.trials] == [TrialState.RUNNING] * 2
     assert bench.trial(1).intermediate_values == {}, "told again by whoever takes it up"
 

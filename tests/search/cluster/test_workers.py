@@ -26,11 +26,11 @@ main(["search", store, "--runs-dir", runs, "--name", "one-gpu", "--image-px", "3
 
 
 @pytest.fixture
-def hand_out(local_ray):
+def submit(local_ray):
     """Have a worker do something; the results of all of it."""
 
     def of(work, *arguments, **options):
-        futures = [Workers(SLOTS).hand_out(work, one, **options) for one in arguments]
+        futures = [Workers(SLOTS).submit(work, one, **options) for one in arguments]
         return results(futures, "working", remedy="try again")
 
     return of
@@ -48,9 +48,9 @@ def end(_):
     os._exit(1)
 
 
-def test_on_a_cpu_processes_are_kept_from_one_piece_of_work_to_the_next(hand_out):
-    assert len(set(hand_out(process, 1) + hand_out(process, 2))) == 1
-    assert len(set(hand_out(process, 1, 2, 3, anew=True))) == 3
+def test_on_a_cpu_processes_are_kept_from_one_piece_of_work_to_the_next(submit):
+    assert len(set(submit(process, 1) + submit(process, 2))) == 1
+    assert len(set(submit(process, 1, 2, 3, fresh_process=True))) == 3
 
 
 def threads(_):
@@ -60,17 +60,17 @@ def threads(_):
 def test_torch_has_as_many_threads_as_in_a_trial(local_ray):
     for cpus in (2, 1):
         workers = Workers(replace(SLOTS, cpus_per_trial=cpus))
-        assert ray.get(workers.hand_out(threads, None)) == cpus
+        assert ray.get(workers.submit(threads, None)) == cpus
 
 
-def test_results_of_other_work_are_waited_for(hand_out):
-    first = Workers(SLOTS).hand_out(process, None)
-    assert hand_out(twice, first) == [2 * ray.get(first)]
+def test_results_of_other_work_are_waited_for(submit):
+    first = Workers(SLOTS).submit(process, None)
+    assert submit(twice, first) == [2 * ray.get(first)]
 
 
-def test_a_worker_that_dies_is_one_line(hand_out):
+def test_a_worker_that_dies_is_one_line(submit):
     with pytest.raises(SearchError, match=r"^working failed: the worker died .*; try again$"):
-        hand_out(end, 1, retries=0)
+        submit(end, 1, retries=0)
 
 
 @pytest.mark.slow

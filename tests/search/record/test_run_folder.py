@@ -60,10 +60,10 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path):
 
 def test_one_process_drives_a_run(tmp_path):
     run = RunFolder.create(config(tmp_path))
-    with run.driven(), pytest.raises(RunError, match="driven by another process"):  # noqa: SIM117
-        with run.driven():
+    with run.lock(), pytest.raises(RunError, match="driven by another process"):  # noqa: SIM117
+        with run.lock():
             pass
-    with run.driven():
+    with run.lock():
         pass
 
 

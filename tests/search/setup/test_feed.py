@@ -14,13 +14,13 @@ def test_the_whole_feed_is_the_store(store):
         "train": opened.count("train"),
         "val": opened.count("val"),
     }
-    assert feed.for_the_end(32)["squash"]["test"].num_covers == feed.count("test")
+    assert feed.test_split(32)["squash"]["test"].num_covers == feed.count("test")
 
 
 def test_a_rehearsal_is_a_stratified_part_of_the_training_split(store):
     opened = CoverStore.open(store)
     feed = RehearsalFeed(opened, per_genre=(("train", 6), ("val", 3), ("test", 2)))
-    splits = feed.for_trials(32)["squash"] | {"test": feed.for_the_end(32)["squash"]["test"]}
+    splits = feed.for_trials(32)["squash"] | {"test": feed.test_split(32)["squash"]["test"]}
     training = set(WholeFeed(opened).for_trials(32)["squash"]["train"].get().cover_ids_N)
     seen = set()
     for name, per_genre in feed.per_genre:

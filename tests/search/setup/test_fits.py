@@ -21,7 +21,7 @@ from covertune.search.record.run_folder import RunFolder
 from covertune.search.record.study import open_study, recipe_of
 from covertune.search.run import resume_search, run_search
 from covertune.search.setup.feed import RehearsalFeed
-from covertune.search.setup.probes import probe_file, scout
+from covertune.search.setup.probes import fit_or_load_probe, probe_file
 from covertune.search.setup.set_up import _feed, _fits_that_differ
 from covertune.search.use.evaluate import evaluate_model
 from covertune.search.use.predict import predict_covers
@@ -86,7 +86,7 @@ def test_a_rehearsal_has_its_sample_in_each_fit(tall):
     one, other = padded["val"].get(), cropped["val"].get()
     assert one.cover_ids_N.tolist() == other.cover_ids_N.tolist()
     assert (one.images_NHWC != other.images_NHWC).any()
-    assert feed.for_the_end(16, ("crop",))["crop"]["test"].fit == "crop"
+    assert feed.test_split(16, ("crop",))["crop"]["test"].fit == "crop"
 
 
 def test_probes_of_fits_are_kept_apart(tall, tmp_path):
@@ -94,7 +94,7 @@ def test_probes_of_fits_are_kept_apart(tall, tmp_path):
     run = RunFolder.create(SearchConfig(runs_dir=tmp_path, name="r"))
     fitted = RehearsalFeed(store).for_trials(32, ("squash", "crop"))
     probes = [
-        scout(run, "efficientnet_lite0", "default", 32, splits, 2, Workers(SLOTS))
+        fit_or_load_probe(run, "efficientnet_lite0", "default", 32, splits, 2, Workers(SLOTS))
         for splits in fitted.values()
     ]
     assert [probe.fit for probe in probes] == ["squash", "crop"]
@@ -105,7 +105,9 @@ def test_probes_of_fits_are_kept_apart(tall, tmp_path):
         "efficientnet_lite0-32-crop.safetensors",
     ]
     assert all(file.exists() for file in files)
-    again = scout(run, "efficientnet_lite0", "default", 32, fitted["crop"], 2, Workers(SLOTS))
+    again = fit_or_load_probe(
+        run, "efficientnet_lite0", "default", 32, fitted["crop"], 2, Workers(SLOTS)
+    )
     assert again.fit == "crop"
 
 

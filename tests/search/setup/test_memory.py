@@ -84,7 +84,7 @@ class TestFeeds:
         assert all(
             isinstance(refs, StreamedRefs) for refs in feed.for_trials(32)["squash"].values()
         )
-        assert isinstance(feed.for_the_end(32)["squash"]["test"], StreamedRefs)
+        assert isinstance(feed.test_split(32)["squash"]["test"], StreamedRefs)
 
     def test_a_rehearsal_streams_its_sample(self, store):
         opened = CoverStore.open(store)
@@ -166,7 +166,7 @@ class Listener(SearchObserver):
     def warn(self, text):
         self.warnings.append(text)
 
-    def stage(self, text):
+    def phase(self, text):
         self.stages.append(text)
 
     def epoch(self, trial, result):

@@ -10,7 +10,7 @@ from covertune.data_pipeline import CoverStore, decode_store
 from covertune.search.config import SearchConfig
 from covertune.search.record.run_folder import RunFolder
 from covertune.search.run import run_search
-from covertune.search.setup.probes import probe_file, probe_model, scout
+from covertune.search.setup.probes import fit_or_load_probe, probe_file, probe_model
 
 LITE = "efficientnet_lite0"
 
@@ -29,7 +29,7 @@ def fit(run, store):
     opened = CoverStore.open(store)
     splits = decode_store(opened, 32)
     workers = Workers(slots_of(SearchConfig()))
-    return lambda: scout(run, LITE, "default", 32, splits, len(opened.genres), workers)
+    return lambda: fit_or_load_probe(run, LITE, "default", 32, splits, len(opened.genres), workers)
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ from covertune.search.config import SearchConfig
 from covertune.search.errors import RunError
 from covertune.search.record.run_folder import RunFolder
 from covertune.search.record.study import ROLE_UNTUNED
-from covertune.search.setup.resuming import extended, require_same_questions
+from covertune.search.setup.resuming import check_space_unchanged, extended
 from covertune.search.space.search_space import BackboneFacts, SearchSpace
 
 BACKBONES = (
@@ -36,7 +36,7 @@ def test_a_space_goes_on_in_its_own_study(run):
     space = SearchSpace(config, BACKBONES, frozenset({("efficientnet_lite0", 160, "squash")}))
     study = asked(space.suggest, trials=30)
     study.add_trial(create_trial(value=0.5, user_attrs={"role": ROLE_UNTUNED, "recipe": {}}))
-    require_same_questions(run, study, space.suggest)
+    check_space_unchanged(run, study, space.suggest)
 
 
 def test_a_trial_that_was_killed_while_it_was_asked_is_no_other_space(run):
@@ -46,9 +46,9 @@ def test_a_trial_that_was_killed_while_it_was_asked_is_no_other_space(run):
     def both(trial):
         return trial.suggest_float("first", 0, 1), trial.suggest_float("second", 0, 1)
 
-    require_same_questions(run, study, lambda trial: trial.suggest_float("first", 0, 1))
+    check_space_unchanged(run, study, lambda trial: trial.suggest_float("first", 0, 1))
     with pytest.raises(RunError, match="trial 0: "):
-        require_same_questions(run, study, both)
+        check_space_unchanged(run, study, both)
 
 
 @pytest.mark.parametrize("chosen", ["probe", "random"])
@@ -57,7 +57,7 @@ def test_other_answers_to_a_question_are_told_in_one_line(run, chosen):
     (trial,) = before.get_trials(deepcopy=False)
     trial.params["head_init"] = chosen
     with pytest.raises(RunError, match=r"space has changed since run 'first' .*--warm-start"):
-        require_same_questions(
+        check_space_unchanged(
             run, before, lambda trial: trial.suggest_categorical("head_init", ["zero", "probe"])
         )
 

@@ -7,7 +7,7 @@ from optuna.trial import TrialState, create_trial
 
 from covertune.search.config import SEEDS
 from covertune.search.record.constants import RECIPE_AT_FAULT
-from covertune.search.space.sampler import AttentiveTPESampler, make_sampler
+from covertune.search.space.sampler import FailureAwareTPESampler, make_sampler
 
 
 @pytest.fixture(autouse=True)
@@ -44,7 +44,7 @@ def test_the_largest_seed_can_be_resumed():
 
 
 def test_a_resumed_search_draws_anew():
-    assert isinstance(make_sampler("tpe", 0), AttentiveTPESampler)
+    assert isinstance(make_sampler("tpe", 0), FailureAwareTPESampler)
 
     def first(sampler):
         return optuna.create_study(sampler=sampler).ask().suggest_float("x", 0, 1)
@@ -64,13 +64,13 @@ def test_random_is_drawn_by_seed():
 def modelled(monkeypatch):
     """Numbers of the trials for which the sampler built a model."""
     numbers = []
-    build = AttentiveTPESampler._build_parzen_estimator
+    build = FailureAwareTPESampler._build_parzen_estimator
 
     def spy(self, study, search_space, trials, handle_below):
         numbers.append(len(study.trials) - 1)
         return build(self, study, search_space, trials, handle_below)
 
-    monkeypatch.setattr(AttentiveTPESampler, "_build_parzen_estimator", spy)
+    monkeypatch.setattr(FailureAwareTPESampler, "_build_parzen_estimator", spy)
     return numbers
 
 

@@ -16,7 +16,7 @@ from covertune.data_pipeline.errors import ImageRejected
 from covertune.data_pipeline.images import normalise
 from covertune.data_pipeline.prepare._normalising import Outcomes
 from covertune.data_pipeline.prepare._prepare import _splits
-from covertune.data_pipeline.prepare._sifting import sift
+from covertune.data_pipeline.prepare._selecting import select_covers
 from covertune.data_pipeline.sources import Source
 
 _normalised = cache(lambda data: normalise(data, 256))
@@ -54,7 +54,7 @@ def _sift(rows, **how):
             dtype=bool,
         )
 
-    return sift(sources, Outcomes(table, signatures), PrepareSettings(**how), compare)
+    return select_covers(sources, Outcomes(table, signatures), PrepareSettings(**how), compare)
 
 
 @cache

@@ -15,15 +15,15 @@ import numpy as np
 from covertune.data_pipeline.dedup import conflicts, placeholders
 from covertune.data_pipeline.dedup.candidates import Candidates
 from covertune.data_pipeline.dedup.conflicts import Kept, Labels, Refused, Rows, count_labels
-from covertune.data_pipeline.dedup.groups import tie
+from covertune.data_pipeline.dedup.groups import union_groups
 from covertune.data_pipeline.dedup.near import find_near_copies
-from covertune.data_pipeline.dedup.signature import Pictures, colours, waves
+from covertune.data_pipeline.dedup.signature import Pictures, colours, dct_coefficients
 from covertune.data_pipeline.errors import SourceError
 from covertune.data_pipeline.prepare._normalising import Outcomes
 from covertune.data_pipeline.sources import Source
 from covertune.data_pipeline.store.schema import PrepareSettings
 
-__all__ = ["Sifted", "sift"]
+__all__ = ["Selection", "select_covers"]
 
 _NO_GENRE = ("no genre", "the table's row names no genre")
 _BLANK = ("nearly blank", "nothing can be seen on it")
@@ -36,7 +36,7 @@ Compare = Callable[[Candidates, np.ndarray], np.ndarray]
 
 
 @dataclass(frozen=True)
-class Sifted:
+class Selection:
     """What becomes of N covers that are kept, and of all others.
 
     Attributes:
@@ -64,9 +64,9 @@ class Sifted:
     kept_ceiling: float
 
 
-def sift(
+def select_covers(
     sources: Sequence[Source], outcomes: Outcomes, settings: PrepareSettings, compare: Compare
-) -> Sifted:
+) -> Selection:
     """Choose the covers.
 
     Args:
@@ -89,7 +89,7 @@ def sift(
     centre, links = np.arange(len(distinct)), np.empty((0, 2), dtype=np.int64)
     if settings.near_copies and len(distinct) > 1:
         near = find_near_copies(
-            Pictures(waves(outcomes.signatures_ND), shown_by),
+            Pictures(dct_coefficients(outcomes.signatures_ND), shown_by),
             rank,
             lambda pairs: compare(pairs, shown_by),
         )
@@ -170,7 +170,7 @@ def _group(
     pictures = int(max(rows.pixels_R.max(initial=0), links_L2.max(initial=0))) + 1
     centre_of = np.arange(pictures)
     centre_of[rows.pixels_R] = rows.picture_R
-    group_of = tie(
+    group_of = union_groups(
         pictures, zip(rows.picture_R.tolist(), keys, strict=True), centre_of[between_kept]
     )
     of_kept = group_of[rows.picture_R[kept.rows]].tolist()
@@ -203,13 +203,13 @@ def _sifted(
     usable: np.ndarray,
     official: bool,
     refused: Refused,
-) -> Sifted:
+) -> Selection:
     all_genres = list(_all_genres(kept))
     names = sorted({rows.genres[genre] for genre in kept.genre_N.tolist()})
     label_of = {name: label for label, name in enumerate(names)}
     pictures = np.repeat(rows.picture_R[kept.rows], [len(of_row) for of_row in all_genres])
     flat = np.array([genre for of_row in all_genres for genre in of_row], dtype=np.int64)
-    return Sifted(
+    return Selection(
         sources=usable[kept.rows],
         genres=names,
         labels=np.array([label_of[rows.genres[g]] for g in kept.genre_N.tolist()], dtype=np.int64),
