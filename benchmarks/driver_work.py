@@ -36,10 +36,11 @@ from covertune.search.cluster.reporter import Reporter
 from covertune.search.cluster.scheduler import HalvingScheduler
 from covertune.search.cluster.searcher import StudySearcher
 from covertune.search.events import SearchObserver
+from covertune.search.record.compat import close_storage
 from covertune.search.record.constants import EPOCH, EPOCH_FIELDS, FINISHED, METRIC, MODE
 from covertune.search.record.pictures import TrialPictures
 from covertune.search.record.retention import Retention
-from covertune.search.record.study import close_study, create_study
+from covertune.search.record.study import create_study
 from covertune.search.schedule.budget import Budget
 from covertune.search.schedule.halving import SuccessiveHalving
 from covertune.search.space.portfolio import Portfolio
@@ -120,7 +121,7 @@ def measure(finished, trials, scratch):
                 searcher.on_trial_complete(key, measured)
             break
     pictures.close()
-    close_study(study)
+    close_storage(study)
     print(f"{finished} finished trials")
     for name, times in (("suggest", suggest_ms), ("epoch", epoch_ms), ("end", end_ms)):
         times.sort()

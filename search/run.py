@@ -16,32 +16,30 @@ from typing import Any
 import optuna
 from optuna.exceptions import OptunaError
 from optuna.trial import FrozenTrial
-from ray import tune
 from ray.exceptions import RayError
 from ray.tune.error import TuneError
-from ray.tune.logger import TBXLoggerCallback
 from sqlalchemy.exc import SQLAlchemyError
 
 from covertune.data_pipeline import CoverStore
 from covertune.models import get_backbone
+from covertune.search.cluster.experiment import run_trials
 from covertune.search.cluster.reporter import Reporter
 from covertune.search.cluster.scheduler import HalvingScheduler
 from covertune.search.cluster.searcher import StudySearcher
 from covertune.search.cluster.session import log_to_file, ray_session
-from covertune.search.cluster.stopper import BudgetStopper
-from covertune.search.cluster.trainable import CoverTrial, TrialInputs
+from covertune.search.cluster.trainable import TrialInputs
 from covertune.search.config import SearchConfig
 from covertune.search.errors import Interrupted, SearchError
 from covertune.search.events import SearchObserver, SearchPlan
 from covertune.search.finish.gap import baseline_of
 from covertune.search.finish.outcome import Outcome, conclude
 from covertune.search.record.checkpoints import checkpoint_result
+from covertune.search.record.compat import close_storage
 from covertune.search.record.pictures import TrialPictures
 from covertune.search.record.retention import Retention
 from covertune.search.record.run_folder import RunFolder
 from covertune.search.record.study import (
     ELAPSED_S,
-    close_study,
     create_study,
     finished_count,
     open_study,
@@ -49,7 +47,6 @@ from covertune.search.record.study import (
 )
 from covertune.search.schedule.budget import Budget, terminated_as_interrupted
 from covertune.search.schedule.halving import SuccessiveHalving
-from covertune.search.setup.graph_check import GraphCheck
 from covertune.search.setup.resuming import (
     check_space_unchanged,
     extended,
@@ -130,7 +127,7 @@ def _search(
         context = set_up(config, run, budget, observer)
         sampler = make_sampler(config.sampler, config.seed)
         study = create_study(run, sampler, config.storage, maybe_made=maybe_made)
-        ending.callback(close_study, study)
+        ending.callback(close_storage, study)
         run.write_facts(config, run.facts() | context.facts())
         return _drive(context, study, budget, observer, resumed=[])
 
@@ -221,7 +218,7 @@ def resume_search(
             return _search(run, config, budget, observer, maybe_made=True)
         require_same_store(run, config)
         study = open_study(run, driven=True)
-        ending.callback(close_study, study)
+        ending.callback(close_storage, study)
         known = len(study.get_trials(deepcopy=False))
         study.sampler = make_sampler(config.sampler, config.seed, known=known)
         spent_s = max(prepared_s, study.user_attrs.get(ELAPSED_S, 0.0))
@@ -296,14 +293,38 @@ def _drive(
         ending.callback(pictures.close)
         ending.callback(reporter.write_clock)
         ending.callback(context.graph_check.cancel)
+
+        def every_turn() -> None:
+            reporter.keep_clock()
+            for warning in context.graph_check.warnings():
+                reporter.warn(warning)
+
         with budget.stops_on_signal(observer.stopping):
-            _run_trials(context, budget, searcher, HalvingScheduler(rule), reporter)
+            run_trials(
+                _trial_inputs(context),
+                context.slots,
+                run.tune,
+                budget,
+                searcher,
+                HalvingScheduler(rule),
+                every_turn,
+            )
         searcher.finalize_running(lambda number: _last_result(run, number))
     _require_an_end(run, study, budget, searcher)
     run.drop_partial_checkpoints()
     retention.tidy()  # a worker may have saved once more after its trial had ended
     outcome = conclude(context, study, budget.spent_s, retention, observer)
     return SearchResult(run, study.get_trials(deepcopy=False), outcome)
+
+
+def _trial_inputs(context: SearchContext) -> TrialInputs:
+    return TrialInputs(
+        splits=context.splits,
+        heads={(p.backbone, p.image_px, p.fit): p.head for p in context.probes},
+        num_genres=len(context.store.genres),
+        checkpoints=context.run.checkpoints,
+        cpus_per_trial=context.slots.cpus_per_trial,
+    )
 
 
 def _require_an_end(
@@ -334,66 +355,3 @@ def _last_result(run: RunFolder, number: int) -> dict[str, Any] | None:
     """What a trial's checkpoint says it measured; None if there is no checkpoint."""
     checkpoint = run.checkpoint(number)
     return checkpoint_result(checkpoint) if checkpoint.exists() else None
-
-
-def _run_trials(
-    context: SearchContext,
-    budget: Budget,
-    searcher: StudySearcher,
-    scheduler: HalvingScheduler,
-    reporter: Reporter,
-) -> None:
-    """Hand the experiment to Ray Tune.
-
-    `tune.run`, because a `Tuner` pickles the searcher and the callbacks, for a restore that is not
-    ours: a run is resumed from its study.
-    """
-    run, slots = context.run, context.slots
-    inputs = TrialInputs(
-        splits=context.splits,
-        heads={(p.backbone, p.image_px, p.fit): p.head for p in context.probes},
-        num_genres=len(context.store.genres),
-        checkpoints=run.checkpoints,
-        cpus_per_trial=slots.cpus_per_trial,
-    )
-    sessions = len(list(run.tune.glob("session-*")))
-    try:
-        tune.run(
-            tune.with_parameters(CoverTrial, inputs=inputs),
-            name=f"session-{sessions + 1}",
-            storage_path=str(run.tune),
-            resources_per_trial={"cpu": slots.cpus_per_trial, "gpu": slots.gpus_per_trial},
-            search_alg=searcher,
-            scheduler=scheduler,
-            num_samples=-1,  # the searcher knows when it is full
-            max_concurrent_trials=slots.count,
-            reuse_actors=True,
-            stop=BudgetStopper(budget),
-            max_failures=0,  # the searcher hands a trial that lost its worker out again
-            raise_on_failed_trial=False,
-            callbacks=[TBXLoggerCallback(), _EachTurn(reporter, context.graph_check)],
-            trial_dirname_creator=_trial_name,
-            trial_name_creator=_trial_name,
-            verbose=0,
-        )
-    except RuntimeError as error:
-        if isinstance(error.__cause__, RayError):  # one that Tune did not expect of a worker
-            raise error.__cause__ from error
-        raise
-
-
-class _EachTurn(tune.Callback):  # type: ignore[misc]  # Ray is untyped
-    """What is looked after in every turn of Ray's loop: the clock, and news of the graph check."""
-
-    def __init__(self, reporter: Reporter, graph_check: GraphCheck) -> None:
-        self._reporter = reporter
-        self._graph_check = graph_check
-
-    def on_step_end(self, iteration: int, trials: list[Any], **_info: Any) -> None:
-        self._reporter.keep_clock()
-        for warning in self._graph_check.warnings():
-            self._reporter.warn(warning)
-
-
-def _trial_name(trial: tune.experiment.Trial) -> str:
-    return f"trial-{trial.config['number']:05d}"

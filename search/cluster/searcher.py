@@ -25,6 +25,7 @@ from ray.tune.search import Searcher
 
 from covertune.models import Recipe
 from covertune.search.events import SearchObserver
+from covertune.search.record.compat import running_trial
 from covertune.search.record.constants import (
     ANY_TOP1,
     BROKEN_OFF,
@@ -99,7 +100,7 @@ class StudySearcher(Searcher):  # type: ignore[misc]  # Ray is untyped
         """The configuration of the next trial, None for not now, or `Searcher.FINISHED`."""
         if self._resumed:
             frozen = self._resumed.pop(0)
-            trial = optuna.Trial(self._study, frozen._trial_id)
+            trial = running_trial(self._study, frozen)
             self._history[trial.number] = list(frozen.user_attrs.get("history", []))
             return self._start(trial_id, trial)
         if not self._budget.admits_a_trial or self._is_full():

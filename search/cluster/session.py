@@ -13,9 +13,9 @@ from pathlib import Path
 
 import psutil
 import ray
-from ray._private.services import canonicalize_bootstrap_address
 
 from covertune.data_pipeline import in_flight_nbytes
+from covertune.search.cluster.compat import cluster_address
 from covertune.search.cluster.watchdog import ray_watched
 from covertune.search.config import SearchConfig
 from covertune.search.errors import PreflightError
@@ -137,7 +137,7 @@ def _object_store_nbytes(config: SearchConfig) -> int | None:
 def _require_reachable(address: str) -> None:
     """Try the port of the cluster's head first: Ray itself goes on trying for minutes."""
     try:
-        resolved = canonicalize_bootstrap_address(address)
+        resolved = cluster_address(address)
         if resolved is None:
             raise ConnectionError("no cluster runs on this machine")
         host, _, port = resolved.rpartition(":")

@@ -14,9 +14,8 @@ import os
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from typing import Any
 
-import ray._private.worker
+from covertune.search.cluster.compat import dead_processes, prints_to
 
 __all__ = ["ray_watched"]
 
@@ -33,17 +32,17 @@ def ray_watched(tell: Callable[[str], None]) -> Iterator[None]:
     Args:
         tell: Called with what died, on a thread of its own, just before the end.
     """
-    node = ray._private.worker._global_node
     ended = threading.Event()
 
     def watch() -> None:
         while not ended.wait(_EVERY_S):
-            for name, process in node.dead_processes():
+            for name, process in dead_processes():
                 if name in _VITAL and not ended.is_set():
                     _end(tell, f"Ray died: its {name} ended with code {process.returncode}")
 
     watcher = threading.Thread(target=watch, name="ray-watch", daemon=True)
-    with _kept_off_the_terminal():
+    # Ray prints pages of a dead raylet's state on standard output; they belong into the log.
+    with prints_to(_log.warning):
         watcher.start()
         try:
             yield
@@ -63,18 +62,3 @@ def _end(tell: Callable[[str], None], what: str) -> None:
             sys.stdout.flush()
             sys.stderr.flush()
         os._exit(_EXIT_FAILED)
-
-
-@contextlib.contextmanager
-def _kept_off_the_terminal() -> Iterator[None]:
-    """Ray prints pages of a dead raylet's state on standard output; they belong into the log."""
-
-    def log(data: dict[str, Any], **_how: Any) -> None:
-        _log.warning("%s", "\n".join(map(str, data.get("lines", ()))))
-
-    before = ray._private.worker.print_to_stdstream
-    ray._private.worker.print_to_stdstream = log
-    try:
-        yield
-    finally:
-        ray._private.worker.print_to_stdstream = before

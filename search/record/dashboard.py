@@ -9,6 +9,7 @@ from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 from optuna.artifacts import FileSystemArtifactStore
 
 from covertune.search.errors import SearchError
+from covertune.search.record.compat import storage_of
 from covertune.search.record.run_folder import RunFolder
 from covertune.search.record.study import open_study
 
@@ -39,7 +40,7 @@ def make_dashboard(run: RunFolder, host: str, port: int) -> WSGIServer:
     from optuna_dashboard import wsgi
 
     study = open_study(run)
-    application = wsgi(study._storage, FileSystemArtifactStore(run.artifacts))
+    application = wsgi(storage_of(study), FileSystemArtifactStore(run.artifacts))
     try:
         return make_server(
             host, port, application, server_class=_ThreadingServer, handler_class=_QuietHandler

@@ -19,6 +19,7 @@ import numpy as np
 import optuna
 from optuna.artifacts import FileSystemArtifactStore, get_all_artifact_meta, upload_artifact
 
+from covertune.search.record.compat import storage_of
 from covertune.search.record.constants import ANY_TOP1, EPOCH, METRIC
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ class TrialPictures:
 
     def __init__(self, study: optuna.Study, folder: Path, genres: list[str]) -> None:
         """Attach to a study whose artifacts live in `folder`."""
-        self._storage = study._storage
+        self._storage = storage_of(study)
         self._store = FileSystemArtifactStore(folder)
         self._genres = genres
         self._ids: dict[int, dict[str, str]] = {}

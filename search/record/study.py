@@ -32,6 +32,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from covertune.models import Recipe
 from covertune.search.errors import RunError
+from covertune.search.record.compat import close_storage
 from covertune.search.record.run_folder import RunFolder
 
 __all__ = [
@@ -43,7 +44,6 @@ __all__ = [
     "ROLE_UNTUNED",
     "TrialRow",
     "best_trial",
-    "close_study",
     "create_study",
     "finished_count",
     "latest_value",
@@ -109,13 +109,6 @@ def _write_ahead(storage: RDBStorage) -> None:
 
     event.listen(storage.engine, "connect", set_up)
     storage.engine.dispose()  # connections made before
-
-
-def close_study(study: optuna.Study) -> None:
-    """Let go of a study's storage; SQLite leaves it in one file once nobody else has it open."""
-    storage: Any = getattr(study._storage, "_backend", study._storage)
-    storage.remove_session()
-    storage.engine.dispose()
 
 
 def require_free_name(run: RunFolder, url: str | None) -> None:
@@ -205,7 +198,7 @@ def read_trials(run: RunFolder) -> list[FrozenTrial]:
     try:
         return study.get_trials(deepcopy=False)
     finally:
-        close_study(study)
+        close_storage(study)
 
 
 def recipe_of(trial: FrozenTrial) -> Recipe:

@@ -11,6 +11,7 @@ from optuna.trial import BaseTrial, FixedTrial, FrozenTrial, TrialState
 from covertune.data_pipeline import CoverStore
 from covertune.search.config import SearchConfig, checked_config
 from covertune.search.errors import RunError
+from covertune.search.record.compat import set_trial_attribute, set_trial_state
 from covertune.search.record.constants import EPOCH, METRIC
 from covertune.search.record.run_folder import RunFolder
 from covertune.search.record.study import (
@@ -116,7 +117,7 @@ def reclaim_interrupted_trials(study: optuna.Study, run: RunFolder) -> list[Froz
             _end(study, trial, reason, TrialState.FAIL)
             continue
         if trial.state is TrialState.WAITING:
-            study._storage.set_trial_state_values(trial._trial_id, TrialState.RUNNING)
+            set_trial_state(study, trial, TrialState.RUNNING)
         going_on.append(trial)
     return going_on
 
@@ -128,8 +129,8 @@ def _end(
     state: TrialState,
     values: list[float] | None = None,
 ) -> None:
-    study._storage.set_trial_user_attr(trial._trial_id, "reason", reason)
-    study._storage.set_trial_state_values(trial._trial_id, state, values)
+    set_trial_attribute(study, trial, "reason", reason)
+    set_trial_state(study, trial, state, values)
 
 
 def extended(config: SearchConfig, trials: int | None, time_budget_s: float | None) -> SearchConfig:

@@ -13,15 +13,13 @@ which chance chooses, ends when enough trials have measured something, not when 
 from __future__ import annotations
 
 import copy
-from collections.abc import Container
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
 import optuna
-from optuna.distributions import BaseDistribution
-from optuna.samplers import TPESampler
 from optuna.trial import FrozenTrial, TrialState
 
 from covertune.search.config import SEEDS
+from covertune.search.record.compat import OpenTPESampler
 from covertune.search.record.constants import RECIPE_AT_FAULT
 
 __all__ = ["FailureAwareTPESampler", "make_sampler"]
@@ -30,75 +28,27 @@ _STARTUP_TRIALS = 8
 _SEED_STEP = 7919
 
 
-class FailureAwareTPESampler(TPESampler):
+class FailureAwareTPESampler(OpenTPESampler):
     """TPE that looks at all that was measured."""
 
-    _view: tuple[int, _AsMeasured] | None = None  # of the trial that is being asked for
+    def trials_seen(self, study: optuna.Study) -> list[FrozenTrial]:
+        """Return all trials; running ones that have measured something as if stopped there."""
+        return [
+            _stopped(trial) if trial.state is TrialState.RUNNING else trial
+            for trial in super().trials_seen(study)
+        ]
 
-    def _as_measured(self, study: optuna.Study, trial: FrozenTrial) -> optuna.Study:
-        """One view for all questions of a trial."""
-        if self._view is None or self._view[0] != trial.number:
-            self._view = trial.number, _AsMeasured(study)
-        return cast(optuna.Study, self._view[1])
-
-    def sample_independent(
-        self,
-        study: optuna.Study,
-        trial: FrozenTrial,
-        param_name: str,
-        param_distribution: BaseDistribution,
-    ) -> Any:
-        """See `BaseSampler`."""
-        return super().sample_independent(
-            self._as_measured(study, trial), trial, param_name, param_distribution
-        )
-
-    def _build_parzen_estimator(
-        self,
-        study: optuna.Study,
-        search_space: dict[str, Any],
-        trials: list[FrozenTrial],
-        handle_below: bool,
-    ) -> Any:
-        """g(x), the density of bad trials, includes trials that failed by their own fault."""
-        if not handle_below:
-            failed = study._get_trials(deepcopy=False, states=(TrialState.FAIL,))
-            trials = trials + [
-                trial
-                for trial in failed
-                if trial.user_attrs.get(RECIPE_AT_FAULT)
-                and search_space.keys() <= trial.params.keys()
-            ]
-        return super()._build_parzen_estimator(study, search_space, trials, handle_below)
-
-
-class _AsMeasured:
-    """A study in which running trials that have measured something were stopped there.
-
-    As it was when the trial was asked for: one process alone writes it, and reading it anew for
-    each parameter takes milliseconds.
-    """
-
-    def __init__(self, study: optuna.Study) -> None:
-        self._measured_study = study
-        self._measured_trials: list[FrozenTrial] | None = None
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._measured_study, name)
-
-    def _get_trials(
-        self,
-        deepcopy: bool = True,
-        states: Container[TrialState] | None = None,
-        use_cache: bool = False,
+    def more_bad_trials(
+        self, seen: list[FrozenTrial], search_space: dict[str, Any]
     ) -> list[FrozenTrial]:
-        if self._measured_trials is None:
-            self._measured_trials = [
-                _stopped(trial) if trial.state is TrialState.RUNNING else trial
-                for trial in self._measured_study.get_trials(deepcopy=False)
-            ]
-        trials = [t for t in self._measured_trials if states is None or t.state in states]
-        return copy.deepcopy(trials) if deepcopy else trials
+        """Return the trials that failed by their own fault."""
+        return [
+            trial
+            for trial in seen
+            if trial.state is TrialState.FAIL
+            and trial.user_attrs.get(RECIPE_AT_FAULT)
+            and search_space.keys() <= trial.params.keys()
+        ]
 
 
 def _stopped(trial: FrozenTrial) -> FrozenTrial:

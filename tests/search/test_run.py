@@ -225,7 +225,7 @@ def tight(store, tmp_path_factory, recipes):
     chosen = (GOOD, hopeless, hopeless | {"batch_norm": "frozen"}, GOOD)
     settings = {"trials": 5, "concurrency": 1, "epochs": 2, "grace_epochs": 2}
     with recipes(*chosen, epochs=2), pytest.MonkeyPatch.context() as patch:
-        patch.setattr("covertune.search.run.CoverTrial", TightTrial)
+        patch.setattr("covertune.search.cluster.experiment.CoverTrial", TightTrial)
         return run_search(config(store, tmp_path_factory.mktemp("tight"), **settings))
 
 

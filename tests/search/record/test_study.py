@@ -7,8 +7,8 @@ import optuna
 import pytest
 
 from covertune.search import RunError, RunFolder, SearchConfig
+from covertune.search.record.compat import close_storage
 from covertune.search.record.study import (
-    close_study,
     create_study,
     open_study,
     read_trials,
@@ -29,7 +29,7 @@ def run(tmp_path):
 def study(run):
     study = create_study(run, optuna.samplers.RandomSampler(), None)
     yield study
-    close_study(study)
+    close_storage(study)
 
 
 def files(run):
@@ -54,7 +54,7 @@ def test_a_failed_trial_has_no_value(run, study):
 def test_what_ended_lies_in_one_file(run, study):
     study.tell(study.ask(), 0.5)
     assert len(files(run)) > 1, "the log that is written ahead"
-    close_study(study)
+    close_storage(study)
     assert files(run) == ["study.db"]
     assert [trial.value for trial in read_trials(run)] == [0.5]
     assert files(run) == ["study.db"]

@@ -6,8 +6,9 @@ import pytest
 from covertune.models import Recipe
 from covertune.search.config import SearchConfig
 from covertune.search.errors import RunError
+from covertune.search.record.compat import close_storage
 from covertune.search.record.run_folder import RunFolder
-from covertune.search.record.study import close_study, create_study
+from covertune.search.record.study import create_study
 from covertune.search.space.portfolio import Portfolio
 from covertune.search.space.sampler import make_sampler
 from covertune.search.space.search_space import BackboneFacts, SearchSpace
@@ -58,7 +59,7 @@ def earlier_run(tmp_path):
         failed = study.ask()
         failed.set_user_attr("role", "sampled")
         study.tell(failed, state=optuna.trial.TrialState.FAIL)
-        close_study(study)
+        close_storage(study)
         return run
 
     return make

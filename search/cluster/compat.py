@@ -1,0 +1,54 @@
+"""Every hook into Ray's insides. `tests/search/cluster/test_compat.py` fails when one changes.
+
+Ray 2.60. What is not public there, and why it is used:
+
+    ray._private.worker._global_node             the processes of a Ray that this one started
+    ray._private.worker.print_to_stdstream       what Ray prints on a terminal of its own accord
+    ray._private.services.canonicalize_bootstrap_address    the address of `auto`, without joining
+    ray.tune.run                                 `Tuner` pickles searcher and callbacks, for a
+                                                 restore that is not ours
+"""
+
+from __future__ import annotations
+
+import contextlib
+import subprocess
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import ray._private.worker
+from ray import tune
+from ray._private.services import canonicalize_bootstrap_address
+
+__all__ = ["cluster_address", "dead_processes", "prints_to", "run_experiment"]
+
+
+def dead_processes() -> list[tuple[str, subprocess.Popen[bytes]]]:
+    """Return the processes of the local Ray that have ended, by name: `raylet`, `gcs_server`, …"""
+    return list(ray._private.worker._global_node.dead_processes())
+
+
+@contextlib.contextmanager
+def prints_to(log: Callable[[str], None]) -> Iterator[None]:
+    """Send what Ray prints on the terminal elsewhere while the block runs."""
+
+    def divert(data: dict[str, Any], **_how: Any) -> None:
+        log("\n".join(map(str, data.get("lines", ()))))
+
+    before = ray._private.worker.print_to_stdstream
+    ray._private.worker.print_to_stdstream = divert
+    try:
+        yield
+    finally:
+        ray._private.worker.print_to_stdstream = before
+
+
+def cluster_address(address: str) -> str | None:
+    """Return host and port behind an address such as `auto`; None if no cluster runs here."""
+    resolved: str | None = canonicalize_bootstrap_address(address)
+    return resolved
+
+
+def run_experiment(trainable: Any, **options: Any) -> None:
+    """Run trials until the searcher has no more: `ray.tune.run`."""
+    tune.run(trainable, **options)
