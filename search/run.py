@@ -306,7 +306,7 @@ def _drive(
                 run.tune,
                 budget,
                 searcher,
-                HalvingScheduler(rule),
+                HalvingScheduler(rule, searcher.halved),
                 every_turn,
             )
         searcher.finalize_running(lambda number: _last_result(run, number))

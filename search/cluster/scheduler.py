@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from ray.tune.experiment import Trial
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 
-from covertune.search.record.constants import EPOCH, METRIC, NUMBER, SPARED
+from covertune.search.record.constants import EPOCH, EXEMPT_FROM_HALVING, METRIC, NUMBER
 from covertune.search.schedule.halving import SuccessiveHalving
 
 __all__ = ["HalvingScheduler"]
@@ -20,15 +21,22 @@ class HalvingScheduler(FIFOScheduler):  # type: ignore[misc]  # Ray is untyped
     not have, and lets a trial whose metric is NaN run to the end.
     """
 
-    def __init__(self, rule: SuccessiveHalving) -> None:
-        """Wrap the rule; shared with whoever wants to look at the rungs."""
+    def __init__(self, rule: SuccessiveHalving, on_stop: Callable[[int], None]) -> None:
+        """Wrap a rule.
+
+        Args:
+            rule: Decides.
+            on_stop: Told the number of each trial that is stopped, before its end comes.
+        """
         super().__init__()
         self._rule = rule
+        self._on_stop = on_stop
 
     def on_trial_result(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> str:
         """Ray calls this after each epoch, before the searcher hears of it."""
-        if METRIC not in result or trial.config[SPARED]:
+        if METRIC not in result or trial.config[EXEMPT_FROM_HALVING]:
             return str(TrialScheduler.CONTINUE)
         if self._rule.should_continue(trial.config[NUMBER], result[EPOCH], result[METRIC]):
             return str(TrialScheduler.CONTINUE)
+        self._on_stop(trial.config[NUMBER])
         return str(TrialScheduler.STOP)

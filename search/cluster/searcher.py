@@ -31,6 +31,7 @@ from covertune.search.record.constants import (
     BROKEN_OFF,
     EPOCH,
     EPOCH_FIELDS,
+    EXEMPT_FROM_HALVING,
     FAILURE,
     FINISHED,
     METRIC,
@@ -38,19 +39,26 @@ from covertune.search.record.constants import (
     MODE,
     NUMBER,
     RECIPE_AT_FAULT,
-    SPARED,
     TRACEBACK,
 )
 from covertune.search.record.study import BEGUN_AT, HALVED_AT, LOST_AT, ROLE_SAMPLED, ROLE_UNTUNED
 from covertune.search.schedule.budget import Budget
 from covertune.search.schedule.halving import SuccessiveHalving
+from covertune.search.schedule.trial_end import (
+    Complete,
+    Fail,
+    Prune,
+    Retry,
+    Suspend,
+    TrialEnd,
+    decide,
+)
 from covertune.search.space.portfolio import Portfolio
 from covertune.search.space.search_space import SearchSpace
 
 __all__ = ["StudySearcher"]
 
 _log = logging.getLogger("ray.tune.covertune")
-_LOST_WORKERS = 3  # in one epoch of one trial: the recipe may be what kills them
 
 
 class StudySearcher(Searcher):  # type: ignore[misc]  # Ray is untyped
@@ -75,7 +83,7 @@ class StudySearcher(Searcher):  # type: ignore[misc]  # Ray is untyped
             space: Turns an Optuna trial into a recipe.
             portfolio: Recipes to try before the sampler chooses.
             trial_limit: Trials of the study, ended ones included; None: no limit.
-            rule: Knows which trials were stopped early.
+            rule: Keeps what was measured at rungs.
             budget: Says whether another trial may start; learns what first epochs take.
             resumed: RUNNING trials of an earlier process, to be taken up again first.
             observer: Hears of each start and each end.
@@ -91,6 +99,7 @@ class StudySearcher(Searcher):  # type: ignore[misc]  # Ray is untyped
         self._observer = observer
         self._running: dict[str, optuna.Trial] = {}
         self._history: dict[int, list[dict[str, Any]]] = {}
+        self._halved: set[int] = set()
         self._was_full = False
         for trial in study.get_trials(deepcopy=False):
             for first in trial.user_attrs.get("history", [])[:1]:
@@ -129,7 +138,7 @@ class StudySearcher(Searcher):  # type: ignore[misc]  # Ray is untyped
         self._running[trial_id] = trial
         role = trial.user_attrs["role"]
         self._observer.trial_started(trial.number, role, Recipe.model_validate(recipe))
-        return {NUMBER: trial.number, "recipe": recipe, SPARED: role == ROLE_UNTUNED}
+        return {NUMBER: trial.number, "recipe": recipe, EXEMPT_FROM_HALVING: role == ROLE_UNTUNED}
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
         """An epoch was measured and the trial goes on."""
@@ -145,48 +154,63 @@ class StudySearcher(Searcher):  # type: ignore[misc]  # Ray is untyped
         result = result or {}
         if BROKEN_OFF in result:
             self._budget.broken_off = result[BROKEN_OFF]
-        halved = trial.number in self._rule.stopped
-        if self._goes_on_later and not (halved or result.get(FINISHED)):
-            return  # an epoch that was measured is told again by the worker that takes it up
-        lost = error and not self._budget.is_over  # after its time a trial ends as all others do
-        if lost and self._is_worth_another_worker(trial):
-            self._resumed.append(self._frozen(trial))
-            self._forget(trial_id, trial)
-            return
+        end = self._end_of(trial, result, lost=error)
+        decision = decide(end)
+        match decision:
+            case Suspend():
+                return
+            case Retry():
+                self._resumed.append(self._frozen(trial))
+                self._forget(trial_id, trial)
+                return
         if METRIC in result:
-            if halved:
+            if end.halved:
                 trial.set_user_attr(HALVED_AT, result[EPOCH])
             self._report(trial, result)
-        if lost:
-            self._fail(trial, f"the worker was lost {_LOST_WORKERS} times in one epoch")
-        elif FAILURE in result:
-            if METRIC in result and trial.user_attrs["role"] != ROLE_UNTUNED:
-                self._rule.record(trial.number, result[EPOCH], result[METRIC])
-            trial.set_user_attr(RECIPE_AT_FAULT, result[RECIPE_AT_FAULT])
-            _log.warning("trial %d failed:\n%s", trial.number, result[TRACEBACK])
-            self._fail(trial, str(result[FAILURE]))
-        elif result.get(FINISHED):
-            self._study.tell(trial, result[METRIC])
-        else:
-            trial.set_user_attr("reason", "successive halving" if halved else "time budget")
-            # Optuna takes the last intermediate value as the value, or none if there is none.
-            self._study.tell(trial, state=TrialState.PRUNED)
+        match decision:
+            case Complete():
+                self._study.tell(trial, result[METRIC])
+            case Prune(reason):
+                trial.set_user_attr("reason", reason)
+                # Optuna takes the last intermediate value as the value, or none if there is none.
+                self._study.tell(trial, state=TrialState.PRUNED)
+            case Fail():
+                self._fail(trial, decision, result)
         # Only now: if the study could not be written, Ray stops the trial once more.
         self._forget(trial_id, trial)
         self._observer.trial_ended(self._frozen(trial))
+
+    def _end_of(self, trial: optuna.Trial, result: dict[str, Any], *, lost: bool) -> TrialEnd:
+        """What is known of an end; counts a lost worker."""
+        halted = self._budget.is_halted
+        # A worker that is lost while the search stops, or after its time, is not the trial's doing.
+        counts = lost and not halted and not self._budget.is_over
+        return TrialEnd(
+            finished=bool(result.get(FINISHED)),
+            halved=trial.number in self._halved,
+            failure=None if FAILURE not in result else str(result[FAILURE]),
+            recipe_at_fault=bool(result.get(RECIPE_AT_FAULT)),
+            lost_workers=self._count_lost_worker(trial) if counts else 0,
+            is_time_over=self._budget.is_over,
+            is_search_halted=halted,
+        )
+
+    def halved(self, number: int) -> None:
+        """Successive halving has stopped a trial; its end is about to come."""
+        self._halved.add(number)
 
     @property
     def _goes_on_later(self) -> bool:
         """Whether trials that have not ended are left to a later process."""
         return self._budget.is_halted and not self._budget.is_over
 
-    def _is_worth_another_worker(self, trial: optuna.Trial) -> bool:
-        """Whether this epoch has not cost too many workers yet; counts one more."""
+    def _count_lost_worker(self, trial: optuna.Trial) -> int:
+        """How many workers its epoch has cost, one more than before."""
         epochs = len(self._history.get(trial.number, []))
         lost_at = [*trial.user_attrs.get(LOST_AT, []), epochs]
         trial.set_user_attr(LOST_AT, lost_at)
         _log.warning("trial %d lost its worker in epoch %d", trial.number, epochs + 1)
-        return lost_at.count(epochs) < _LOST_WORKERS
+        return lost_at.count(epochs)
 
     def _frozen(self, trial: optuna.Trial) -> FrozenTrial:
         return self._study.get_trials(deepcopy=False)[trial.number]
@@ -242,8 +266,14 @@ class StudySearcher(Searcher):  # type: ignore[misc]  # Ray is untyped
             *(trial.number, trial.user_attrs["recipe"]["batch_size"], covers),
         )
 
-    def _fail(self, trial: optuna.Trial, reason: str) -> None:
-        trial.set_user_attr("reason", reason)
+    def _fail(self, trial: optuna.Trial, decision: Fail, result: dict[str, Any]) -> None:
+        if FAILURE in result:
+            if METRIC in result and trial.user_attrs["role"] != ROLE_UNTUNED:
+                self._rule.record(trial.number, result[EPOCH], result[METRIC])
+            _log.warning("trial %d failed:\n%s", trial.number, result[TRACEBACK])
+        if decision.recipe_at_fault is not None:
+            trial.set_user_attr(RECIPE_AT_FAULT, decision.recipe_at_fault)
+        trial.set_user_attr("reason", decision.reason)
         self._study.tell(trial, state=TrialState.FAIL)
 
     def save(self, checkpoint_path: str) -> None:

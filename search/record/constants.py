@@ -11,6 +11,7 @@ __all__ = [
     "BROKEN_OFF",
     "EPOCH",
     "EPOCH_FIELDS",
+    "EXEMPT_FROM_HALVING",
     "FAILURE",
     "FINISHED",
     "METRIC",
@@ -18,7 +19,6 @@ __all__ = [
     "MODE",
     "NUMBER",
     "RECIPE_AT_FAULT",
-    "SPARED",
     "TRACEBACK",
 ]
 
@@ -72,6 +72,6 @@ EPOCH_FIELDS: Final = (
 NUMBER: Final = "number"
 """The Optuna trial number, carried in every trial's configuration."""
 
-SPARED: Final = "spared"
+EXEMPT_FROM_HALVING: Final = "exempt_from_halving"
 """True in the configuration of a trial that successive halving leaves alone: the yardstick. It
 leaves no mark on the rungs, because it does not compete."""

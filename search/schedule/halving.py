@@ -58,8 +58,7 @@ class SuccessiveHalving:
         self.eta = eta
         self.rungs: dict[int, dict[int, float]] = {}
         """Values by trial number, by epoch of the rung."""
-        self.stopped: set[int] = set()
-        """Trials this object has stopped."""
+        self._stopped: set[int] = set()
         rung = grace_epochs
         while rung < max_epochs:
             self.rungs[rung] = {}
@@ -98,7 +97,7 @@ class SuccessiveHalving:
             value is not behind the best floor(n / eta) of the n values recorded there, this one
             included; or if n is below eta.
         """
-        if number in self.stopped:
+        if number in self._stopped:
             return False
         rung = self.rungs.get(epoch)
         if rung is None or number in rung:
@@ -110,7 +109,7 @@ class SuccessiveHalving:
         cutoff = sorted(rung.values(), reverse=True)[survivors - 1]
         if value >= cutoff - self._slack(cutoff):
             return True
-        self.stopped.add(number)
+        self._stopped.add(number)
         return False
 
     def mean_epochs(self) -> float:

@@ -91,8 +91,8 @@ def bench(tmp_path):
 def test_the_first_trial_is_the_yardstick_and_is_spared(bench):
     config = bench.searcher.suggest("a")
     assert config["number"] == 0
-    assert config["spared"]
-    assert not bench.searcher.suggest("b")["spared"]
+    assert config["exempt_from_halving"]
+    assert not bench.searcher.suggest("b")["exempt_from_halving"]
     assert config["recipe"]["optimizer"] == "adam"
     assert bench.trial(0).user_attrs["role"] == "untuned"
 
@@ -110,7 +110,7 @@ def test_trained_to_the_last_epoch_is_complete_with_every_epoch(bench):
 
 def test_stopped_early_is_pruned_with_its_last_epoch(bench):
     bench.searcher.suggest("a")
-    bench.rule.stopped.add(0)
+    bench.searcher.halved(0)
     bench.searcher.on_trial_complete("a", result(1, 0.3))
     trial = bench.trial(0)
     assert trial.state is TrialState.PRUNED
@@ -257,7 +257,7 @@ def test_who_was_never_taken_up_ends_with_the_time(bench, tmp_path):
 
 def test_who_was_halved_when_the_process_was_killed_is_halved(bench, tmp_path, monkeypatch):
     bench.searcher.suggest("a")
-    bench.rule.stopped.add(0)
+    bench.searcher.halved(0)
 
     def killed(*_args, **_kwargs):
         raise KeyboardInterrupt
@@ -405,7 +405,7 @@ def test_rows_tell_how_each_trial_ended(bench):
 def test_the_best_may_have_been_stopped(bench):
     for name in "ab":
         bench.searcher.suggest(name)
-    bench.rule.stopped.add(1)
+    bench.searcher.halved(1)
     bench.searcher.on_trial_complete("a", result(2, 0.4, finished=True))
     bench.searcher.on_trial_complete("b", result(1, 0.7))
     assert best_trial(bench.study.get_trials()).number == 1

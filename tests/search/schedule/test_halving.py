@@ -57,9 +57,9 @@ def test_a_trial_taken_up_again_is_not_judged_twice():
 
 def test_it_remembers_whom_it_stopped():
     halving = rule()
-    for number, value in enumerate((0.5, 0.4, 0.3)):
-        halving.should_continue(number, 1, value)
-    assert halving.stopped == {2}
+    values = enumerate((0.5, 0.4, 0.3))
+    assert [halving.should_continue(number, 1, value) for number, value in values][2] is False
+    assert not halving.should_continue(2, 1, 0.3)
 
 
 def test_every_second_trial_passes_the_first_rung_unjudged():

@@ -1,0 +1,90 @@
+"""Optuna's insides are as `record.compat` takes them to be."""
+
+import inspect
+
+import optuna
+from optuna.distributions import FloatDistribution
+from optuna.samplers import TPESampler
+from optuna.storages import RDBStorage
+from optuna.trial import TrialState, create_trial
+
+from covertune.search.record.compat import (
+    OpenTPESampler,
+    close_storage,
+    running_trial,
+    set_trial_attribute,
+    set_trial_state,
+    storage_of,
+)
+
+
+def study_in(folder, **options):
+    return optuna.create_study(
+        storage=f"sqlite:///{folder / 'study.db'}", direction="maximize", **options
+    )
+
+
+def test_a_trial_nobody_runs_is_changed_through_the_storage(tmp_path):
+    study = study_in(tmp_path)
+    study.ask()
+    [trial] = study.get_trials()
+    set_trial_attribute(study, trial, "reason", "lost")
+    set_trial_state(study, trial, TrialState.PRUNED, [0.5])
+    [trial] = study.get_trials()
+    assert (trial.state, trial.value) == (TrialState.PRUNED, 0.5)
+    assert trial.user_attrs == {"reason": "lost"}
+
+
+def test_a_running_trial_goes_on(tmp_path):
+    study = study_in(tmp_path)
+    study.ask()
+    again = running_trial(study, study.get_trials()[0])
+    again.report(0.3, step=1)
+    study.tell(again, 0.4)
+    assert study.trials[0].intermediate_values == {1: 0.3}
+
+
+def test_closing_reaches_the_engine_behind_the_cache(tmp_path):
+    study = study_in(tmp_path)
+    storage = storage_of(study)
+    assert isinstance(storage._backend, RDBStorage)
+    assert storage._backend.engine.pool.checkedin() >= 0
+    close_storage(study)
+    assert storage._backend.engine.pool.checkedin() == 0
+
+
+def test_the_samplers_hooks_are_where_they_were():
+    wanted = ["self", "study", "search_space", "trials", "handle_below"]
+    assert list(inspect.signature(TPESampler._build_parzen_estimator).parameters) == wanted
+    parameters = inspect.signature(optuna.Study._get_trials).parameters
+    assert list(parameters) == ["self", "deepcopy", "states", "use_cache"]
+
+
+def test_the_sampler_learns_from_what_it_is_shown():
+    """Both densities: trials that are shown, and bad ones that are added."""
+    asked = {"seen": 0, "bad": 0}
+
+    class Sampler(OpenTPESampler):
+        def trials_seen(self, study):
+            asked["seen"] += 1
+            return [trial for trial in super().trials_seen(study) if trial.params["x"] < 0.5]
+
+        def more_bad_trials(self, seen, search_space):
+            asked["bad"] += 1
+            assert all(trial.params["x"] < 0.5 for trial in seen if trial.params)
+            return []
+
+    study = optuna.create_study(direction="maximize", sampler=Sampler(n_startup_trials=4, seed=0))
+    distributions = {"x": FloatDistribution(0, 1), "y": FloatDistribution(0, 1)}
+    for number in range(12):
+        params = {"x": number / 12, "y": 0.5}
+        study.add_trial(create_trial(params=params, distributions=distributions, value=number / 12))
+    trial = optuna.Trial(study, study._storage.create_new_trial(study._study_id))
+    Sampler.trials_seen = lambda self, study: (
+        asked.update(seen=asked["seen"] + 1)
+        or [t for t in study.get_trials(deepcopy=False) if t.params.get("x", 1) < 0.5]
+    )
+    trial.suggest_float("x", 0, 1)
+    trial.suggest_float("y", 0, 1)
+    assert asked["seen"] == 1, "once a trial"
+    assert asked["bad"] == 2, "once a parameter"
