@@ -17,7 +17,7 @@ from pathlib import Path
 import ray
 import torch
 
-from data_pipeline import CoverStore, PrepareSettings, decode_store, prepare_store
+from data_pipeline import SPLITS, CoverStore, PrepareSettings, decode_store, prepare_store
 from data_pipeline.sample import draw_sample
 from models import UNTUNED, FineTuner, Recipe, calibrate, get_backbone, predict_probabilities
 from models.metrics import top_k
@@ -65,7 +65,7 @@ def main():
 
 def compare(store, px):
     """Train each recipe, and print a line."""
-    splits = decode_store(store, px)
+    splits = decode_store(store, px, splits=SPLITS)
     print(f"{'recipe':14} top-1   T      ECE before  after")
     for name, recipe in RECIPES.items():
         recipe = recipe.model_copy(update={"image_px": px})
