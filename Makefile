@@ -2,6 +2,7 @@
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
+LONG_BENCHMARKS := $(addprefix benchmarks/,peers.py record_curves.py model_folders.py)
 
 .PHONY: help install search test chaos check format bench clean
 
@@ -34,8 +35,8 @@ format: install  ## let ruff mend what it can
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
-bench: install  ## side-by-side measurements, one after the other, but for peers.py, which takes hours, and record_curves.py, which needs runs
-	@for file in $(filter-out benchmarks/peers.py benchmarks/record_curves.py,$(wildcard benchmarks/[a-z]*.py)); do echo "== $$file"; $(BIN)/python $$file || exit 1; done
+bench: install  ## side-by-side measurements, one after the other, but for those that take hours or need runs
+	@for file in $(filter-out $(LONG_BENCHMARKS),$(wildcard benchmarks/[a-z]*.py)); do echo "== $$file"; $(BIN)/python $$file || exit 1; done
 
 clean:  ## remove what tools leave behind (not runs, not the virtual environment)
 	@rm -rf build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis *.egg-info

@@ -34,9 +34,9 @@ __all__ = [
     "log_loss",
 ]
 
-_COLDEST, _HOTTEST = 0.05, 20.0
+_COLDEST, _HOTTEST = 0.05, 100.0
 _HALVINGS = 60
-_LEAST_PROBABILITY = 1e-12
+_LEAST_PROBABILITY = np.finfo(np.float64).tiny  # a classifier may be very sure
 
 
 class Calibration(BaseModel):
@@ -94,7 +94,7 @@ def fit_temperature(probabilities_NK: Floats, labels_N: Ints) -> float:
         labels_N: Their true genres.
 
     Returns:
-        T, between 0.05 and 20; above 1 for a classifier that is too sure of itself.
+        T, between 0.05 and 100; above 1 for a classifier that is too sure of itself.
     """
     logits_NK = _logits(probabilities_NK)
     N = len(logits_NK)

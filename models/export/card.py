@@ -58,19 +58,18 @@ def write_card(config: ModelFolderConfig, backbone: Backbone) -> str:
     ours = config.covertune
     height, width = ours.preprocessing.size
     store = ours.provenance.get("store")
-    title = f"{backbone.name.removeprefix('timm/')} fine-tuned on {store or 'covers'}"
+    title = f"{backbone.name} fine-tuned on {store or 'covers'}"
     template = _environment().get_template("card.md.j2")
     return template.render(
         metadata=_metadata(config, backbone, title),
-        title=title,
         backbone=backbone.name,
+        store=store,
         genres=config.label_names,
         measures=[
             (_SPLITS.get(split, split), rows.get("n"), _rows(rows))
             for split, rows in ours.metrics.items()
             if isinstance(rows, Mapping)
         ],
-        of_store=f" of the store `{store}`" if store else "",
         several=any(
             "any_top1" in rows for rows in ours.metrics.values() if isinstance(rows, Mapping)
         ),
@@ -225,7 +224,8 @@ def _python_list(names: list[str]) -> str:
 
 
 def _code(name: str) -> str:
-    return "`" + " ".join(name.split()).replace("`", "'") + "`"
+    shown = " ".join(name.split()) or repr(name)
+    return "`" + shown.replace("`", "'") + "`"
 
 
 def _cell(name: str) -> str:

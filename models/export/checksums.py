@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from covertune.models.errors import ModelFolderError
+from covertune.models.errors import ModelFolderError, first_line
 
 __all__ = ["SUMS", "check_sums", "write_sums"]
 
 SUMS = "SHA256SUMS"
+_LINE = re.compile(r"(?P<digest>[0-9a-fA-F]{64}) [ *](?P<name>[^/]+)")
 
 
 def write_sums(folder: Path, names: Sequence[str]) -> None:
@@ -23,20 +25,15 @@ def check_sums(folder: Path) -> None:
     """Compare the files that are there with their digests; a folder without digests passes.
 
     Raises:
-        ModelFolderError: A file was changed or cut, or the digests cannot be read.
+        ModelFolderError: A file was changed or cut, or the digests are damaged.
     """
-    try:
-        lines = (folder / SUMS).read_text(encoding="utf-8").splitlines()
-    except FileNotFoundError:
+    if not (folder / SUMS).exists():
         return
-    except (OSError, UnicodeDecodeError) as error:
-        raise ModelFolderError(f"cannot read {folder / SUMS}: {error}") from error
-    for line in lines:
-        digest, _, name = line.partition("  ")
-        file = folder / Path(name).name
-        if not file.is_file():
-            continue  # who needs it says so
+    for name, digest in _read_sums(folder / SUMS).items():
+        file = folder / name
         try:
+            if not file.is_file():
+                continue  # who needs it says so
             found = _sha256(file)
         except OSError as error:
             raise ModelFolderError(f"cannot read {file}: {error.strerror}") from error
@@ -45,6 +42,23 @@ def check_sums(folder: Path) -> None:
                 f"{file} was changed or cut since the model folder was written, its SHA-256 is "
                 f"not that of {SUMS}; take a whole copy, or remove {SUMS} if the change is meant"
             )
+
+
+def _read_sums(file: Path) -> dict[str, str]:
+    """Digests in lower case by name, as `sha256sum` writes them, in text or in binary mode."""
+    try:
+        if not file.is_file():
+            raise OSError("it is no file")
+        lines = file.read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ModelFolderError(f"cannot read {file}: {first_line(error)}") from error
+    found = [_LINE.fullmatch(line) for line in lines]
+    if not found or None in found:
+        raise ModelFolderError(
+            f"{file} is damaged: a line must be a SHA-256, two spaces and a file's name; take a "
+            "whole copy of the model folder, or remove it"
+        )
+    return {match["name"]: match["digest"].lower() for match in found if match}
 
 
 def _sha256(file: Path) -> str:

@@ -10,9 +10,17 @@ from __future__ import annotations
 import json
 import math
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PositiveFloat,
+    PositiveInt,
+    ValidationError,
+    model_validator,
+)
 
 from covertune.models.backbones import Backbone
 from covertune.models.backbones.input_spec import InputSpec
@@ -57,11 +65,13 @@ class Preprocessing(BaseModel):
     bars: Literal["mean of the two edges they touch"] | None = Field(
         default=None, description="Colour of the bars; null unless covers are padded."
     )
-    size: tuple[int, int] = Field(description="Height and width.")
+    size: tuple[PositiveInt, PositiveInt] = Field(description="Height and width.")
     resample: Literal["bicubic"] = Field(default="bicubic", description="Pillow's, antialiased.")
     rescale: float = Field(default=1 / 255, description="Factor on uint8 pixels.")
     mean: tuple[float, float, float] = Field(description="Subtracted per channel.")
-    std: tuple[float, float, float] = Field(description="Divided by, per channel.")
+    std: tuple[PositiveFloat, PositiveFloat, PositiveFloat] = Field(
+        description="Divided by, per channel."
+    )
     layout: Literal["NCHW"] = "NCHW"
 
     @classmethod
@@ -125,6 +135,13 @@ class CovertuneConfig(ModelFacts):
     no_onnx_because: str | None = None
     recipe: Recipe
 
+    @model_validator(mode="after")
+    def _one_size(self) -> Self:
+        px = self.recipe.image_px
+        if self.preprocessing.size != (px, px):
+            raise ValueError(f"preprocessing.size must be that of the recipe, {px} x {px}")
+        return self
+
     @property
     def facts(self) -> ModelFacts:
         """What is known of the model, without how to build it."""
@@ -145,6 +162,15 @@ class ModelFolderConfig(BaseModel):
         default=None, exclude_if=lambda value: value is None
     )
     covertune: CovertuneConfig
+
+    @model_validator(mode="after")
+    def _a_name_each(self) -> Self:
+        if len(self.label_names) != self.num_classes:
+            raise ValueError(
+                f"label_names must name each of num_classes {self.num_classes}, "
+                f"got {len(self.label_names)}"
+            )
+        return self
 
 
 def timm_keys(
@@ -198,7 +224,7 @@ def read_config(folder: Path) -> ModelFolderConfig:
         )
     try:
         content = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise ModelFolderError(f"{file} is damaged ({error}); export the model again") from error
     came = _format_of(content)
     if came not in (_FIRST_FORMAT, FORMAT):
@@ -249,7 +275,8 @@ def _first_problem(error: Exception) -> str:
     if isinstance(error, ValidationError):
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
-        return f"{where}: {first['msg']}"
+        message = first["msg"].removeprefix("Value error, ")
+        return f"{where}: {message}" if where else message
     return f"no {error}" if isinstance(error, KeyError) else str(error)
 
 

@@ -13,6 +13,7 @@ Nothing in it is pickled.
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -100,7 +101,7 @@ def save_model(
             each other.
     """
     names = list(genres)
-    if out.exists() and not replace:
+    if os.path.lexists(out) and not replace:
         raise ModelFolderError(
             f"a model folder must be new, {out} exists; remove it or choose another place"
         )
@@ -119,7 +120,7 @@ def save_model(
             (folder / WEIGHTS).write_bytes(to_safetensors(state, backbone.name, names))
             config = _config(recipe, backbone, names, facts)
             config, difference = _write_graph(folder, config, loaded, pixel_values)
-            config = find_loading(folder, config, backbone, loaded, pixel_values)
+            config = find_loading(folder / WEIGHTS, config, backbone, loaded, pixel_values)
             write_config(config, folder)
             (folder / CARD).write_text(write_card(config, backbone), encoding="utf-8")
             if config.covertune.onnx is not None:
@@ -181,15 +182,18 @@ def _as_loaded(state: dict[str, Tensor], recipe: Recipe, num_genres: int) -> nn.
 def _config(
     recipe: Recipe, backbone: Backbone, genres: list[str], facts: ModelFacts
 ) -> ModelFolderConfig:
+    licence = licence_of(backbone, recipe)
     if recipe.weights not in ("default", "none"):  # a path on somebody's disk helps nobody else
-        recipe = recipe.model_copy(update={"weights": Path(recipe.weights).name})
+        name = Path(recipe.weights).name
+        of_file = f"./{name}" if name in ("default", "none") else name
+        recipe = recipe.model_copy(update={"weights": of_file})
     return ModelFolderConfig(
         num_classes=len(genres),
         label_names=genres,
         covertune=CovertuneConfig(
             **dict(facts),
             backbone=backbone.name,
-            licence=licence_of(backbone, recipe),
+            licence=licence,
             loading=only_covertune(backbone),
             preprocessing=Preprocessing.of(backbone.input.at(recipe.image_px), recipe.fit),
             recipe=recipe,

@@ -6,6 +6,7 @@ Names and shapes of tensors prove nothing: timm's `efficientnet_lite0` takes the
 
 from __future__ import annotations
 
+import tempfile
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
@@ -25,8 +26,6 @@ _TIMM = "timm.create_model('local-dir:FOLDER', pretrained=True), transformers.pi
 _TORCHVISION = (
     "torchvision.models.get_model(model, num_classes=K, **args) and load_state_dict, covertune"
 )
-# What constructors and loaders raise over arguments and weights that are not theirs.
-_MISFITS = (AssertionError, AttributeError, KeyError, RuntimeError, TypeError, ValueError)
 
 
 def only_covertune(backbone: Backbone) -> Loading:
@@ -35,7 +34,7 @@ def only_covertune(backbone: Backbone) -> Loading:
 
 
 def find_loading(
-    folder: Path,
+    weights: Path,
     config: ModelFolderConfig,
     backbone: Backbone,
     model: nn.Module,
@@ -44,7 +43,7 @@ def find_loading(
     """Return the config.json under which other libraries give the same answers.
 
     Args:
-        folder: Holds the weights; its config.json is written on the way.
+        weights: The file of the weights.
         config: As it is where covertune alone loads the folder.
         backbone: What was fine-tuned.
         model: As trained, on the CPU, in eval mode.
@@ -62,7 +61,7 @@ def find_loading(
         try:
             built = build().eval()
             return built if same_answers(logits_of(built, pixel_values), wanted_BK) else None
-        except _MISFITS:
+        except Exception:  # other libraries raise anything over what is not theirs
             return None
 
     for name, args in _timm_candidates(backbone, recipe.image_px):
@@ -73,8 +72,7 @@ def find_loading(
         keys = timm_keys(timm_model, backbone, recipe, args)
         loading = Loading(library="timm", model=name, args=args, how=_TIMM)
         found = _with_loading(config, loading, architecture=name, **keys)
-        write_config(found, folder)
-        if alike(partial(_create_timm, f"local-dir:{folder}", pretrained=True)) is not None:
+        if alike(partial(_create_from_folder, weights, found)) is not None:
             return found
     if backbone.library == "torchvision":
         name, args = backbone.library_name, backbone.library_args(recipe.image_px)
@@ -104,6 +102,18 @@ def _create_timm(name: str, **options: Any) -> nn.Module:
         warnings.simplefilter("ignore", UserWarning)  # of deprecated names
         model: nn.Module = timm.create_model(name, **options)
     return model
+
+
+def _create_from_folder(weights: Path, config: ModelFolderConfig) -> nn.Module:
+    """As timm builds it from a folder that holds these two and nothing else.
+
+    In a place of its own: timm once cut a path at `#` or `?`, as if it were an address.
+    """
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place)
+        (folder / weights.name).symlink_to(weights.absolute())
+        write_config(config, folder)
+        return _create_timm(f"local-dir:{folder}", pretrained=True)
 
 
 def _create_torchvision(name: str, **options: Any) -> nn.Module:

@@ -71,6 +71,9 @@ def main(arguments: list[str] | None = None) -> None:
         sys.exit(EXIT_INTERRUPTED)
     except (typer.Abort, KeyboardInterrupt):
         code = EXIT_INTERRUPTED
+    except OSError as error:  # a name too long for the file system, a disk that is full
+        say_error(": ".join(filter(None, (error.strerror or str(error), error.filename))))
+        sys.exit(EXIT_FAILED)
     except Exception as error:
         if not _is_mendable(error):
             raise

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -16,6 +17,7 @@ from torch import nn
 from covertune.data_pipeline import SPLITS, CoverStore, DataError, Fit, load_square
 from covertune.models import (
     Classifier,
+    ModelError,
     ModelFacts,
     calibrate,
     calibrated,
@@ -26,7 +28,6 @@ from covertune.models import (
     model_from_checkpoint,
     save_model,
 )
-from covertune.models.errors import first_line
 from covertune.search.errors import RunError
 from covertune.search.finish.predictions import predict_split
 from covertune.search.record.checkpoints import checkpoint_result
@@ -101,11 +102,11 @@ def export_run(run: RunFolder, out: Path, number: int | None = None) -> Exported
         RunError: No such trial, no checkpoint, or `out` exists.
         ModelError: The model cannot be read or written.
     """
-    if out.exists():
+    if os.path.lexists(out):
         raise RunError(f"{out} exists already; choose another folder, or remove it first")
     notes = []
-    if number is None and run.model.exists():
-        classifier = load_model(run.model)
+    if number is None and (run.model / "config.json").exists():
+        classifier = _announced(run)
     else:
         trial = _chosen_trial(run, number)
         if number is None:
@@ -116,10 +117,10 @@ def export_run(run: RunFolder, out: Path, number: int | None = None) -> Exported
     store = _StoreAtHand.of(run)
     facts = classifier.facts
     if facts.calibration is None:
-        facts = _calibrated(classifier, store)
-        if facts.uncalibrated_because is not None:
-            notes.append(f"its probabilities are not calibrated: {facts.uncalibrated_because}")
-    save_model(
+        facts, problem = _calibrated(classifier, run, store)
+        if problem is not None:
+            notes.append(f"its probabilities are not calibrated: {problem}")
+    written = save_model(
         out,
         classifier.model,
         classifier.recipe,
@@ -128,7 +129,20 @@ def export_run(run: RunFolder, out: Path, number: int | None = None) -> Exported
         facts,
         check_covers(store.store, classifier.image_px, classifier.fit),
     )
+    if (why := written.config.covertune.no_onnx_because) is not None:
+        notes.append(f"it has no model.onnx: {why}")
     return Exported(out, tuple(notes))
+
+
+def _announced(run: RunFolder) -> Classifier:
+    """The model that the search itself exported."""
+    try:
+        return load_model(run.model)
+    except ModelError as error:
+        raise RunError(
+            f"the model that the search exported cannot be read: {error}; or take one of its "
+            "trials with `covertune export --trial N`"
+        ) from error
 
 
 @dataclass(frozen=True)
@@ -191,12 +205,28 @@ def _genres_of(run: RunFolder, store: _StoreAtHand) -> list[str]:
     raise store.problem
 
 
-def _calibrated(classifier: Classifier, store: _StoreAtHand) -> ModelFacts:
-    """Fold a temperature into the classifier; what is then known of it."""
+def _calibrated(
+    classifier: Classifier, run: RunFolder, store: _StoreAtHand
+) -> tuple[ModelFacts, str | None]:
+    """Fold a temperature into the classifier.
+
+    Returns:
+        What is then known of it; and why it is not calibrated. The folder says no more than that
+        the store was not there: paths of this machine are nobody else's business.
+    """
     facts = classifier.facts
+
+    def uncalibrated(because: str, problem: object = None) -> tuple[ModelFacts, str]:
+        return facts.model_copy(update={"uncalibrated_because": because}), str(problem or because)
+
+    if run.config().rehearse:
+        return uncalibrated("it comes from a rehearsal")
     if store.store is None:
-        return facts.model_copy(update={"uncalibrated_because": first_line(store.problem)})
-    val = predict_split(classifier, store.store, "val")
+        return uncalibrated("the store was not at hand", store.problem)
+    try:
+        val = predict_split(classifier, store.store, "val")
+    except DataError as error:
+        return uncalibrated("the store was damaged", error)
     calibration = calibrate(val)
     fold_temperature(classifier.model, calibration.temperature)
     measured = measure_probabilities(*calibrated(val, calibration.temperature))
@@ -204,16 +234,19 @@ def _calibrated(classifier: Classifier, store: _StoreAtHand) -> ModelFacts:
     if (test := metrics.get("test")) is not None:  # of covertune 0.1: measured uncalibrated
         calibration = calibration.model_copy(update={"test_ece_before": test.get("ece")})
         metrics["test"] = {name: value for name, value in test.items() if name != "ece"}
-    return facts.model_copy(update={"metrics": metrics, "calibration": calibration})
+    return facts.model_copy(update={"metrics": metrics, "calibration": calibration}), None
 
 
 def check_covers(store: CoverStore | None, image_px: int, fit: Fit) -> npt.NDArray[np.uint8]:
-    """A few covers to compare the ways into a model folder on; noise where no store is at hand."""
-    if store is None:
-        shape = (_CHECKED_COVERS, image_px, image_px, 3)
-        return np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
-    covers, _ = store.read_images("val", limit=_CHECKED_COVERS)
-    return np.stack([load_square(cover, image_px, fit) for cover in covers])
+    """A few covers to compare the ways into a model folder on; noise where no store can be read."""
+    try:
+        if store is not None:
+            covers, _ = store.read_images("val", limit=_CHECKED_COVERS)
+            return np.stack([load_square(cover, image_px, fit) for cover in covers])
+    except DataError:
+        pass
+    shape = (_CHECKED_COVERS, image_px, image_px, 3)
+    return np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
 
 
 def provenance_of(

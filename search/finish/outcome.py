@@ -153,7 +153,9 @@ def conclude(
     calibration = calibrate(told[_VALIDATION], told[best])
     told |= {name: calibrated(told[name], calibration.temperature) for name in (best, _VALIDATION)}
     scores = {name: _score(model, told[name]) for name, model in contenders.items()}
-    _export(context, contenders[best], calibration, told[_VALIDATION], told[best])
+    no_graph = _export(context, contenders[best], calibration, told[_VALIDATION], told[best])
+    if no_graph is not None:
+        observer.warn(f"the model has no model.onnx: {no_graph}")
     untuned_top1, probe_top1 = (
         scores[name].test.top1 if name in scores else None for name in ("untuned", "probe")
     )
@@ -233,8 +235,12 @@ def _export(
     calibration: Calibration,
     val: Predictions,
     test: Predictions,
-) -> None:
-    """Write the model folder of a run, in the place of the one it may have."""
+) -> str | None:
+    """Write the model folder of a run, in the place of the one it may have.
+
+    Returns:
+        Why it has no ONNX graph; None if it has one.
+    """
     run, store, recipe = context.run, context.store, best.kind
     assert isinstance(recipe, Recipe)
     for partly in run.path.glob(".model.*.partial"):  # of a process that was killed here
@@ -251,7 +257,7 @@ def _export(
         calibration=calibration,
         provenance=provenance_of(run, store, origin),
     )
-    save_model(
+    written = save_model(
         run.model,
         model,
         recipe,
@@ -261,6 +267,7 @@ def _export(
         check_covers(store, recipe.image_px, recipe.fit),
         replace=True,
     )
+    return written.config.covertune.no_onnx_because
 
 
 def _contending_trial(what: str, run: RunFolder, trial: FrozenTrial) -> _Contender:

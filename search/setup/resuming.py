@@ -45,7 +45,10 @@ def require_same_store(run: RunFolder, config: SearchConfig) -> CoverStore:
     """
     assert config.store is not None
     store = CoverStore.open(config.store)
-    if store.fingerprint != run.facts()["store_fingerprint"]:
+    known = run.facts().get("store_fingerprint")
+    if known is None:
+        raise RunError(f"{run.facts_file} is damaged: it has no store_fingerprint")
+    if store.fingerprint != known:
         raise RunError(
             f"the store {store.path} has changed since run {run.name!r} was started; "
             "bring the old store back, or start a new search"

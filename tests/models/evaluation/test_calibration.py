@@ -82,6 +82,21 @@ def test_folded_into_the_last_layer_it_is_there_for_everybody():
     torch.testing.assert_close(after, before / 2.5)
 
 
+@pytest.mark.parametrize("sharpness", [10.0, 40.0])
+def test_what_is_told_of_a_very_sure_classifier_is_that_of_its_weights(sharpness):
+    """Its probabilities are so small that they must not be clipped."""
+    rng = np.random.default_rng(0)
+    sure_NK = rng.normal(0, 1.5, (2_000, 5)) * sharpness
+    told_NK = np.exp(sure_NK - sure_NK.max(axis=1, keepdims=True))
+    told_NK /= told_NK.sum(axis=1, keepdims=True)
+    _, labels_N = drawn(2_000, 5, 1.0)
+    found = calibrate(Predictions(told_NK, labels_N))
+    assert found.temperature == pytest.approx(sharpness, rel=0.1)
+    folded_NK = torch.softmax(torch.from_numpy(sure_NK) / found.temperature, dim=1).numpy()
+    error = expected_calibration_error(folded_NK, labels_N)
+    assert found.val_ece_after == pytest.approx(error, abs=1e-9)
+
+
 def test_certainty_is_no_infinity():
     told_NK = np.array([[1.0, 0.0], [0.0, 1.0], [1.0, 0.0]])
     temperature = fit_temperature(told_NK, np.array([0, 1, 1]))

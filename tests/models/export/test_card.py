@@ -68,7 +68,7 @@ def test_weights_somebody_gave_have_no_licence_we_know(card_with, recipe_for):
 
 
 def test_what_it_tells(card):
-    assert "# small_cnn fine-tuned on my-covers" in card
+    assert "# `small_cnn` fine-tuned on `my-covers`" in card
     assert "On the 48 test covers of the store `my-covers`:" in card
     assert "| top-1 accuracy | 0.750 | 0.612 to 0.851 |" in card  # Wilson, 36 of 48
     assert "- covers: train 96, val 48" in card
@@ -86,6 +86,21 @@ def test_each_genre_by_itself(card_with):
     card = card_with(by_genre=(genre,), metrics={})
     assert r"| `a\|b` | 20 | 0.500 | 0.300 to 0.700 |  |" in card
     assert "No measurement was recorded." in card
+
+
+def test_transformers_is_asked_for_all_genres(config_with, saved):
+    loading = saved.config.covertune.loading.model_copy(update={"library": "timm"})
+    names = [f"genre {number}" for number in range(12)]
+    config = config_with(loading=loading).model_copy(update={"label_names": names})
+    card = write_card(config, get_backbone("small_cnn"))
+    assert 'classify(open_cover("cover.jpg"), top_k=12)' in card  # None is five, there
+
+
+def test_names_from_outside_are_no_markdown(card_with):
+    card = card_with(provenance={"store": "[x](y) `<img>`\n# big"})
+    body = card.partition("\n---\n")[2]
+    assert "# `small_cnn` fine-tuned on `[x](y) '<img>' # big`" in body
+    assert "\n# big" not in body
 
 
 def test_several_genres(card_with):

@@ -180,6 +180,37 @@ def test_damaged_config(unsealed):
         load_model(unsealed)
 
 
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda c: c | {"num_classes": 5}, "label_names must name each of num_classes 5, got 4"),
+        (lambda c: c["covertune"]["preprocessing"].update(size=[0, 0]), "size.0: Input should be"),
+        (lambda c: c["covertune"]["preprocessing"].update(size=[64, 64]), "that of the recipe, 32"),
+        (lambda c: c["covertune"]["preprocessing"].update(std=[0, 1, 1]), "std.0: Input should be"),
+    ],
+)
+def test_config_that_contradicts_itself(unsealed, change, message):
+    config = json.loads((unsealed / "config.json").read_text())
+    (unsealed / "config.json").write_text(json.dumps(change(config) or config))
+    with pytest.raises(ModelFolderError, match=message) as caught:
+        load_model(unsealed)
+    assert "\n" not in str(caught.value)
+
+
+def test_config_without_end(unsealed):
+    (unsealed / "config.json").write_text("[" * 200_000)
+    with pytest.raises(ModelFolderError, match="is damaged"):
+        load_model(unsealed)
+
+
+def test_weights_that_are_called_like_a_choice(tmp_path, save, small_cnn):
+    save(tmp_path / "model", model=small_cnn, weights="/home/someone/default")
+    assert load_model(tmp_path / "model").recipe.weights == "./default"
+    card = (tmp_path / "model" / "README.md").read_text()
+    assert "weights: a local file" in card
+    assert "that of the given weights, which is not known to covertune" in card
+
+
 def test_keys_of_other_programs_are_let_be(unsealed, covers):
     config = json.loads((unsealed / "config.json").read_text())
     (unsealed / "config.json").write_text(json.dumps(config | {"torch_dtype": "float32"}))

@@ -116,6 +116,25 @@ def test_what_no_other_library_builds_says_so(tmp_path, save):
     }
 
 
+@pytest.mark.parametrize("error", [OSError, IndexError, ImportError, NotImplementedError])
+def test_a_library_that_breaks_costs_no_folder(tmp_path, save, monkeypatch, error):
+    def broken(*args, **options):
+        raise error("not today")
+
+    monkeypatch.setattr("covertune.models.export.loading._create_timm", broken)
+    save(tmp_path / "model", "timm/test_efficientnet", 32)
+    config = config_of(tmp_path / "model")
+    assert "architecture" not in config
+    assert config["covertune"]["loading"]["library"] == "covertune"
+
+
+def test_the_place_of_the_folder_does_not_matter(tmp_path, save):
+    """timm once cut such a path, as if it were an address."""
+    save(tmp_path / "covers #1?: é" / "model", "timm/test_efficientnet", 32)
+    config = config_of(tmp_path / "covers #1?: é" / "model")
+    assert config["architecture"] == "test_efficientnet"
+
+
 def test_an_untrained_network_cannot_hide_another_padding():
     """Its probabilities are all alike, its logits are not."""
     wanted = torch.randn(4, 5) * 1e-3

@@ -1,7 +1,7 @@
 """Every way into a model folder gives the same answers, in a process that has no covertune.
 
 The card's own code is run, over covers of every kind that needs care: tall ones, one that lies on
-its side, one with transparent parts, 16-bit grey.
+its side, one with transparent parts, grey of 16 and 32 bits and of floats.
 """
 
 import json
@@ -66,6 +66,10 @@ def cover_files(tmp_path_factory):
         elif number == 2:
             grey = np.asarray(picture.convert("L")).astype(np.uint16) << 8
             Image.fromarray(grey).save(folder / "02.png")
+        elif number in (3, 4):  # grey of floats out of 1, of 32 bits out of 65,535
+            grey = np.asarray(picture.convert("L"))
+            wide = (grey / 255).astype(np.float32) if number == 3 else grey.astype(np.int32) * 257
+            Image.fromarray(wide).save(folder / f"{number:02}.tiff")
         else:
             picture.save(folder / f"{number:02}.jpg", quality=95)
     return sorted(folder.iterdir())

@@ -124,10 +124,11 @@ def test_without_the_store_it_is_not_calibrated_and_says_so(covertune, old):
         assert (ended.code, ended.err) == (0, "")
         note = f"note: its probabilities are not calibrated: no cover store at {old / 'store'}"
         assert ended.out.startswith(note)
+        assert str(old) not in (out / "README.md").read_text() + (out / "config.json").read_text()
         config = json.loads((out / "config.json").read_text())
         assert config["label_names"] == GENRES
         assert config["covertune"]["calibration"] is None
-        assert "not calibrated: no cover store at" in (out / "README.md").read_text()
+        assert "not calibrated: the store was not at hand." in (out / "README.md").read_text()
 
 
 def test_without_store_and_model_nobody_knows_the_genres(covertune, old):
@@ -148,6 +149,47 @@ def test_where_the_search_exported_none_the_best_trial_leaves(covertune, old):
     assert note == "note: the search has exported no model yet; this is its best trial, 1"
     config = json.loads((old / "out" / "config.json").read_text())
     assert config["covertune"]["provenance"]["trial"] == 1
+
+
+def test_a_damaged_store_calibrates_nobody(covertune, old):
+    part = old / "store" / "part-00001.parquet"  # the validation split
+    content = bytearray(part.read_bytes())
+    content[2_000:4_000] = bytes(2_000)
+    part.write_bytes(content)
+    ended = covertune("export", old / "run", old / "out")
+    assert (ended.code, ended.err) == (0, "")
+    assert ended.out.startswith("note: its probabilities are not calibrated: ")
+    assert "the store was damaged" in (old / "out" / "README.md").read_text()
+
+
+def test_a_damaged_model_is_one_line_with_a_way_out(covertune, old):
+    weights = old / "run" / "model" / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:1000])
+    ended = covertune("export", old / "run", old / "out")
+    assert ended.code == 1
+    [line] = ended.err.splitlines()
+    assert "or take one of its trials with `covertune export --trial N`" in line
+    shutil.rmtree(old / "run" / "model")
+    (old / "run" / "model").mkdir()  # nothing in it: as good as none
+    ended = covertune("export", old / "run", old / "out")
+    assert ended.out.startswith("note: the search has exported no model yet")
+
+
+def test_a_run_without_its_stores_fingerprint_is_damaged(covertune, old):
+    facts = json.loads((old / "run" / "run.json").read_text())
+    del facts["store_fingerprint"]
+    (old / "run" / "run.json").write_text(json.dumps(facts))
+    ended = covertune("export", old / "run", old / "out", "--trial", 0)
+    assert (ended.code, len(ended.err.splitlines())) == (1, 1)
+
+
+@pytest.mark.parametrize("arguments", [("export", "RUN", "LONG"), ("export", "LONG", "o")])
+def test_a_name_too_long_for_the_disk_is_one_line(covertune, old, arguments):
+    words = {"RUN": old / "run", "LONG": old / ("n" * 300)}
+    ended = covertune(*(words.get(word, word) for word in arguments))
+    assert ended.code == 1
+    [line] = ended.err.splitlines()
+    assert "File name too long" in line
 
 
 def test_the_study_is_left_as_it_was(covertune, old):

@@ -5,7 +5,8 @@ import signal
 
 import pytest
 
-from covertune.search.schedule.budget import Budget, BudgetStopper, terminated_as_interrupted
+from covertune.search.cluster.stopper import BudgetStopper
+from covertune.search.schedule.budget import Budget, terminated_as_interrupted
 
 
 class Clock:
