@@ -16,7 +16,7 @@ from covertune.search.cli._live import LiveView
 from covertune.search.cluster.session import slots_of
 from covertune.search.cluster.workers import Workers
 from covertune.search.setup.feed import RehearsalFeed, WholeFeed
-from covertune.search.setup.probes import scout
+from covertune.search.setup.probes import fit_or_load_probe
 
 CONTRACT = [
     *("split", "n", "top1", "top1_interval", "top3", "macro_f1", "ece", "store_fingerprint")
@@ -152,7 +152,7 @@ def test_a_probe_of_the_store(multi, tmp_path):
     splits = WholeFeed(CoverStore.open(multi)).for_trials(32)["squash"]
     workers = Workers(slots_of(SearchConfig()))
     probe, again = (
-        scout(run, "efficientnet_lite0", "default", 32, splits, 3, workers) for _ in range(2)
+        fit_or_load_probe(run, "efficientnet_lite0", "default", 32, splits, 3, workers) for _ in range(2)
     )
     assert probe.top1 <= probe.any_top1
     assert probe.any_top1 == again.any_top1 > 0.5

@@ -6,12 +6,13 @@ from optuna.trial import TrialState
 from ray.tune.search import Searcher
 
 from covertune.search.cluster.searcher import StudySearcher
+from covertune.search.cluster.stopper import BudgetStopper
 from covertune.search.config import SearchConfig
 from covertune.search.events import SearchObserver
 from covertune.search.record.constants import BROKEN_OFF, EPOCH, FAILURE, METRIC
 from covertune.search.record.run_folder import RunFolder
 from covertune.search.record.study import best_trial, trial_rows
-from covertune.search.schedule.budget import Budget, BudgetStopper
+from covertune.search.schedule.budget import Budget
 from covertune.search.schedule.halving import SuccessiveHalving
 from covertune.search.setup.resuming import reclaim_interrupted_trials, remember_rungs
 from covertune.search.space.portfolio import Portfolio
