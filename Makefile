@@ -30,6 +30,7 @@ check: install  ## style and types
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
+	@$(BIN)/lint-imports
 
 format: install  ## let ruff mend what it can
 	@$(BIN)/ruff check --fix .

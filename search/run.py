@@ -63,7 +63,7 @@ from covertune.search.space.warm_start import EarlierRecipe, earlier_recipes
 
 __all__ = ["SearchResult", "resume_search", "run_search"]
 
-_log = logging.getLogger("ray.tune.covertune")
+_log = logging.getLogger(__name__)
 _BREAKS_OFF = (TuneError, OptunaError, SQLAlchemyError, RayError, OSError)
 
 

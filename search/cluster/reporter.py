@@ -19,7 +19,7 @@ from covertune.search.schedule.budget import Budget
 
 __all__ = ["Reporter"]
 
-_log = logging.getLogger("ray.tune.covertune")
+_log = logging.getLogger(__name__)
 _CLOCK_EVERY_S = 5.0
 
 

@@ -58,7 +58,7 @@ from covertune.search.space.search_space import SearchSpace
 
 __all__ = ["StudySearcher"]
 
-_log = logging.getLogger("ray.tune.covertune")
+_log = logging.getLogger(__name__)
 
 
 class StudySearcher(Searcher):  # type: ignore[misc]  # Ray is untyped

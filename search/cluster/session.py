@@ -45,7 +45,7 @@ _SHARED_MEMORY_SHARE = 0.95
 # that died and retries its trial. Killed by Ray's own monitor it would raise an error that Tune
 # does not expect, and end the search.
 _LOCAL = {"RAY_memory_monitor_refresh_ms": "0"}
-_NOISY = ("ray", "ray.data", "ray.tune", "ray.train", "optuna", "py.warnings")
+_LOGGED = ("covertune", "ray", "ray.data", "ray.tune", "ray.train", "optuna", "py.warnings")
 
 
 class _LogFile(logging.FileHandler):
@@ -65,7 +65,7 @@ def log_to_file(file: Path) -> Iterator[None]:
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     before = []
     logging.captureWarnings(True)
-    for name in _NOISY:
+    for name in _LOGGED:
         logger = logging.getLogger(name)
         before.append((logger, list(logger.handlers), logger.propagate, logger.level))
         logger.setLevel(logging.INFO)

@@ -19,7 +19,7 @@ from covertune.search.cluster.compat import dead_processes, prints_to
 
 __all__ = ["ray_watched"]
 
-_log = logging.getLogger("ray.covertune")
+_log = logging.getLogger(__name__)
 _EVERY_S = 0.02  # Ray may end the process within a fifth of a second, before it has a worker
 _VITAL = ("raylet", "gcs_server")
 _EXIT_FAILED = 1

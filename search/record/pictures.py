@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = ["TrialPictures", "draw_confusion", "draw_curve"]
 
-_log = logging.getLogger("ray.tune.covertune")
+_log = logging.getLogger(__name__)
 _LABELLED_GENRES = 40
 _CURVE, _CONFUSION, _TABLE = _FILES = ("learning_curve.png", "confusion.png", "epochs.csv")
 

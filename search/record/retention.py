@@ -25,7 +25,7 @@ __all__ = ["CHECKPOINT_PEAK_BYTES", "Retention", "needed"]
 CHECKPOINT_PEAK_BYTES = "checkpoint_peak_bytes"
 """User attribute of the study."""
 
-_log = logging.getLogger("ray.tune.covertune")
+_log = logging.getLogger(__name__)
 
 
 def needed(trials: Iterable[FrozenTrial], on_disk: Collection[int], keep: int | None) -> set[int]:

@@ -18,7 +18,7 @@ from covertune.search.cluster.background import BackgroundWork, WorkLostError
 
 __all__ = ["GraphCheck"]
 
-_log = logging.getLogger("ray.tune.covertune")
+_log = logging.getLogger(__name__)
 _COVERS = 2
 
 

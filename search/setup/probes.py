@@ -39,7 +39,7 @@ from covertune.search.record.run_folder import RunFolder
 
 __all__ = ["Probe", "fit_or_load_probe", "probe_file", "probe_model"]
 
-_log = logging.getLogger("ray.tune.covertune")
+_log = logging.getLogger(__name__)
 _CHUNKS_PER_SLOT = 2
 
 

@@ -12,6 +12,7 @@ Names are imported when first used: `import covertune` waits for neither torch n
 from __future__ import annotations
 
 import importlib
+import logging
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -30,6 +31,9 @@ __all__ = [
     "resume_search",
     "run_search",
 ]
+
+# What covertune has to say goes to a run's log; a program that wants to hear it adds a handler.
+logging.getLogger("covertune").addHandler(logging.NullHandler())
 
 _HOME_OF = {
     "CoverStore": "covertune.data_pipeline",

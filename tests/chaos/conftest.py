@@ -47,7 +47,7 @@ class Command:
         self.lines, self.errors = [], []
         self.began = time.monotonic()
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "covertune.search.cli", *self.arguments],
+            [sys.executable, "-m", "covertune", *self.arguments],
             cwd=cwd,
             env=os.environ | {"PYTHONUNBUFFERED": "1"},
             stdout=subprocess.PIPE,

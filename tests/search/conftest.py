@@ -29,7 +29,7 @@ def store(tmp_path_factory, local_ray):
 @pytest.fixture
 def told(caplog):
     """What a search logs; Ray's loggers keep it from the root once Ray has been started."""
-    logger = logging.getLogger("ray.tune.covertune")
+    logger = logging.getLogger("covertune")
     logger.addHandler(caplog.handler)
     before = logger.level
     logger.setLevel(logging.INFO)

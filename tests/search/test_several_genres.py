@@ -152,7 +152,8 @@ def test_a_probe_of_the_store(multi, tmp_path):
     splits = WholeFeed(CoverStore.open(multi)).for_trials(32)["squash"]
     workers = Workers(slots_of(SearchConfig()))
     probe, again = (
-        fit_or_load_probe(run, "efficientnet_lite0", "default", 32, splits, 3, workers) for _ in range(2)
+        fit_or_load_probe(run, "efficientnet_lite0", "default", 32, splits, 3, workers)
+        for _ in range(2)
     )
     assert probe.top1 <= probe.any_top1
     assert probe.any_top1 == again.any_top1 > 0.5

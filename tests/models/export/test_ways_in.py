@@ -206,7 +206,7 @@ def test_covertunes_command(folder, wanted, cover_files, genres):
     card = (folder / "README.md").read_text(encoding="utf-8")
     (command,) = re.findall(r"^covertune (.*)$", card, flags=re.MULTILINE)
     done = subprocess.run(
-        [sys.executable, "-m", "covertune.search.cli", *command.split(), "--json"],
+        [sys.executable, "-m", "covertune", *command.split(), "--json"],
         cwd=folder,
         capture_output=True,
         text=True,

@@ -44,7 +44,7 @@ def draw_genre(folder, colour, count, seed=0):
 
 def command(*arguments):
     """What to give subprocess for a covertune command."""
-    return [sys.executable, "-m", "covertune.search.cli", *map(str, arguments)]
+    return [sys.executable, "-m", "covertune", *map(str, arguments)]
 
 
 def run_command(*arguments, cwd, env=None, timeout_s=240):
