@@ -86,7 +86,6 @@ class Covertune:
             covers=table.facts["covers"]["val"],
         )
         portfolio = Portfolio(self.space)
-        self.scheduler = HalvingScheduler(self.rule)
         self.searcher = StudySearcher(
             self.study,
             self.space,
@@ -97,6 +96,7 @@ class Covertune:
             resumed=[],
             observer=SearchObserver(),
         )
+        self.scheduler = HalvingScheduler(self.rule, self.searcher.halved)
         self.trials = {}
 
     @staticmethod

@@ -85,7 +85,6 @@ def measure(finished, trials, scratch):
     budget = Budget(None)
     rule = SuccessiveHalving.of(config)
     portfolio = Portfolio(space)
-    scheduler = HalvingScheduler(rule)
     pictures = TrialPictures(study, run.artifacts, [f"genre {n}" for n in range(GENRES)])
     retention = Retention(run, study, config.keep_checkpoints)
     searcher = StudySearcher(
@@ -98,6 +97,7 @@ def measure(finished, trials, scratch):
         resumed=[],
         observer=Reporter(study, budget, pictures, retention, SearchObserver()),
     )
+    scheduler = HalvingScheduler(rule, searcher.halved)
     rng = random.Random(1)
     suggest_ms, epoch_ms, end_ms = [], [], []
     for number in range(trials):
