@@ -24,6 +24,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 from pydantic import ValidationError
 
+from covertune.models.whole_files import whole_file
 from covertune.search.config import SearchConfig
 from covertune.search.errors import RunError
 
@@ -42,10 +43,8 @@ def checkpoint_name(number: int) -> str:
 
 
 def _write_whole(file: Path, text: str) -> None:
-    """Whoever is killed in here leaves the file as it was."""
-    temporary = file.with_suffix(".tmp")
-    temporary.write_text(text + "\n", encoding="utf-8")
-    temporary.replace(file)
+    with whole_file(file) as out:
+        out.write(text.encode() + b"\n")
 
 
 @dataclass(frozen=True)
