@@ -26,7 +26,7 @@ def test_what_ray_prints_goes_where_it_is_sent():
 
 
 def test_the_address_of_a_cluster_is_found_without_joining():
-    assert cluster_address("127.0.0.1:6379") == "127.0.0.1:6379"
+    assert cluster_address("127.0.0.1:6379").endswith(":6379")
     assert ray.is_initialized()
 
 
