@@ -74,7 +74,8 @@ def test_the_sampler_learns_from_what_it_is_shown():
             bad.append({trial.number for trial in seen})
             return []
 
-    study = optuna.create_study(direction="maximize", sampler=Sampler(n_startup_trials=4, seed=0))
+    sampler = Sampler(n_startup_trials=4, multivariate=False, seed=0)
+    study = optuna.create_study(direction="maximize", sampler=sampler)
     distributions = {"x": FloatDistribution(0, 1), "y": FloatDistribution(0, 1)}
     for number in range(12):
         params = {"x": number / 12, "y": 0.5}
