@@ -19,6 +19,7 @@ $(VENV)/.installed: pyproject.toml
 
 search: install  ## a complete search on generated sample covers, and an exported model
 	@$(BIN)/covertune search --trials 8 --epochs 3 --image-px 96
+	@echo "(to type these commands as they stand, first: . $(BIN)/activate)"
 
 test: install check  ## style, types and all tests this machine can run
 	@$(BIN)/python -m pytest --durations=15

@@ -49,8 +49,14 @@ class Calibration(BaseModel):
 
     temperature: float = Field(gt=0, description="T; the logits were divided by it.")
     covers: int = Field(description="Validation covers it was fitted on.")
-    val_ece_before: float = Field(description="Expected calibration error there, uncalibrated.")
+    val_loss_before: float = Field(description="Mean cross-entropy there, uncalibrated.")
+    val_loss_after: float = Field(description="The same, calibrated.")
+    val_ece_before: float = Field(description="Expected calibration error, uncalibrated.")
     val_ece_after: float = Field(description="The same, calibrated.")
+    test_loss_before: float | None = Field(
+        default=None, description="On test covers, uncalibrated; null if not measured."
+    )
+    test_loss_after: float | None = Field(default=None, description="The same, calibrated.")
     test_ece_before: float | None = Field(
         default=None, description="On test covers, uncalibrated; null if not measured."
     )
@@ -66,23 +72,23 @@ def calibrate(val: Predictions, test: Predictions | None = None) -> Calibration:
     """
     temperature = fit_temperature(val.probabilities_NK, val.labels_N)
 
-    def errors(told: Predictions) -> tuple[float, float]:
-        after_NK = at_temperature(told.probabilities_NK, temperature)
-        before, after = (
-            expected_calibration_error(told_NK, told.labels_N)
-            for told_NK in (told.probabilities_NK, after_NK)
-        )
-        return before, after
+    def measures(told: Predictions, split: str) -> dict[str, float]:
+        found = {}
+        for when, probabilities_NK in (
+            ("before", told.probabilities_NK),
+            ("after", at_temperature(told.probabilities_NK, temperature)),
+        ):
+            found[f"{split}_loss_{when}"] = log_loss(probabilities_NK, told.labels_N)
+            found[f"{split}_ece_{when}"] = expected_calibration_error(
+                probabilities_NK, told.labels_N
+            )
+        return found
 
-    val_before, val_after = errors(val)
-    test_before, test_after = (None, None) if test is None else errors(test)
     return Calibration(
         temperature=temperature,
         covers=len(val.labels_N),
-        val_ece_before=val_before,
-        val_ece_after=val_after,
-        test_ece_before=test_before,
-        test_ece_after=test_after,
+        **measures(val, "val"),
+        **({} if test is None else measures(test, "test")),
     )
 
 

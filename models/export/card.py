@@ -39,6 +39,7 @@ _MEASURES = {
     "macro_f1": "macro F1",
     "ece": "calibration error (15 bins)",
 }
+_ENOUGH_COVERS = 500  # for a calibration error of 15 bins that is not mostly noise
 _SHARES = ("top1", "any_top1", "top3")
 _SPLITS = {"val": "validation"}
 # What the hub knows by name: https://huggingface.co/docs/hub/repositories-licenses
@@ -64,6 +65,7 @@ def write_card(config: ModelFolderConfig, backbone: Backbone) -> str:
         metadata=_metadata(config, backbone, title),
         backbone=backbone.name,
         store=store,
+        is_demonstration="demonstration" in ours.provenance,
         genres=config.label_names,
         measures=[
             (_SPLITS.get(split, split), rows.get("n"), _rows(rows))
@@ -199,18 +201,25 @@ def _rows(measured: Mapping[str, Any]) -> list[tuple[str, str, str]]:
 def _calibration_in_words(calibration: Calibration | None, why_not: str | None) -> str:
     if calibration is None:
         return f"Its probabilities are not calibrated{': ' + why_not if why_not else ''}."
-    error = f"from {calibration.val_ece_before:.3f} to {calibration.val_ece_after:.3f}"
-    on_test = ""
-    if calibration.test_ece_before is not None and calibration.test_ece_after is not None:
-        on_test = (
-            f", on test covers from {calibration.test_ece_before:.3f} "
-            f"to {calibration.test_ece_after:.3f}"
-        )
+    told = calibration
+    losses = [f"there {_from_to(told.val_loss_before, told.val_loss_after)}"]
+    errors = [f"there {_from_to(told.val_ece_before, told.val_ece_after)}"]
+    if told.test_loss_before is not None and told.test_loss_after is not None:
+        losses.append(f"on test {_from_to(told.test_loss_before, told.test_loss_after)}")
+    if told.test_ece_before is not None and told.test_ece_after is not None:
+        errors.append(f"on test {_from_to(told.test_ece_before, told.test_ece_after)}")
+    few = ""
+    if told.covers < _ENOUGH_COVERS:
+        few = " With so few covers read the probabilities as a ranking."
     return (
-        "Its probabilities are calibrated: the weights of the last layer are divided by "
-        f"{calibration.temperature:.3g}, which was fitted on {calibration.covers:,} validation "
-        f"covers. The expected calibration error went {error} there{on_test}."
+        f"One temperature, {told.temperature:.3g}, was fitted on {told.covers:,} validation covers "
+        "and is part of the weights: the logits are divided by it. The log loss went "
+        f"{', '.join(losses)}; the expected calibration error {', '.join(errors)}.{few}"
     )
+
+
+def _from_to(before: float, after: float) -> str:
+    return f"from {before:.3f} to {after:.3f}"
 
 
 def _weights_used(backbone: Backbone, recipe: Recipe) -> str:

@@ -41,7 +41,22 @@ def to_safetensors(state: dict[str, Tensor], backbone: str, genres: Sequence[str
         "label_names": json.dumps(list(genres), ensure_ascii=False),
         "covertune": version("covertune"),
     }
-    return safetensors.torch.save(state, metadata)
+    return _with_sorted_metadata(safetensors.torch.save(state, metadata))
+
+
+def _with_sorted_metadata(file: bytes) -> bytes:
+    """The same file with its metadata in order: safetensors writes it in any, anew each time.
+
+    So the same model is the same bytes, and has the same digest. The format: 8 bytes that say how
+    long the header is, the header as JSON, padded with spaces; offsets count from behind it.
+    https://huggingface.co/docs/safetensors#format
+    """
+    end = 8 + int.from_bytes(file[:8], "little")
+    header = json.loads(file[8:end])
+    header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+    text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+    text += b" " * (-len(text) % 8)
+    return len(text).to_bytes(8, "little") + text + file[end:]
 
 
 def rebuild(recipe: Recipe, num_genres: int, state: Mapping[str, Tensor]) -> nn.Module:

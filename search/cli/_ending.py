@@ -28,12 +28,13 @@ def show_result(result: SearchResult) -> None:
     console.print()
     console.print(_in_words(outcome), highlight=False, soft_wrap=True)
     console.print(outcome.mattered.in_words, highlight=False, soft_wrap=True)
-    run = os.path.relpath(result.run.path)
-    model = os.path.relpath(outcome.model)
+    run, model = os.path.relpath(result.run.path), os.path.relpath(outcome.model)
+    store = os.path.relpath(result.run.config().store or ".")
     console.out(f"model: {model}\n", highlight=False, style="bold")
     console.print("next:", highlight=False)
     for command, purpose in (
         (f"covertune predict {model} COVER.jpg", "genres of a cover"),
+        (f"covertune evaluate {model} {store}", "measure it again"),
         (f"covertune dashboard {run}", "learning curves, parameters, confusion matrices"),
         (f"covertune trials {run}", "all trials"),
         (f"covertune resume {run} --trials {outcome.trials * 2}", "search on"),
@@ -70,6 +71,8 @@ def _in_words(outcome: Outcome) -> str:
             f"The model is trial {outcome.best.trial}: the best trial is not ahead of it by more "
             "than a standard error, and its validation loss is lower."
         )
+    if outcome.untuned is not None and outcome.untuned.trial == outcome.best.trial:
+        sentences.append("Nothing was better than the untuned recipe, so that is the model.")
     if outcome.untuned is not None:
         untuned = outcome.untuned.test.top1
         sentences.append(
@@ -78,8 +81,9 @@ def _in_words(outcome: Outcome) -> str:
         )
     calibration = outcome.calibration
     sentences.append(
-        "Its probabilities are calibrated: the expected calibration error on test went from "
-        f"{calibration.test_ece_before:.3f} to {calibration.test_ece_after:.3f}."
+        f"Its logits are divided by {calibration.temperature:.3g}, fitted on "
+        f"{calibration.covers:,} validation covers: log loss on test "
+        f"{calibration.test_loss_before:.3f} before, {calibration.test_loss_after:.3f} after."
     )
     if outcome.baseline_top1 is not None:
         name, baseline = outcome.baseline_name, outcome.baseline_top1
@@ -88,7 +92,7 @@ def _in_words(outcome: Outcome) -> str:
             sentences.append(f"Gap closed: {outcome.gap_closed:.0%}.")
         elif outcome.untuned is not None:
             sentences.append(
-                "The untuned recipe is at the baseline already, so there is no gap to close."
+                "The untuned recipe is not behind the baseline, so there is no gap to close."
             )
     if outcome.whole_search_s is not None:
         sentences.append(

@@ -31,7 +31,7 @@ from covertune.models import (
 from covertune.search.errors import RunError
 from covertune.search.finish.predictions import predict_split
 from covertune.search.record.checkpoints import checkpoint_result
-from covertune.search.record.constants import ANY_TOP1
+from covertune.search.record.constants import ANY_TOP1, SAMPLE_STORE
 from covertune.search.record.run_folder import RunFolder
 from covertune.search.record.study import best_trial, read_trials, recipe_of
 from covertune.search.setup.resuming import require_same_store
@@ -39,6 +39,7 @@ from covertune.search.setup.resuming import require_same_store
 __all__ = ["Exported", "check_covers", "export_run", "provenance_of", "trial_model"]
 
 _CHECKED_COVERS = 16
+_DEMONSTRATION = "its covers were drawn by a program, as `covertune data sample` does"
 _REHEARSAL = "all of these are a sample of the store's training covers"
 
 
@@ -237,6 +238,14 @@ def _calibrated(
     return facts.model_copy(update={"metrics": metrics, "calibration": calibration}), None
 
 
+def _store_in_words(store: Path | None) -> dict[str, str]:
+    if store is None:
+        return {}
+    if store.name.startswith(SAMPLE_STORE):
+        return {"store": "generated sample covers", "demonstration": _DEMONSTRATION}
+    return {"store": store.name}
+
+
 def check_covers(store: CoverStore | None, image_px: int, fit: Fit) -> npt.NDArray[np.uint8]:
     """A few covers to compare the ways into a model folder on; noise where no store can be read."""
     try:
@@ -267,7 +276,7 @@ def provenance_of(
     return {
         "run": run.name,
         **origin,
-        **({} if config.store is None else {"store": config.store.name}),
+        **_store_in_words(config.store),
         "store_fingerprint": facts["store_fingerprint"],
         **({} if covers is None else {"covers": covers}),
         **({"rehearsal": _REHEARSAL} if config.rehearse else {}),

@@ -19,6 +19,7 @@ __all__ = [
     "MODE",
     "NUMBER",
     "RECIPE_AT_FAULT",
+    "SAMPLE_STORE",
     "TRACEBACK",
 ]
 
@@ -75,3 +76,6 @@ NUMBER: Final = "number"
 EXEMPT_FROM_HALVING: Final = "exempt_from_halving"
 """True in the configuration of a trial that successive halving leaves alone: the yardstick. It
 leaves no mark on the rungs, because it does not compete."""
+
+SAMPLE_STORE: Final = ".sample-store-"
+"""How the folder of a store begins that a search has made of generated covers, in a runs folder."""

@@ -11,11 +11,12 @@ from covertune.data_pipeline.store.schema import SCHEMA_VERSION
 from covertune.search.config import SearchConfig
 from covertune.search.errors import RunError
 from covertune.search.events import SearchObserver
+from covertune.search.record.constants import SAMPLE_STORE
 from covertune.search.record.run_folder import RunFolder
 
 __all__ = ["sample_store"]
 
-_FOLDER = f".sample-store-{SCHEMA_VERSION}"  # an older covertune may have left another
+_FOLDER = f"{SAMPLE_STORE}{SCHEMA_VERSION}"  # an older covertune may have left another
 _MAX_PX = 128
 
 

@@ -67,6 +67,8 @@ def test_what_it_does_is_told_of_both_splits():
     assert found.val_ece_before == expected_calibration_error(val.probabilities_NK, val.labels_N)
     assert found.val_ece_after < found.val_ece_before / 4
     assert found.test_ece_after < found.test_ece_before / 4
+    assert found.val_loss_after < found.val_loss_before
+    assert found.test_loss_after < found.test_loss_before
     alone = calibrate(val)
     assert alone.temperature == found.temperature, "test covers have no say"
     assert alone.test_ece_before is None

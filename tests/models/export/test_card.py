@@ -113,16 +113,30 @@ def test_calibration_in_words(card_with):
     told = Calibration(
         temperature=1.25,
         covers=1600,
+        val_loss_before=1.2,
+        val_loss_after=1.1,
         val_ece_before=0.2,
         val_ece_after=0.05,
+        test_loss_before=1.3,
+        test_loss_after=1.15,
         test_ece_before=0.18,
         test_ece_after=0.06,
     )
     card = card_with(calibration=told)
-    assert "divided by 1.25, which was fitted on 1,600 validation covers" in card
-    assert "from 0.200 to 0.050 there, on test covers from 0.180 to 0.060." in card
+    assert "One temperature, 1.25, was fitted on 1,600 validation covers" in card
+    assert "log loss went there from 1.200 to 1.100, on test from 1.300 to 1.150;" in card
+    assert "error there from 0.200 to 0.050, on test from 0.180 to 0.060." in card
+    assert "as a ranking" not in card
+    few = card_with(calibration=told.model_copy(update={"covers": 132}))
+    assert "With so few covers read the probabilities as a ranking." in few
     card = card_with(uncalibrated_because="the store is gone")
     assert "Its probabilities are not calibrated: the store is gone." in card
+
+
+def test_a_demonstration_says_so(card, card_with):
+    assert "A demonstration" not in card
+    shown = card_with(provenance={"store": "generated sample covers", "demonstration": "drawn"})
+    assert "**A demonstration.** It was trained and measured on covers drawn by a program" in shown
 
 
 @pytest.mark.parametrize(

@@ -61,6 +61,12 @@ def test_weights_say_what_they_are(written, genres):
     assert metadata["covertune"]
 
 
+def test_the_same_model_is_the_same_bytes(written, tmp_path, save, small_cnn):
+    save(tmp_path / "again", model=small_cnn)
+    for name in ("model.safetensors", "config.json", "SHA256SUMS"):
+        assert (tmp_path / "again" / name).read_bytes() == (written[0] / name).read_bytes(), name
+
+
 def test_loaded_tells_the_same(written, small_cnn, covers, recipe_for, facts, genres):
     classifier = load_model(written[0])
     assert classifier.genres == genres

@@ -200,6 +200,22 @@ def test_the_program_in_the_folder(folder, wanted, cover_files, genres):
         assert line.startswith(f"{file}: {best} {row.max():.1%}, ")
 
 
+def test_the_program_tells_what_it_cannot_read_and_goes_on(folder, cover_files, tmp_path):
+    (tmp_path / "letter.jpg").write_text("Dear reader")
+    program = [sys.executable, folder / "predict.py"]
+    done = subprocess.run(
+        [*program, tmp_path / "letter.jpg", tmp_path / "none.jpg", cover_files[5]],
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 1
+    assert len(done.stdout.splitlines()) == 1
+    assert len(done.stderr.splitlines()) == 2
+    done = subprocess.run(program, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert "python predict.py COVER.jpg" in done.stderr
+
+
 def test_covertunes_command(folder, wanted, cover_files, genres):
     (folder / "cover.jpg").unlink(missing_ok=True)
     (folder / "cover.jpg").symlink_to(cover_files[0])
