@@ -23,7 +23,8 @@ from _curves import SETTINGS, TABLES
 
 from covertune.models import get_backbone
 from covertune.search import RunFolder
-from covertune.search.record.study import ROLE_SAMPLED, ROLE_UNTUNED, read_trials
+from covertune.search.record.study import read_trials
+from covertune.search.record.trial_record import ROLE_SAMPLED, ROLE_UNTUNED
 
 
 def main():

@@ -45,6 +45,7 @@ from covertune.search.record.study import (
     open_study,
     require_free_name,
 )
+from covertune.search.record.trial_record import TrialRecord
 from covertune.search.schedule.budget import Budget, terminated_as_interrupted
 from covertune.search.schedule.halving import SuccessiveHalving
 from covertune.search.setup.resuming import (
@@ -344,7 +345,7 @@ def _require_an_end(
         raise Interrupted(_go_on(run))
     trials = study.get_trials(deepcopy=False)
     if not any(trial.value is not None for trial in trials):
-        reasons = sorted({str(trial.user_attrs.get("reason")) for trial in trials}) or ["no time"]
+        reasons = sorted({str(TrialRecord(trial).reason) for trial in trials}) or ["no time"]
         raise SearchError(
             f"no trial of run {run.name!r} measured anything: {'; '.join(reasons)}; "
             f"see {run.log_file}"

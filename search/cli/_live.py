@@ -23,7 +23,8 @@ from covertune.search.cli._trial_tables import STATE_STYLES, trial_summary
 from covertune.search.events import PreflightReport, ProbeReport, SearchObserver, SearchPlan
 from covertune.search.finish.gap import Gap
 from covertune.search.record.constants import ANY_TOP1, EPOCH, METRIC
-from covertune.search.record.study import ROLE_UNTUNED, latest_value
+from covertune.search.record.study import latest_value
+from covertune.search.record.trial_record import ROLE_UNTUNED, TrialRecord
 
 __all__ = ["LiveView"]
 
@@ -144,7 +145,7 @@ class LiveView(SearchObserver):
         self._started = time.monotonic()
         for trial in known:
             self._measured(trial)
-            if trial.user_attrs.get("role") == ROLE_UNTUNED:
+            if TrialRecord(trial).is_untuned:
                 self._untuned = trial.number
         if console.is_terminal:
             self._live = Live(
@@ -180,7 +181,7 @@ class LiveView(SearchObserver):
         self._measured(trial)
         if trial.last_step is not None:  # perhaps measured before it was taken up again
             line.epoch, line.top1 = trial.last_step, trial.intermediate_values[trial.last_step]
-        line.reason = trial.user_attrs.get("reason", "")
+        line.reason = TrialRecord(trial).reason or ""
         line.seconds = time.monotonic() - line.started
         self._ended += 1
         if self._live is None:

@@ -12,7 +12,8 @@ from covertune.models import Recipe
 from covertune.search.cli._console import show_duration
 from covertune.search.cli._tables import input_size, plain_table
 from covertune.search.errors import RunError
-from covertune.search.record.study import ROLE_SAMPLED, TrialRow, recipe_of, trial_rows
+from covertune.search.record.study import TrialRow, recipe_of, trial_rows
+from covertune.search.record.trial_record import ROLE_SAMPLED, TrialRecord
 
 __all__ = ["STATE_STYLES", "recipe_summary", "trial_summary", "trials_table"]
 
@@ -61,14 +62,14 @@ def trials_table(trials: list[FrozenTrial]) -> Table:
     """
     recipes = [_recipe_of(trial) for trial in trials]
     inputs = {f"{recipe.backbone}, {input_size(recipe)}" for recipe in recipes if recipe}
-    devices = {device for trial in trials if (device := trial.user_attrs.get("device"))}
+    devices = {device for trial in trials if (device := TrialRecord(trial).device)}
     device_column = ["device"] if len(devices) > 1 else []
     table = plain_table(
         "trial", "state", "top-1", "epochs", "time", *device_column, left=2, wide="recipe"
     )
     rows = zip(trial_rows(trials), trials, recipes, strict=True)
     for row, trial, recipe in sorted(rows, key=lambda found: _best_first(found[0])):
-        role = trial.user_attrs.get("role", ROLE_SAMPLED)
+        role = TrialRecord(trial).role or ROLE_SAMPLED
         table.add_row(
             str(row.number),
             Text(row.state.lower(), style=STATE_STYLES[row.state]),

@@ -15,6 +15,7 @@ from covertune.search.events import SearchObserver
 from covertune.search.record.pictures import TrialPictures
 from covertune.search.record.retention import Retention
 from covertune.search.record.study import ELAPSED_S
+from covertune.search.record.trial_record import TrialRecord
 from covertune.search.schedule.budget import Budget
 
 __all__ = ["Reporter"]
@@ -69,7 +70,7 @@ class Reporter(SearchObserver):
 
     def epoch(self, trial: Trial, result: Mapping[str, Any]) -> None:
         """An epoch was measured."""
-        history = trial.user_attrs["history"]
+        history = TrialRecord(trial).history
         self._tell(self._look_at_disk, self._retention.look)
         self._tell(self._observer.epoch, trial, result)
         # Last, for the thread that draws slows this one.

@@ -23,7 +23,6 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 from ray.tune.search import Searcher
 
-from covertune.models import Recipe
 from covertune.search.events import SearchObserver
 from covertune.search.record.compat import running_trial
 from covertune.search.record.constants import (
@@ -41,7 +40,7 @@ from covertune.search.record.constants import (
     RECIPE_AT_FAULT,
     TRACEBACK,
 )
-from covertune.search.record.study import BEGUN_AT, HALVED_AT, LOST_AT, ROLE_SAMPLED, ROLE_UNTUNED
+from covertune.search.record.trial_record import ROLE_SAMPLED, TrialRecord
 from covertune.search.schedule.budget import Budget
 from covertune.search.schedule.halving import SuccessiveHalving
 from covertune.search.schedule.trial_end import (
@@ -102,7 +101,7 @@ class StudySearcher(Searcher):  # type: ignore[misc]  # Ray is untyped
         self._halved: set[int] = set()
         self._was_full = False
         for trial in study.get_trials(deepcopy=False):
-            for first in trial.user_attrs.get("history", [])[:1]:
+            for first in TrialRecord(trial).history[:1]:
                 budget.first_epoch_took(first["seconds"])
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
@@ -110,7 +109,7 @@ class StudySearcher(Searcher):  # type: ignore[misc]  # Ray is untyped
         if self._resumed:
             frozen = self._resumed.pop(0)
             trial = running_trial(self._study, frozen)
-            self._history[trial.number] = list(frozen.user_attrs.get("history", []))
+            self._history[trial.number] = TrialRecord(frozen).history
             return self._start(trial_id, trial)
         if not self._budget.admits_a_trial or self._is_full():
             # Ray takes FINISHED as the last word, and a trial that runs may yet lose its worker.
@@ -126,19 +125,19 @@ class StudySearcher(Searcher):  # type: ignore[misc]  # Ray is untyped
 
     def _start(self, trial_id: str, trial: optuna.Trial) -> dict[str, Any]:
         """Also a trial whose process was killed in here: what it was given, it keeps."""
-        if "role" not in trial.user_attrs:
-            trial.set_user_attr("role", ROLE_SAMPLED)
-        if "recipe" not in trial.user_attrs:
-            trial.set_user_attr("recipe", self._space.suggest(trial).model_dump(mode="json"))
-        recipe = trial.user_attrs["recipe"]
-        if trial.user_attrs.get(HALVED_AT) is not None:
-            trial.set_user_attr(HALVED_AT, None)  # was not written to its end, and is judged anew
-        begun_at = trial.user_attrs.get(BEGUN_AT, [])
-        trial.set_user_attr(BEGUN_AT, [*begun_at, len(self._history.get(trial.number, []))])
+        record = TrialRecord(trial)
+        if record.role is None:
+            record.set_role(ROLE_SAMPLED)
+        if not record.has_recipe:
+            record.set_recipe(self._space.suggest(trial))
+        record.begin(len(self._history.get(trial.number, [])))
         self._running[trial_id] = trial
-        role = trial.user_attrs["role"]
-        self._observer.trial_started(trial.number, role, Recipe.model_validate(recipe))
-        return {NUMBER: trial.number, "recipe": recipe, EXEMPT_FROM_HALVING: role == ROLE_UNTUNED}
+        self._observer.trial_started(trial.number, record.role or ROLE_SAMPLED, record.recipe)
+        return {
+            NUMBER: trial.number,
+            "recipe": record.settings,
+            EXEMPT_FROM_HALVING: record.is_untuned,
+        }
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
         """An epoch was measured and the trial goes on."""
@@ -165,13 +164,13 @@ class StudySearcher(Searcher):  # type: ignore[misc]  # Ray is untyped
                 return
         if METRIC in result:
             if end.halved:
-                trial.set_user_attr(HALVED_AT, result[EPOCH])
+                TrialRecord(trial).set_halved_at(result[EPOCH])
             self._report(trial, result)
         match decision:
             case Complete():
                 self._study.tell(trial, result[METRIC])
             case Prune(reason):
-                trial.set_user_attr("reason", reason)
+                TrialRecord(trial).set_end(reason)
                 # Optuna takes the last intermediate value as the value, or none if there is none.
                 self._study.tell(trial, state=TrialState.PRUNED)
             case Fail():
@@ -207,10 +206,8 @@ class StudySearcher(Searcher):  # type: ignore[misc]  # Ray is untyped
     def _count_lost_worker(self, trial: optuna.Trial) -> int:
         """How many workers its epoch has cost, one more than before."""
         epochs = len(self._history.get(trial.number, []))
-        lost_at = [*trial.user_attrs.get(LOST_AT, []), epochs]
-        trial.set_user_attr(LOST_AT, lost_at)
         _log.warning("trial %d lost its worker in epoch %d", trial.number, epochs + 1)
-        return lost_at.count(epochs)
+        return TrialRecord(trial).count_lost_worker(epochs)
 
     def _frozen(self, trial: optuna.Trial) -> FrozenTrial:
         return self._study.get_trials(deepcopy=False)[trial.number]
@@ -250,30 +247,27 @@ class StudySearcher(Searcher):  # type: ignore[misc]  # Ray is untyped
         if epoch == 1:
             self._budget.first_epoch_took(measured["seconds"])
         trial.report(result[METRIC], step=epoch)
-        trial.set_user_attr("history", [*history, measured])
+        record = TrialRecord(trial)
+        record.set_history([*history, measured])
         self._history[trial.number] = [*history, measured]  # once the study has it
-        for name in ("node", "node_id", "device"):
-            if trial.user_attrs.get(name) != result[name]:
-                trial.set_user_attr(name, result[name])
-        if result.get(MICRO_BATCH) not in (None, trial.user_attrs.get(MICRO_BATCH)):
-            self._tell_micro_batch(trial, result[MICRO_BATCH])
+        record.set_place(**{name: result[name] for name in ("node", "node_id", "device")})
+        if result.get(MICRO_BATCH) not in (None, record.micro_batch):
+            self._tell_micro_batch(trial.number, record, result[MICRO_BATCH])
         self._observer.epoch(trial, result)
 
-    def _tell_micro_batch(self, trial: optuna.Trial, covers: int) -> None:
-        trial.set_user_attr(MICRO_BATCH, covers)
+    def _tell_micro_batch(self, number: int, record: TrialRecord, covers: int) -> None:
+        record.set_micro_batch(covers)
         _log.warning(
             "trial %d ran out of memory: it goes on with its batch of %d, at most %d at a time",
-            *(trial.number, trial.user_attrs["recipe"]["batch_size"], covers),
+            *(number, record.recipe.batch_size, covers),
         )
 
     def _fail(self, trial: optuna.Trial, decision: Fail, result: dict[str, Any]) -> None:
         if FAILURE in result:
-            if METRIC in result and trial.user_attrs["role"] != ROLE_UNTUNED:
+            if METRIC in result and not TrialRecord(trial).is_untuned:
                 self._rule.record(trial.number, result[EPOCH], result[METRIC])
             _log.warning("trial %d failed:\n%s", trial.number, result[TRACEBACK])
-        if decision.recipe_at_fault is not None:
-            trial.set_user_attr(RECIPE_AT_FAULT, decision.recipe_at_fault)
-        trial.set_user_attr("reason", decision.reason)
+        TrialRecord(trial).set_end(decision.reason, recipe_at_fault=decision.recipe_at_fault)
         self._study.tell(trial, state=TrialState.FAIL)
 
     def save(self, checkpoint_path: str) -> None:

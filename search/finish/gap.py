@@ -9,7 +9,8 @@ from typing import Any
 from optuna.trial import FrozenTrial
 
 from covertune.search.config import SearchConfig
-from covertune.search.record.study import ROLE_UNTUNED, latest_value
+from covertune.search.record.study import latest_value
+from covertune.search.record.trial_record import TrialRecord
 
 __all__ = ["Gap", "baseline_of", "gap_so_far"]
 
@@ -68,11 +69,11 @@ def gap_so_far(
         facts: What run.json holds.
     """
     latest = {
-        trial.number: (value, trial.user_attrs.get("role"))
+        trial.number: (value, TrialRecord(trial).is_untuned)
         for trial in trials
         if (value := latest_value(trial)) is not None
     }
-    untuned = [value for value, role in latest.values() if role == ROLE_UNTUNED]
+    untuned = [value for value, is_untuned in latest.values() if is_untuned]
     name, baseline = baseline_of(config, facts.get("probe_top1"))
     return Gap(
         untuned[0] if untuned else None,

@@ -44,7 +44,8 @@ from covertune.search.finish.what_mattered import Insight, what_mattered
 from covertune.search.record.constants import ANY_TOP1
 from covertune.search.record.retention import Retention
 from covertune.search.record.run_folder import RunFolder
-from covertune.search.record.study import ROLE_UNTUNED, ranked, recipe_of
+from covertune.search.record.study import ranked, recipe_of
+from covertune.search.record.trial_record import TrialRecord
 from covertune.search.setup.feed import Feed, times_larger
 from covertune.search.setup.probes import Probe, probe_model
 from covertune.search.setup.set_up import SearchContext
@@ -190,7 +191,7 @@ def _contenders(context: SearchContext, leaders: Sequence[FrozenTrial]) -> dict[
     """The best trial, and of the yardsticks, untuned and probe, those that there are."""
     run, num_genres = context.run, len(context.store.genres)
     contenders = {"best trial": _contending_trial("best trial", run, leaders[0])}
-    untuned = (trial for trial in leaders if trial.user_attrs.get("role") == ROLE_UNTUNED)
+    untuned = (trial for trial in leaders if TrialRecord(trial).is_untuned)
     kept = next((trial for trial in untuned if run.checkpoint(trial.number).exists()), None)
     if kept is not None:
         contenders["untuned"] = _contending_trial("untuned recipe", run, kept)
@@ -277,7 +278,7 @@ def _contending_trial(what: str, run: RunFolder, trial: FrozenTrial) -> _Contend
         partial(trial_model, run, trial),
         recipe_of(trial),
         trial.value,
-        trial.user_attrs["history"][-1].get(ANY_TOP1),
+        TrialRecord(trial).history[-1].get(ANY_TOP1),
         trial.number,
     )
 
@@ -332,10 +333,8 @@ def _test_covers(feed: Feed, models: Sequence[Recipe | Probe]) -> dict[tuple[int
 
 def _whole_search_s(context: SearchContext, trials: list[FrozenTrial]) -> float:
     """The seconds trials trained, scaled by the covers, shared among the slots."""
-    trained_s = sum(
-        epoch["seconds"] for trial in trials for epoch in trial.user_attrs.get("history", [])
-    )
-    return float(trained_s) * times_larger(context.feed) / context.slots.count
+    trained_s = sum(TrialRecord(trial).seconds for trial in trials)
+    return trained_s * times_larger(context.feed) / context.slots.count
 
 
 def _predict(load: LoadModel, backbone: str, refs: CoverRefs) -> Predictions:

@@ -25,8 +25,7 @@ from optuna.distributions import CategoricalDistribution
 from optuna.trial import FrozenTrial, TrialState, create_trial
 from pydantic import BaseModel, Field
 
-from covertune.search.record.constants import RECIPE_AT_FAULT
-from covertune.search.record.study import ROLE_UNTUNED
+from covertune.search.record.trial_record import TrialRecord
 
 __all__ = ["Insight", "Setting", "what_mattered"]
 
@@ -93,7 +92,7 @@ def what_mattered(trials: Sequence[FrozenTrial], epoch: int, *, seed: int = 0) -
     compared = [
         (trial, value)
         for trial in trials
-        if trial.params and trial.user_attrs.get("role") != ROLE_UNTUNED
+        if trial.params and not TrialRecord(trial).is_untuned
         if (value := _value(trial, epoch)) is not None
     ]
     if len(compared) < _FEWEST_TRIALS:
@@ -127,7 +126,7 @@ def what_mattered(trials: Sequence[FrozenTrial], epoch: int, *, seed: int = 0) -
 
 def _value(trial: FrozenTrial, epoch: int) -> float | None:
     if trial.state is TrialState.FAIL:
-        return 0.0 if trial.user_attrs.get(RECIPE_AT_FAULT) else None
+        return 0.0 if TrialRecord(trial).is_recipe_at_fault else None
     return trial.intermediate_values.get(epoch)
 
 

@@ -18,7 +18,8 @@ import optuna
 from optuna.trial import FrozenTrial
 
 from covertune.search.record.run_folder import RunFolder
-from covertune.search.record.study import ROLE_UNTUNED, ranked
+from covertune.search.record.study import ranked
+from covertune.search.record.trial_record import TrialRecord
 
 __all__ = ["CHECKPOINT_PEAK_BYTES", "Retention", "needed"]
 
@@ -47,7 +48,7 @@ def needed(trials: Iterable[FrozenTrial], on_disk: Collection[int], keep: int | 
     stay |= {trial.number for trial in trials if not trial.state.is_finished()}
     leaders = [trial for trial in ranked(trials) if trial.number in on_disk]
     stay |= {trial.number for trial in leaders[:keep]}
-    stay |= {t.number for t in leaders if t.user_attrs.get("role") == ROLE_UNTUNED}
+    stay |= {t.number for t in leaders if TrialRecord(t).is_untuned}
     return stay & set(on_disk)
 
 

@@ -1,18 +1,6 @@
 """The Optuna study: the single source of truth about a run's trials.
 
-A trial carries its whole recipe and its history as user attributes, so that whoever opens the
-study with Optuna alone still sees everything:
-
-    role       untuned | recipe: NAME | sampled
-    recipe     every setting of the trial
-    history    one mapping per measured epoch
-    begun_at   epochs it had each time it was begun or taken up again
-    lost_at    epochs it had each time its worker was lost
-    halved_at  the epoch at which successive halving stopped it
-    node, node_id, device
-    micro_batch   most covers trained at once, where memory ran out with the recipe's batch
-    reason     why it was stopped or failed
-    recipe_at_fault   the failure came from the recipe, not from the machine
+What a trial carries beside Optuna's own fields: `trial_record`.
 """
 
 from __future__ import annotations
@@ -26,7 +14,7 @@ import optuna
 from optuna.storages import RDBStorage
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 from sqlalchemy import event
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -34,14 +22,10 @@ from covertune.models import Recipe
 from covertune.search.errors import RunError
 from covertune.search.record.compat import close_storage
 from covertune.search.record.run_folder import RunFolder
+from covertune.search.record.trial_record import TrialRecord
 
 __all__ = [
-    "BEGUN_AT",
     "ELAPSED_S",
-    "HALVED_AT",
-    "LOST_AT",
-    "ROLE_SAMPLED",
-    "ROLE_UNTUNED",
     "TrialRow",
     "best_trial",
     "create_study",
@@ -55,11 +39,6 @@ __all__ = [
     "trial_rows",
 ]
 
-ROLE_UNTUNED: Final = "untuned"
-ROLE_SAMPLED: Final = "sampled"
-BEGUN_AT: Final = "begun_at"
-LOST_AT: Final = "lost_at"
-HALVED_AT: Final = "halved_at"
 ELAPSED_S: Final = "elapsed_s"
 _BUSY_TIMEOUT_S = 60
 
@@ -207,13 +186,7 @@ def recipe_of(trial: FrozenTrial) -> Recipe:
     Raises:
         RunError: It has none, or one of another version of covertune.
     """
-    try:
-        return Recipe.model_validate(trial.user_attrs["recipe"])
-    except (KeyError, ValidationError) as error:
-        raise RunError(
-            f"trial {trial.number} has no recipe this version of covertune can read; "
-            "use the version that made the run"
-        ) from error
+    return TrialRecord(trial).recipe
 
 
 def finished_count(study: optuna.Study) -> int:
@@ -266,15 +239,15 @@ def trial_rows(trials: Iterable[FrozenTrial]) -> list[TrialRow]:
 
 
 def _row(trial: FrozenTrial) -> TrialRow:
-    attributes = trial.user_attrs
+    record = TrialRecord(trial)
     return TrialRow(
         number=trial.number,
         state=trial.state.name,
-        reason=attributes.get("reason"),
+        reason=record.reason,
         value=latest_value(trial) if trial.state is TrialState.RUNNING else trial.value,
         epochs=len(trial.intermediate_values),
-        seconds=round(sum(epoch["seconds"] for epoch in attributes.get("history", [])), 2),
-        params=trial.params or attributes.get("recipe", {}),
-        node=attributes.get("node"),
-        device=attributes.get("device"),
+        seconds=round(record.seconds, 2),
+        params=trial.params or record.settings,
+        node=record.node,
+        device=record.device,
     )

@@ -11,16 +11,11 @@ from optuna.trial import BaseTrial, FixedTrial, FrozenTrial, TrialState
 from covertune.data_pipeline import CoverStore
 from covertune.search.config import SearchConfig, checked_config
 from covertune.search.errors import RunError
-from covertune.search.record.compat import set_trial_attribute, set_trial_state
+from covertune.search.record.compat import set_trial_state
 from covertune.search.record.constants import EPOCH, METRIC
 from covertune.search.record.run_folder import RunFolder
-from covertune.search.record.study import (
-    BEGUN_AT,
-    HALVED_AT,
-    ROLE_UNTUNED,
-    finished_count,
-    recipe_of,
-)
+from covertune.search.record.study import finished_count
+from covertune.search.record.trial_record import TrialRecord
 from covertune.search.schedule.budget import Budget
 from covertune.search.schedule.halving import SuccessiveHalving
 
@@ -70,7 +65,7 @@ def check_space_unchanged(
         RunError: One has other answers now, which a study does not allow.
     """
     for trial in study.get_trials(deepcopy=False):
-        if not trial.params or "recipe" not in trial.user_attrs:
+        if not trial.params or not TrialRecord(trial).has_recipe:
             continue  # nobody asks the yardstick; one killed while it was asked is to be asked more
         asked = FixedTrial(trial.params, trial.number)
         try:
@@ -91,8 +86,9 @@ def check_space_unchanged(
 def remember_rungs(rule: SuccessiveHalving, study: optuna.Study) -> None:
     """Put back on the rungs what earlier processes measured; yardsticks leave no mark."""
     for trial in study.get_trials(deepcopy=False):
-        if trial.user_attrs.get("role") != ROLE_UNTUNED:
-            for measured in trial.user_attrs.get("history", []):
+        record = TrialRecord(trial)
+        if not record.is_untuned:
+            for measured in record.history:
                 rule.record(trial.number, measured[EPOCH], measured[METRIC])
 
 
@@ -108,14 +104,15 @@ def reclaim_interrupted_trials(study: optuna.Study, run: RunFolder) -> list[Froz
     run.drop_partial_checkpoints()
     going_on = []
     for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING, TrialState.WAITING)):
-        if "recipe" in trial.user_attrs:
-            recipe_of(trial)  # one that this version cannot read stops here, not in a worker
-        history = trial.user_attrs.get("history", [])
+        record = TrialRecord(trial)
+        if record.has_recipe:
+            _ = record.recipe  # one that this version cannot read stops here, not in a worker
+        history = record.history
         epochs = len(history)
-        if history and trial.user_attrs.get(HALVED_AT) == history[-1][EPOCH]:
+        if history and record.halved_at == history[-1][EPOCH]:
             _end(study, trial, "successive halving", TrialState.PRUNED, [history[-1][METRIC]])
             continue
-        if trial.user_attrs.get(BEGUN_AT, []).count(epochs) >= _CHANCES:
+        if record.times_begun_at(epochs) >= _CHANCES:
             reason = f"interrupted {_CHANCES} times in epoch {epochs + 1}"
             _end(study, trial, reason, TrialState.FAIL)
             continue
@@ -132,7 +129,7 @@ def _end(
     state: TrialState,
     values: list[float] | None = None,
 ) -> None:
-    set_trial_attribute(study, trial, "reason", reason)
+    TrialRecord.write_reason(study, trial, reason)
     set_trial_state(study, trial, state, values)
 
 

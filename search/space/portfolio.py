@@ -20,7 +20,7 @@ from typing import Any
 
 import optuna
 
-from covertune.search.record.study import ROLE_UNTUNED
+from covertune.search.record.trial_record import ROLE_UNTUNED, TrialRecord
 from covertune.search.space.search_space import BackboneFacts, SearchSpace
 from covertune.search.space.warm_start import EarlierRecipe
 
@@ -108,13 +108,13 @@ class Portfolio:
     def enqueue_next(self, study: optuna.Study) -> None:
         """Make the next entry the study has not seen the one it hands out next, if any is left."""
         seen = {
-            (trial.user_attrs.get("role"), trial.user_attrs.get("for"))
-            for trial in study.get_trials(deepcopy=False)
+            (record.role, record.meant_for)
+            for record in map(TrialRecord, study.get_trials(deepcopy=False))
         }
         for role, answers in self._entries:
             backbone = answers.get("backbone")
             if (role, backbone) not in seen:
-                study.enqueue_trial(answers, user_attrs={"role": role, "for": backbone})
+                study.enqueue_trial(answers, user_attrs=TrialRecord.enqueued(role, backbone))
                 return
 
 

@@ -20,7 +20,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from covertune.search.config import SEEDS
 from covertune.search.record.compat import OpenTPESampler
-from covertune.search.record.constants import RECIPE_AT_FAULT
+from covertune.search.record.trial_record import TrialRecord
 
 __all__ = ["FailureAwareTPESampler", "make_sampler"]
 
@@ -46,7 +46,7 @@ class FailureAwareTPESampler(OpenTPESampler):
             trial
             for trial in seen
             if trial.state is TrialState.FAIL
-            and trial.user_attrs.get(RECIPE_AT_FAULT)
+            and TrialRecord(trial).is_recipe_at_fault
             and search_space.keys() <= trial.params.keys()
         ]
 

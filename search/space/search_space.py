@@ -15,7 +15,7 @@ from optuna.trial import BaseTrial
 from covertune.data_pipeline import Fit
 from covertune.models import UNTUNED, Recipe
 from covertune.search.config import SearchConfig
-from covertune.search.record.study import ROLE_UNTUNED
+from covertune.search.record.trial_record import TrialRecord
 
 __all__ = ["BackboneFacts", "SearchSpace"]
 
@@ -74,7 +74,7 @@ class SearchSpace:
 
         A trial whose role is `untuned` is not asked anything.
         """
-        if trial.user_attrs.get("role") == ROLE_UNTUNED:
+        if TrialRecord(trial).is_untuned:
             return self.untuned()
         facts = self.facts(_choice(trial, "backbone", tuple(b.name for b in self.backbones)))
         image_px = _choice(trial, f"{facts.name}.image_px", facts.image_px)

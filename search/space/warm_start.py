@@ -14,7 +14,8 @@ from covertune.models import Recipe
 from covertune.search.config import SearchConfig
 from covertune.search.errors import RunError
 from covertune.search.record.run_folder import RunFolder
-from covertune.search.record.study import ROLE_UNTUNED, ranked, read_trials, recipe_of
+from covertune.search.record.study import ranked, read_trials, recipe_of
+from covertune.search.record.trial_record import TrialRecord
 
 __all__ = ["EarlierRecipe", "earlier_recipes"]
 
@@ -45,8 +46,7 @@ def _best_of(path: Path, backbones: tuple[str, ...]) -> list[EarlierRecipe]:
     best = [
         (trial, recipe)
         for trial in ranked(read_trials(run))
-        if trial.user_attrs.get("role") != ROLE_UNTUNED
-        and (recipe := recipe_of(trial)).backbone in backbones
+        if not TrialRecord(trial).is_untuned and (recipe := recipe_of(trial)).backbone in backbones
     ]
     if not best:
         raise RunError(

@@ -7,7 +7,7 @@ from optuna.trial import create_trial
 from covertune.search.config import SearchConfig
 from covertune.search.errors import RunError
 from covertune.search.record.run_folder import RunFolder
-from covertune.search.record.study import ROLE_UNTUNED
+from covertune.search.record.trial_record import ROLE_UNTUNED
 from covertune.search.setup.resuming import check_space_unchanged, extended
 from covertune.search.space.search_space import BackboneFacts, SearchSpace
 

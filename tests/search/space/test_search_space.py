@@ -4,7 +4,7 @@ import optuna
 import pytest
 
 from covertune.search.config import SearchConfig
-from covertune.search.record.study import ROLE_UNTUNED
+from covertune.search.record.trial_record import ROLE_UNTUNED
 from covertune.search.space.portfolio import Portfolio
 from covertune.search.space.search_space import BackboneFacts, SearchSpace
 
