@@ -102,14 +102,11 @@ def run_search(config: SearchConfig, observer: SearchObserver | None = None) -> 
     with run.lock(), _as_search_error(run):
         try:
             require_free_name(run, config.storage)
-            facts = {
-                "study": run.name,
-                "earlier_recipes": [given.model_dump(mode="json") for given in earlier],
-            }
-            run.write_facts(config, facts)  # if it is killed now, it can be resumed
+            recipes = [given.model_dump(mode="json") for given in earlier]
+            run.start(config, earlier_recipes=recipes)  # if it is killed now, it can be resumed
             return _search(run, config, budget, observer)
         finally:
-            if not run.facts_file.exists() or not run.is_prepared:
+            if not run.manifest_file.exists() or not run.is_prepared:
                 run.remove()
 
 
@@ -129,7 +126,7 @@ def _search(
         sampler = make_sampler(config.sampler, config.seed)
         study = create_study(run, sampler, config.storage, maybe_made=maybe_made)
         ending.callback(close_storage, study)
-        run.write_facts(config, run.facts() | context.facts())
+        run.update(config, **context.known())
         return _drive(context, study, budget, observer, resumed=[])
 
 
@@ -210,11 +207,11 @@ def resume_search(
     observer = observer or SearchObserver()
     run = RunFolder.open(path)
     with run.lock(), _as_search_error(run), ExitStack() as ending:
-        facts = run.facts()
-        prepared_s = facts.get(ELAPSED_S, 0.0)  # by a process that was killed before it trained
+        manifest = run.manifest()
+        prepared_s = manifest.elapsed_s  # by a process that was killed before it trained
         config = extended(run.config(), trials, time_budget_s)
-        if not run.is_prepared:
-            run.write_facts(config, facts)
+        if not manifest.is_prepared:
+            run.update(config)
             budget = Budget(config.time_budget_s, spent_s=prepared_s)
             return _search(run, config, budget, observer, maybe_made=True)
         require_same_store(run, config)
@@ -227,20 +224,19 @@ def resume_search(
         resumed = reclaim_interrupted_trials(study, run)
         require_work(config, run, study, resumed, budget)
         Retention(run, study, config.keep_checkpoints).tidy()  # of what a kill left
-        run.write_facts(config, facts)  # the new limits hold from here on
+        run.update(config)  # the new limits hold from here on
         with _session(run, config, observer):
-            image_px = {name: tuple(sizes) for name, sizes in facts["image_px"].items()}
             context = set_up(
                 config,
                 run,
                 budget,
                 observer,
-                image_px=image_px,
-                fits=tuple(facts.get("fits", ("squash",))),
+                image_px=manifest.image_px,
+                fits=manifest.fits or ("squash",),
                 finished=finished_count(study),
             )
             check_space_unchanged(run, study, context.space.suggest)
-            run.write_facts(config, run.facts() | context.facts())
+            run.update(config, **context.known())
             return _drive(context, study, budget, observer, resumed=resumed)
 
 
@@ -256,7 +252,7 @@ def _drive(
     pictures = TrialPictures(study, run.artifacts, context.store.genres)
     retention = Retention(run, study, config.keep_checkpoints)
     reporter = Reporter(study, budget, pictures, retention, observer)
-    earlier = map(EarlierRecipe.model_validate, run.facts().get("earlier_recipes", []))
+    earlier = map(EarlierRecipe.model_validate, run.manifest().earlier_recipes)
     portfolio = Portfolio(context.space, list(earlier))
     rule = SuccessiveHalving.of(config, covers=context.feed.count("val"))
     remember_rungs(rule, study)

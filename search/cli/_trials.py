@@ -40,7 +40,7 @@ def trials(
         trained_s = sum(row.seconds for row in rows)
         console.print(
             f"{len(rows)} trials, {show_duration(trained_s)} of training; on validation: "
-            f"{gap_so_far(found, folder.config(), folder.facts()).in_words}",
+            f"{gap_so_far(found, folder.config(), folder.manifest().probe_top1).in_words}",
             highlight=False,
             soft_wrap=True,
         )

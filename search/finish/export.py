@@ -198,8 +198,8 @@ def _genres_of(run: RunFolder, store: _StoreAtHand) -> list[str]:
     """The names of a run's genres; runs of covertune 0.1 did not write them down."""
     if store.store is not None:
         return store.store.genres
-    if (genres := run.facts().get("genres")) is not None:
-        return list(genres)
+    if (genres := run.manifest().genres) is not None:
+        return genres
     if run.model.exists():
         return load_model(run.model).genres
     assert store.problem is not None
@@ -269,15 +269,15 @@ def provenance_of(
         origin: Which trial it is, or which trials it is made of.
     """
     config = run.config()
-    facts = run.facts()
-    covers = facts.get("covers")
+    manifest = run.manifest()
+    covers = manifest.covers
     if covers is None and store is not None and not config.rehearse:  # a run of covertune 0.1
         covers = {split: store.count(split) for split in SPLITS}
     return {
         "run": run.name,
         **origin,
         **_store_in_words(config.store),
-        "store_fingerprint": facts["store_fingerprint"],
+        "store_fingerprint": manifest.store_fingerprint,
         **({} if covers is None else {"covers": covers}),
         **({"rehearsal": _REHEARSAL} if config.rehearse else {}),
         "covertune": version("covertune"),

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
 
 from optuna.trial import FrozenTrial
 
@@ -59,14 +58,14 @@ def baseline_of(config: SearchConfig, probe_top1: float | None) -> tuple[str, fl
 
 
 def gap_so_far(
-    trials: Iterable[FrozenTrial], config: SearchConfig, facts: Mapping[str, Any]
+    trials: Iterable[FrozenTrial], config: SearchConfig, probe_top1: float | None
 ) -> Gap:
     """On validation covers, from the latest epoch of each trial, running ones included.
 
     Args:
         trials: Of the study.
         config: Of the run.
-        facts: What run.json holds.
+        probe_top1: Of the best frozen probe, on validation covers.
     """
     latest = {
         trial.number: (value, TrialRecord(trial).is_untuned)
@@ -74,7 +73,7 @@ def gap_so_far(
         if (value := latest_value(trial)) is not None
     }
     untuned = [value for value, is_untuned in latest.values() if is_untuned]
-    name, baseline = baseline_of(config, facts.get("probe_top1"))
+    name, baseline = baseline_of(config, probe_top1)
     return Gap(
         untuned[0] if untuned else None,
         max((value for value, _ in latest.values()), default=None),

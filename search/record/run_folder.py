@@ -12,39 +12,26 @@ runs/NAME/run.json     resolved configuration, versions, store fingerprint, seed
 from __future__ import annotations
 
 import contextlib
-import json
 import shutil
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from filelock import FileLock, Timeout
-from pydantic import ValidationError
 
 from covertune.models.whole_files import whole_file
 from covertune.search.config import SearchConfig
 from covertune.search.errors import RunError
+from covertune.search.record.manifest import RunManifest
 
 __all__ = ["RunFolder", "checkpoint_name"]
-
-_RUN_SCHEMA = 1
-_FACTS = ("schema_version", "config", "study")
-_UNSAID = {"brackets": 1}  # how runs went on before it could be said
-_STAGE_FACTS = ("store_fingerprint", "image_px")
-_LIBRARIES = ("covertune", "torch", "torchvision", "timm", "ray", "optuna", "pyarrow", "pillow")
 
 
 def checkpoint_name(number: int) -> str:
     """The file name of a trial's checkpoint."""
     return f"trial-{number:05d}.pt"
-
-
-def _write_whole(file: Path, text: str) -> None:
-    with whole_file(file) as out:
-        out.write(text.encode() + b"\n")
 
 
 @dataclass(frozen=True)
@@ -67,7 +54,7 @@ class RunFolder:
         path = (config.runs_dir / name).absolute()
         if path.exists():
             remedy = "choose another --name, or "
-            if cls(path).facts_file.is_file():
+            if cls(path).manifest_file.is_file():
                 remedy += f"go on with `covertune resume {config.runs_dir / name}`"
             else:
                 remedy += "remove the folder, which is no run (it has no run.json)"
@@ -94,14 +81,9 @@ class RunFolder:
         run = cls(path.absolute())
         if not path.exists():
             raise RunError(f"no run at {path}; `covertune search` makes one")
-        if not run.facts_file.is_file():
+        if not run.manifest_file.is_file():
             raise RunError(f"{path} is not a run folder: it has no run.json")
-        schema = run.facts().get("schema_version")
-        if schema != _RUN_SCHEMA:
-            raise RunError(
-                f"{path} has run schema {schema}, this covertune reads {_RUN_SCHEMA}; "
-                "use the version that wrote it"
-            )
+        run.manifest()
         return run
 
     @property
@@ -110,7 +92,7 @@ class RunFolder:
         return self.path.name
 
     @property
-    def facts_file(self) -> Path:
+    def manifest_file(self) -> Path:
         """run.json."""
         return self.path / "run.json"
 
@@ -179,25 +161,18 @@ class RunFolder:
         for partial in self.checkpoints.glob(".*"):
             partial.unlink(missing_ok=True)
 
-    def facts(self) -> dict[str, Any]:
+    def manifest(self) -> RunManifest:
         """What run.json holds.
 
         Raises:
             RunError: It cannot be read.
         """
-        try:
-            facts = json.loads(self.facts_file.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise RunError(f"cannot read {self.facts_file}: {error}") from error
-        missing = [name for name in _FACTS if not isinstance(facts, dict) or name not in facts]
-        if missing:
-            raise RunError(f"{self.facts_file} is damaged: it has no {', '.join(missing)}")
-        return dict(facts)
+        return RunManifest.read(self.manifest_file)
 
     @property
     def is_prepared(self) -> bool:
         """Whether the first trial may have begun; before, a resumed search prepares it anew."""
-        return all(name in self.facts() for name in _STAGE_FACTS)
+        return self.manifest().is_prepared
 
     def config(self) -> SearchConfig:
         """The configuration this run was started with.
@@ -205,33 +180,33 @@ class RunFolder:
         Raises:
             RunError: This version cannot read it.
         """
-        try:
-            return SearchConfig.model_validate(_UNSAID | self.facts()["config"])
-        except ValidationError as error:
-            raise RunError(
-                f"the configuration in {self.facts_file} is not one this version of covertune "
-                f"knows; use the version that wrote it: {self.facts().get('versions')}"
-            ) from error
+        return self.manifest().search_config(self.manifest_file)
 
-    def write_facts(self, config: SearchConfig, facts: Mapping[str, Any]) -> None:
-        """Write run.json whole or not at all.
+    def start(self, config: SearchConfig, **known: Any) -> None:
+        """Write run.json for the first time.
 
         Args:
             config: The resolved configuration.
-            facts: The study's name, the store's fingerprint and the input sizes; what else an
-                older run.json held is kept.
+            known: Further fields of `RunManifest`.
         """
-        document = {
-            "schema_version": _RUN_SCHEMA,
-            "config": config.model_dump(mode="json"),
-            "versions": {library: version(library) for library in _LIBRARIES},
-        }
-        document = {"created": time.strftime("%Y-%m-%dT%H:%M:%S%z"), **facts, **document}
-        _write_whole(self.facts_file, json.dumps(document, indent=2))
+        manifest = RunManifest(study=self.name, config=config.model_dump(mode="json"), **known)
+        manifest.write(self.manifest_file)
+
+    def update(self, config: SearchConfig, **known: Any) -> None:
+        """Write run.json anew, with another configuration or more that is known.
+
+        Args:
+            config: The resolved configuration; limits may have changed.
+            known: Fields of `RunManifest`; what else it held is kept.
+        """
+        before = self.manifest().model_dump(exclude={"versions"})
+        fields = {**before, "config": config.model_dump(mode="json"), **known}
+        RunManifest(**fields).write(self.manifest_file)
 
     def write_outcome(self, outcome: str) -> None:
         """Write outcome.json whole or not at all; from then on the search is concluded."""
-        _write_whole(self.outcome_file, outcome)
+        with whole_file(self.outcome_file) as out:
+            out.write(outcome.encode() + b"\n")
 
     def remove(self) -> None:
         """Delete the folder; for a run that never got to its first trial."""

@@ -147,7 +147,7 @@ def open_study(run: RunFolder, *, driven: bool = False) -> optuna.Study:
     Raises:
         RunError: It is missing or cannot be read.
     """
-    facts = run.facts()
+    manifest = run.manifest()
     if not run.is_prepared:
         raise RunError(
             f"run {run.name!r} has no trial yet; unless it is being prepared at this moment, go on "
@@ -158,11 +158,11 @@ def open_study(run: RunFolder, *, driven: bool = False) -> optuna.Study:
         raise RunError(f"run {run.path} has no study.db; bring the file back, or search anew")
     try:
         return optuna.load_study(
-            study_name=facts["study"], storage=_storage(run, url, driven=driven)
+            study_name=manifest.study, storage=_storage(run, url, driven=driven)
         )
     except KeyError as error:
         raise RunError(
-            f"{url or run.study_file} holds no study {facts['study']!r}; bring the one of run "
+            f"{url or run.study_file} holds no study {manifest.study!r}; bring the one of run "
             f"{run.name!r} back, or search anew"
         ) from error
 

@@ -40,9 +40,9 @@ def require_same_store(run: RunFolder, config: SearchConfig) -> CoverStore:
     """
     assert config.store is not None
     store = CoverStore.open(config.store)
-    known = run.facts().get("store_fingerprint")
+    known = run.manifest().store_fingerprint
     if known is None:
-        raise RunError(f"{run.facts_file} is damaged: it has no store_fingerprint")
+        raise RunError(f"{run.manifest_file} is damaged: it has no store_fingerprint")
     if store.fingerprint != known:
         raise RunError(
             f"the store {store.path} has changed since run {run.name!r} was started; "

@@ -23,7 +23,6 @@ from covertune.search.cluster.workers import Workers
 from covertune.search.config import SearchConfig
 from covertune.search.events import BackboneCheck, SearchObserver, Slots
 from covertune.search.record.run_folder import RunFolder
-from covertune.search.record.study import ELAPSED_S
 from covertune.search.schedule.budget import Budget
 from covertune.search.setup.feed import Feed, feed_of, times_larger
 from covertune.search.setup.graph_check import GraphCheck
@@ -55,7 +54,7 @@ class SearchContext:
         """The covers."""
         return self.feed.store
 
-    def facts(self) -> dict[str, Any]:
+    def known(self) -> dict[str, Any]:
         """What run.json keeps, so that a resumed search stands on the same."""
         sizes = {facts.name: list(facts.image_px) for facts in self.space.backbones}
         return {
@@ -88,7 +87,7 @@ def set_up(
     Args:
         config: What to search.
         run: Where checkpoints and probes go; its run.json is told the time spent.
-        budget: Knows the time spent, which the run's facts tell.
+        budget: Knows the time spent, which run.json tells.
         observer: Hears what happens.
         image_px: Input sizes by backbone, of a run that is taken up; None: chosen here.
         fits: Fits of a run that is taken up; None: chosen here.
@@ -101,7 +100,7 @@ def set_up(
 
     def begin(text: str) -> None:
         observer.phase(text)
-        run.write_facts(config, run.facts() | {ELAPSED_S: round(budget.spent_s, 1)})
+        run.update(config, elapsed_s=round(budget.spent_s, 1))
 
     begin("checking the machine")
     slots = slots_of(config)

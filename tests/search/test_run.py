@@ -114,10 +114,11 @@ def test_a_search_ends_with_a_measured_and_exported_model(watched):
         "model.onnx",
         "README.md",
     }
-    facts = result.run.facts()
-    assert facts["config"]["trials"] == 5
-    assert facts["versions"]["ray"]
-    assert facts["store_fingerprint"]
+    manifest = result.run.manifest()
+    assert manifest.config["trials"] == 5
+    assert manifest.versions["ray"]
+    assert manifest.store_fingerprint
+    assert manifest.genres == ["Alarm", "Balm", "Calm"]
 
 
 def test_the_leaders_and_the_untuned_one_keep_their_checkpoints(watched):
@@ -326,18 +327,17 @@ def test_a_study_that_stays_locked_is_one_line_and_costs_no_trial(store, tmp_pat
 def test_what_was_killed_before_its_first_trial_is_prepared_anew(store, tmp_path):
     wanted = config(store, tmp_path, trials=2, epochs=1)
     run = RunFolder.create(wanted)
-    run.write_facts(wanted, {"study": run.name})
+    run.start(wanted)
     with pytest.raises(RunError, match=r"run 'run' has no trial yet; .*covertune resume"):
         open_study(run)
     create_study(run, make_sampler("tpe", 0), None)  # killed just before it was written down
     result = resume_search(run.path)
     assert [trial.state for trial in result.trials] == [TrialState.COMPLETE] * 2
-    assert result.run.facts()["store_fingerprint"]
+    assert result.run.manifest().store_fingerprint
 
 
 def test_a_changed_store_is_noticed(finished):
-    facts = finished.facts() | {"store_fingerprint": "another"}
-    finished.facts_file.write_text(json.dumps(facts))
+    finished.update(finished.config(), store_fingerprint="another")
     with pytest.raises(RunError, match="has changed since run 'run' was started"):
         resume_search(finished.path, trials=6)
 

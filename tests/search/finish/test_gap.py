@@ -50,6 +50,6 @@ def test_running_trials_count_and_failed_ones_do_not():
     study.tell(untuned, 0.3)
     failed.report(0.9, 1)
     study.tell(failed, state=optuna.trial.TrialState.FAIL)
-    gap = gap_so_far(study.trials, SearchConfig(), {"probe_top1": 0.4})
+    gap = gap_so_far(study.trials, SearchConfig(), 0.4)
     assert gap == Gap(0.3, 0.5, 0.4, "frozen probe")
-    assert gap_so_far([], SearchConfig(), {}) == Gap(None, None, None, "frozen probe")
+    assert gap_so_far([], SearchConfig(), None) == Gap(None, None, None, "frozen probe")

@@ -20,8 +20,7 @@ from covertune.search.record.study import (
 def run(tmp_path):
     config = SearchConfig(store=tmp_path / "store", runs_dir=tmp_path / "runs", name="run")
     run = RunFolder.create(config)
-    facts = {"study": "run", "store_fingerprint": "0", "image_px": {}}
-    run.write_facts(config, facts)
+    run.start(config, store_fingerprint="0", image_px={})
     return run
 
 

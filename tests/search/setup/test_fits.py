@@ -126,7 +126,7 @@ def test_a_search_of_two_fits_from_end_to_end(tall, tmp_path):
         epochs=1,
     )
     first = run_search(config)
-    assert first.run.facts()["fits"] == ["pad", "crop"]
+    assert first.run.manifest().fits == ("pad", "crop")
     resumed = resume_search(first.run.path, trials=6)
     recipes = [recipe_of(trial) for trial in open_study(resumed.run).get_trials()]
     assert {recipe.fit for recipe in recipes} == {"pad", "crop"}

@@ -47,8 +47,7 @@ def earlier_run(tmp_path):
     def make(name="earlier", backbone="small_cnn", values=(0.2, 0.5, 0.6, 0.4, 0.3)):
         run = RunFolder.create(SearchConfig(runs_dir=tmp_path, name=name))
         study = create_study(run, make_sampler("random", 0), None)
-        facts = {"study": name, "store_fingerprint": "f", "image_px": {backbone: [64]}}
-        run.write_facts(SearchConfig(), facts)
+        run.start(SearchConfig(), store_fingerprint="f", image_px={backbone: (64,)})
         for number, value in enumerate(values):
             trial = study.ask()
             role = "sampled" if number else "untuned"
