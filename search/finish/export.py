@@ -106,6 +106,7 @@ def export_run(run: RunFolder, out: Path, number: int | None = None) -> Exported
     if os.path.lexists(out):
         raise RunError(f"{out} exists already; choose another folder, or remove it first")
     notes = []
+    store = _StoreAtHand.of(run)
     if number is None and (run.model / "config.json").exists():
         classifier = _announced(run)
     else:
@@ -114,8 +115,7 @@ def export_run(run: RunFolder, out: Path, number: int | None = None) -> Exported
             notes.append(
                 f"the search has exported no model yet; this is its best trial, {trial.number}"
             )
-        classifier = _classifier_of(run, trial)
-    store = _StoreAtHand.of(run)
+        classifier = _classifier_of(run, trial, store)
     facts = classifier.facts
     if facts.calibration is None:
         facts, problem = _calibrated(classifier, run, store)
@@ -175,13 +175,12 @@ def _chosen_trial(run: RunFolder, number: int | None) -> FrozenTrial:
     return trials[number]
 
 
-def _classifier_of(run: RunFolder, trial: FrozenTrial) -> Classifier:
+def _classifier_of(run: RunFolder, trial: FrozenTrial, store: _StoreAtHand) -> Classifier:
     """A trial as it stands in its checkpoint, with what is known of it."""
     model, recipe = trial_model(run, trial), recipe_of(trial)
     # Of the epoch the checkpoint holds: one that showed a collapse is in the history only.
     measured = checkpoint_result(run.checkpoint(trial.number))
     told = ("top1", "top3", "macro_f1", ANY_TOP1)
-    store = _StoreAtHand.of(run)
     return Classifier(
         model,
         get_backbone(recipe.backbone).input.at(recipe.image_px),

@@ -148,12 +148,12 @@ def open_study(run: RunFolder, *, driven: bool = False) -> optuna.Study:
         RunError: It is missing or cannot be read.
     """
     manifest = run.manifest()
-    if not run.is_prepared:
+    if not manifest.is_prepared:
         raise RunError(
             f"run {run.name!r} has no trial yet; unless it is being prepared at this moment, go on "
             f"with `covertune resume {os.path.relpath(run.path)}`"
         )
-    url = run.config().storage
+    url = manifest.search_config(run.manifest_file).storage
     if url is None and not run.study_file.is_file():
         raise RunError(f"run {run.path} has no study.db; bring the file back, or search anew")
     try:
