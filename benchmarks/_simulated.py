@@ -16,14 +16,15 @@ import optuna
 from ray.tune.schedulers import ASHAScheduler
 from ray.tune.search.optuna import OptunaSearch
 
+from covertune.models import ProgressMetrics
 from covertune.search.cluster.scheduler import HalvingScheduler
 from covertune.search.cluster.searcher import StudySearcher
 from covertune.search.config import SearchConfig
 from covertune.search.events import SearchObserver
 from covertune.search.finish.soup import lowest_loss
 from covertune.search.record.constants import (
+    CONFUSION,
     EPOCH,
-    EPOCH_FIELDS,
     FAILURE,
     FINISHED,
     METRIC,
@@ -113,8 +114,8 @@ class Covertune:
         return None if untuned else config["recipe"]
 
     def should_continue(self, key, epoch, value, *, last):
-        result = dict.fromkeys(EPOCH_FIELDS, 0.0) | {EPOCH: epoch, METRIC: value, FINISHED: last}
-        result |= {"node": "", "node_id": "", "device": ""}
+        result = dict.fromkeys(ProgressMetrics.model_fields, 0) | {EPOCH: epoch, METRIC: value}
+        result |= {FINISHED: last, CONFUSION: [], "node": "", "node_id": "", "device": ""}
         if last:
             self.searcher.on_trial_complete(key, result)
             return False

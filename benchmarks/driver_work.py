@@ -31,13 +31,14 @@ from types import SimpleNamespace
 import optuna
 from ray.tune.search.optuna import OptunaSearch
 
+from covertune.models import ProgressMetrics
 from covertune.search import RunFolder, SearchConfig
 from covertune.search.cluster.reporter import Reporter
 from covertune.search.cluster.scheduler import HalvingScheduler
 from covertune.search.cluster.searcher import StudySearcher
 from covertune.search.events import SearchObserver
 from covertune.search.record.compat import close_storage
-from covertune.search.record.constants import EPOCH, EPOCH_FIELDS, FINISHED, METRIC, MODE
+from covertune.search.record.constants import EPOCH, FINISHED, METRIC, MODE
 from covertune.search.record.pictures import TrialPictures
 from covertune.search.record.retention import Retention
 from covertune.search.record.study import create_study
@@ -71,8 +72,8 @@ def finished_trials(space, number, seed=0):
 
 
 def result(epoch, rng, **more):
-    fields = {name: rng.random() for name in EPOCH_FIELDS}
-    return fields | {EPOCH: epoch, FINISHED: epoch == EPOCHS, **more}
+    fields = {name: rng.random() for name in ProgressMetrics.model_fields}
+    return fields | {EPOCH: epoch, "covers_seen": 1000 * epoch, FINISHED: epoch == EPOCHS, **more}
 
 
 def measure(finished, trials, scratch):

@@ -30,7 +30,7 @@ from covertune.data_pipeline import (
     prepare_store,
 )
 from covertune.data_pipeline.sample import draw_sample
-from covertune.models import extract_features, fit_probe, get_backbone
+from covertune.models import Features, extract_features, fit_probe, get_backbone
 
 FOLDS = 5
 
@@ -86,21 +86,22 @@ def probe_scores(store, splits, px, backbone):
     found = get_backbone(backbone)
     model = found.build(2, image_px=px, weights="default")
     device = torch.device("cpu")
-    features, labels = [], []
+    parts = []
     for refs in splits.values():
         batches = EpochBatches(refs.get(), 64, device, shuffle=False)
-        features_ND, labels_N, *_ = extract_features(
-            model, batches.epoch(0), device, input_spec=found.input.at(px)
-        )
-        features.append(features_ND)
-        labels.append(labels_N)
-    X, y = torch.cat(features), torch.cat(labels)
+        input_spec = found.input.at(px)
+        parts.append(extract_features(model, batches.epoch(0), device, input_spec=input_spec))
+    X, y, _ = Features.joined(parts)
     fold_of = np.random.default_rng(0).permutation(len(y)) % FOLDS
     scores = []
     for fold in range(FOLDS):
         held_out = torch.from_numpy(fold_of == fold)
-        result = fit_probe(X[~held_out], y[~held_out], X[held_out], y[held_out], len(store.genres))
-        scores.append((result.val_top1, result.val_top3))
+        result = fit_probe(
+            Features(X[~held_out], y[~held_out]),
+            Features(X[held_out], y[held_out]),
+            len(store.genres),
+        )
+        scores.append((result.val_metrics.top1, result.val_metrics.top3))
     return scores
 
 

@@ -49,12 +49,18 @@ if TYPE_CHECKING:
         save_model,
     )
     from covertune.models.memory import free_memory
+    from covertune.models.metrics import Metrics
     from covertune.models.training.averaging import average_weights
     from covertune.models.training.checkpoint import model_from_checkpoint
     from covertune.models.training.finetune import FineTuner
-    from covertune.models.training.probe import ProbeResult, extract_features, fit_probe
+    from covertune.models.training.probe import Features, ProbeResult, extract_features, fit_probe
+    from covertune.models.training.progress import (
+        EpochReport,
+        ProgressMetrics,
+        TrainingPass,
+        ValidationPass,
+    )
     from covertune.models.training.recipe import UNTUNED, Recipe
-    from covertune.models.training.reports import EpochReport, Evaluation, TrainStats
 
 __all__ = [
     "UNTUNED",
@@ -63,13 +69,14 @@ __all__ = [
     "Classifier",
     "Collapse",
     "EpochReport",
-    "Evaluation",
+    "Features",
     "FineTuner",
     "GenreMeasurement",
     "GraphError",
     "HeadWeights",
     "InputSpec",
     "Measurement",
+    "Metrics",
     "ModelError",
     "ModelFacts",
     "ModelFolderError",
@@ -78,9 +85,11 @@ __all__ = [
     "OutOfMemory",
     "Predictions",
     "ProbeResult",
+    "ProgressMetrics",
     "Recipe",
-    "TrainStats",
     "TrainingFailure",
+    "TrainingPass",
+    "ValidationPass",
     "WeightsError",
     "at_temperature",
     "average_weights",
@@ -156,7 +165,9 @@ _HOMES = {
         "predict_probabilities",
     ),
     "covertune.models.memory": ("free_memory",),
+    "covertune.models.metrics": ("Metrics",),
     "covertune.models.training.probe": (
+        "Features",
         "ProbeResult",
         "extract_features",
         "fit_probe",
@@ -165,10 +176,11 @@ _HOMES = {
         "UNTUNED",
         "Recipe",
     ),
-    "covertune.models.training.reports": (
+    "covertune.models.training.progress": (
         "EpochReport",
-        "Evaluation",
-        "TrainStats",
+        "ProgressMetrics",
+        "TrainingPass",
+        "ValidationPass",
     ),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}

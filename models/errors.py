@@ -15,7 +15,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from covertune.models.training.reports import EpochReport
+    from covertune.models.training.progress import EpochReport
 
 __all__ = [
     "Collapse",

@@ -1,4 +1,7 @@
-"""Measures of a classifier, from its scores.
+"""Metrics of a classifier, from its scores.
+
+A new one takes two things, both here: a function, and a field of `Metrics`. The study, the curves,
+the outcome, the card and `covertune evaluate` show it then by itself.
 
 Shapes: N covers, K genres. Scores are logits or probabilities; a confusion matrix has a row per
 true genre and a column per predicted one.
@@ -7,11 +10,14 @@ true genre and a column per predicted one.
 from __future__ import annotations
 
 import math
+from typing import Self
 
 import numpy as np
 import numpy.typing as npt
+from pydantic import BaseModel, ConfigDict, Field
 
 __all__ = [
+    "Metrics",
     "any_top1",
     "confusion",
     "expected_calibration_error",
@@ -25,6 +31,60 @@ Floats = npt.NDArray[np.floating]
 Ints = npt.NDArray[np.int64]
 
 _Z_95 = 1.959963984540054
+
+
+class Metrics(BaseModel):
+    """What one classifier is worth on the covers of one split.
+
+    A metric that does not apply, or that was not yet there when a record was written, is None and
+    left out. So what is added here needs a default.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    top1: float = Field(
+        title="top-1 accuracy",
+        description="Share given their true genre, the primary one of several.",
+    )
+    top3: float = Field(
+        title="top-3 accuracy", description="Share with the true genre among the best min(3, K)."
+    )
+    macro_f1: float = Field(title="macro F1", description="Mean F1 over genres.")
+    any_top1: float | None = Field(
+        None,
+        title="any of its genres",
+        exclude_if=lambda value: value is None,
+        description="Share given any of their genres; left out where each cover has one.",
+    )
+
+    @classmethod
+    def of(
+        cls, scores_NK: Floats, labels_N: Ints, genres_NK: npt.NDArray[np.integer] | None = None
+    ) -> Self:
+        """Measure.
+
+        Args:
+            scores_NK: Logits or probabilities.
+            labels_N: True genres, in [0, K).
+            genres_NK: Where covers may have several genres: 1 for each of them, else 0.
+        """
+        return cls(
+            top1=top_k(scores_NK, labels_N, 1),
+            top3=top_k(scores_NK, labels_N, 3),
+            macro_f1=macro_f1(confusion(scores_NK, labels_N)),
+            any_top1=None if genres_NK is None else any_top1(scores_NK, genres_NK),
+        )
+
+    @classmethod
+    def titles(cls) -> dict[str, str]:
+        """Return what each metric is called in tables and pictures, by field."""
+        return {name: field.title or name for name, field in Metrics.model_fields.items()}
+
+    @property
+    def values(self) -> dict[str, float]:
+        """Those that there are, by field."""
+        told = {name: getattr(self, name) for name in Metrics.model_fields}
+        return {name: value for name, value in told.items() if value is not None}
 
 
 def top_k(scores_NK: Floats, labels_N: Ints, k: int) -> float:

@@ -6,12 +6,12 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     from optuna.trial import FrozenTrial, Trial
 
-    from covertune.models import Recipe
+    from covertune.models import Metrics, ProgressMetrics, Recipe
 
 __all__ = [
     "BackboneCheck",
@@ -82,11 +82,8 @@ class ProbeReport:
     backbone: str
     image_px: int
     fit: Literal["squash", "pad", "crop"] = "squash"
-    top1: float
-    top3: float
+    metrics: Metrics
     seconds: float
-    any_top1: float | None = None
-    """None unless covers may have several genres."""
 
 
 @dataclass(frozen=True)
@@ -139,7 +136,7 @@ class SearchObserver:
     def trial_started(self, number: int, role: str, recipe: Recipe) -> None:
         """A trial begins, or is taken up again."""
 
-    def epoch(self, trial: Trial, result: Mapping[str, Any]) -> None:
+    def epoch(self, trial: Trial, progress: ProgressMetrics, confusion_KK: list[list[int]]) -> None:
         """A running trial measured an epoch; the study holds it already."""
 
     def trial_ended(self, trial: FrozenTrial) -> None:

@@ -13,7 +13,6 @@ from safetensors.torch import load_file
 from contestants.piece import EXPORTED, Piece
 from covertune.models.training.checkpoint import read_state, write_state
 from covertune.search import SearchConfig, SearchObserver, run_search
-from covertune.search.record.constants import EPOCH, METRIC
 
 _ENDING_S = 60.0
 
@@ -24,8 +23,8 @@ class EventLog(SearchObserver):
     def __init__(self, piece):
         self.piece = piece
 
-    def epoch(self, trial, result):
-        self.piece.note(trial.number, result[EPOCH], result[METRIC])
+    def epoch(self, trial, progress, confusion_KK):
+        self.piece.note(trial.number, int(progress.epoch), progress.top1)
 
 
 def keep_model(piece, result):

@@ -8,6 +8,7 @@ them (`data_wait.py` measures what one worker brings).
 from __future__ import annotations
 
 import csv
+from itertools import starmap
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ import torch
 from PIL import Image
 from torch.utils.data import DataLoader, Dataset
 
+from covertune.batch import Batch
 from covertune.models import FineTuner, inference_batch_size
 
 
@@ -59,8 +61,8 @@ def train(piece, recipe, trial):
     tuner = FineTuner(recipe, piece.genres, device, steps_per_epoch=len(train_covers))
     best = -1.0
     for epoch in range(1, recipe.epochs + 1):
-        tuner.train_epoch(train_covers)
-        top1 = tuner.evaluate(val_covers).top1
+        tuner.train_epoch(starmap(Batch, train_covers))
+        top1 = tuner.evaluate(starmap(Batch, val_covers)).metrics.top1
         if top1 > best:
             best = top1
             piece.keep_weights(trial, tuner, epoch, top1)

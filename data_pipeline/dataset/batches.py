@@ -19,6 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from covertune.batch import Batch
 from covertune.data_pipeline.dataset.decoded import DecodedSplit
 from covertune.data_pipeline.store.schema import SPLITS
 
@@ -41,14 +42,14 @@ class DeviceResident:
 
     def __init__(self, max_share: float = 0.25) -> None:
         self._max_share = max_share
-        self._held: dict[tuple[str, torch.device], tuple[Tensor, ...]] = {}
+        self._held: dict[tuple[str, torch.device], Batch] = {}
         self._lock = Lock()
 
-    def get(self, split: DecodedSplit, device: torch.device) -> tuple[Tensor, ...] | None:
+    def get(self, split: DecodedSplit, device: torch.device) -> Batch | None:
         """A split on a device, moved there now if it is not there yet.
 
         Returns:
-            `DecodedSplit.per_cover`, or None if there is no room.
+            All its covers as one batch, or None if there is no room.
         """
         place = (split.key, device)
         with self._lock:
@@ -59,8 +60,8 @@ class DeviceResident:
                     self._drop_others(split, device)
                 if needed > self._room(device):
                     return None
-                held = self._held[place] = tuple(
-                    _upload(array, device) for array in split.per_cover
+                held = self._held[place] = Batch(
+                    *(_upload(array, device) for array in split.per_cover)
                 )
         return held
 
@@ -131,15 +132,11 @@ class EpochBatches:
             return np.arange(len(self._split))
         return seeded(self._seed, epoch).permutation(len(self._split))
 
-    def epoch(self, epoch: int) -> Iterator[tuple[Tensor, ...]]:
+    def epoch(self, epoch: int) -> Iterator[Batch]:
         """Deliver one epoch.
 
         Args:
             epoch: Which one, at least 0.
-
-        Yields:
-            images_BHWC uint8 and labels_B int64, of a multi store genres_BK uint8 as well, on the
-            device; the caller's own to change.
         """
         order = self.order(epoch)
         slices = [slice(*bounds) for bounds in pairwise([0, *self._ends()])]
@@ -154,20 +151,20 @@ class EpochBatches:
         order_on_device = torch.from_numpy(order).to(self._device)
         for part in slices:
             pick = order_on_device[part]
-            yield tuple(tensor.index_select(0, pick) for tensor in on_device)
+            yield on_device.map(partial(torch.index_select, dim=0, index=pick))
 
     def _ends(self) -> list[int]:
         return batch_ends(len(self._split), self._batch_size, lone_joins=self._shuffle)
 
-    def _gather(self, pick: np.ndarray, *, pin: bool) -> tuple[Tensor, ...]:
-        return tuple(_take(array, pick, pin=pin) for array in self._split.per_cover)
+    def _gather(self, pick: np.ndarray, *, pin: bool) -> Batch:
+        return Batch(*(_take(array, pick, pin=pin) for array in self._split.per_cover))
 
-    def _copied(self, picks: list[np.ndarray]) -> Iterator[tuple[Tensor, ...]]:
+    def _copied(self, picks: list[np.ndarray]) -> Iterator[Batch]:
         """Gather one batch ahead, in a thread, while the device works on the one before."""
         pin = self._device.type == "cuda"
         for batch in prefetch((partial(self._gather, pick, pin=pin) for pick in picks), 1):
             # torch keeps the pinned memory until the copy is done
-            yield tuple(tensor.to(self._device, non_blocking=True) for tensor in batch)
+            yield batch.to(self._device)
 
 
 def seeded(seed: int, epoch: int) -> np.random.Generator:

@@ -74,7 +74,7 @@ class DecodedSplit:
 
     @property
     def per_cover(self) -> tuple[np.ndarray, ...]:
-        """What batches are made of: images, labels, and the marks of a multi store."""
+        """What a `Batch` is made of: images, labels, and the marks of a multi store."""
         arrays = (self.images_NHWC, self.labels_N)
         return arrays if self.genres_NK is None else (*arrays, self.genres_NK)
 

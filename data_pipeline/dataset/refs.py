@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Protocol
 
+from covertune.batch import Batch
 from covertune.data_pipeline.images import Fit
 
 if TYPE_CHECKING:
@@ -25,15 +26,11 @@ class CoverBatches(Protocol):
     def __len__(self) -> int:
         """Batches in an epoch."""
 
-    def epoch(self, epoch: int) -> Iterator[tuple[torch.Tensor, ...]]:
+    def epoch(self, epoch: int) -> Iterator[Batch]:
         """Deliver one epoch, each cover once.
 
         Args:
             epoch: Which one, at least 0.
-
-        Yields:
-            images_BHWC uint8 and labels_B int64, of a multi store genres_BK uint8 as well, on the
-            device; the caller's own to change.
         """
 
 

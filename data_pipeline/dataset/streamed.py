@@ -23,8 +23,8 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor
 
+from covertune.batch import Batch
 from covertune.data_pipeline.dataset.batches import batch_ends, prefetch, seeded
 from covertune.data_pipeline.dataset.decoded import (
     DecodedSplit,
@@ -160,7 +160,7 @@ class StreamedBatches:
         _, order = self._plan(epoch)
         return order
 
-    def epoch(self, epoch: int) -> Iterator[tuple[Tensor, ...]]:
+    def epoch(self, epoch: int) -> Iterator[Batch]:
         """Deliver one epoch; the threads end with it."""
         groups, order = self._plan(epoch)
         covers = _in_order(groups, self._refs.store, order)
@@ -171,7 +171,7 @@ class StreamedBatches:
             )
             with closing(prefetch(makes, _AHEAD)) as made:
                 for batch in made:
-                    yield tuple(tensor.to(self._device, non_blocking=True) for tensor in batch)
+                    yield batch.to(self._device)
 
     def _plan(self, epoch: int) -> tuple[list[_RowGroup], np.ndarray]:
         """Row groups in the order of reading, and covers in the order of delivery."""
@@ -184,9 +184,7 @@ class StreamedBatches:
         ranks = np.arange(len(order)) + draws.random(len(order)) * _window_covers(self._refs)
         return groups, order[np.argsort(ranks)]
 
-    def _batch(
-        self, covers: Iterator[_Encoded], size: int, decoders: ThreadPoolExecutor
-    ) -> tuple[Tensor, ...]:
+    def _batch(self, covers: Iterator[_Encoded], size: int, decoders: ThreadPoolExecutor) -> Batch:
         """The next batch, in the memory it is sent to the device from."""
         pin = self._device.type == "cuda"
         taken = list(islice(covers, size))
@@ -195,7 +193,7 @@ class StreamedBatches:
         images_BHWC = torch.empty((size, px, px, 3), dtype=torch.uint8, pin_memory=pin)
         _decode_into(images_BHWC.numpy(), taken, self._refs.fit, decoders)
         told = (torch.from_numpy(array) for array in _told(taken))
-        return images_BHWC, *(tensor.pin_memory() if pin else tensor for tensor in told)
+        return Batch(images_BHWC, *(tensor.pin_memory() if pin else tensor for tensor in told))
 
 
 @dataclass(frozen=True)

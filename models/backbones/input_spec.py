@@ -11,14 +11,12 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from covertune.batch import Batch
+
 __all__ = ["IMAGENET_MEAN", "IMAGENET_STD", "Batches", "InputSpec"]
 
-Batches = Iterable[tuple[Tensor, ...]]
-"""Decoded covers on the device that computes: (images_BHWC uint8, labels_B int64).
-
-Where covers may have several genres: (images_BHWC, labels_B, genres_BK uint8), with a 1 for each
-genre of a cover. The label is the primary one of them.
-"""
+Batches = Iterable[Batch]
+"""Decoded covers, batch after batch, on the device that computes."""
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)

@@ -20,11 +20,9 @@ from covertune.models.backbones.input_spec import Batches, InputSpec
 from covertune.models.errors import ModelError
 from covertune.models.metrics import (
     Floats,
-    any_top1,
+    Metrics,
     confusion,
     expected_calibration_error,
-    macro_f1,
-    top_k,
     wilson_interval,
 )
 from covertune.models.micro_batches import MicroBatches
@@ -46,22 +44,12 @@ _PIXELS_AT_ONCE = 300_000  # of a CPU's thread; see `inference_batch_size`
 _LEAST_AT_ONCE, _MOST_AT_ONCE = 8, 64
 
 
-class Measurement(BaseModel):
-    """Measures of one classifier on one split."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
+class Measurement(Metrics):
+    """Metrics of a finished classifier on one split, with what they can be trusted for."""
 
     n: int = Field(description="Covers measured on.")
-    top1: float = Field(description="Share given their true genre, the primary one of several.")
     top1_interval: tuple[float, float] = Field(description="95 % Wilson score interval of top1.")
-    top3: float = Field(description="Share with the true genre among the best min(3, K).")
-    macro_f1: float = Field(description="Mean F1 over genres.")
     ece: float = Field(description="Expected calibration error, 15 bins.")
-    any_top1: float | None = Field(
-        default=None,
-        exclude_if=lambda value: value is None,
-        description="Share given any of their genres; left out where each cover has one.",
-    )
 
 
 class Predictions(NamedTuple):
@@ -145,15 +133,12 @@ def measure_probabilities(
             f"probabilities must be finite, those of {broken} of {N} covers are not; "
             "the classifier's weights are broken"
         )
-    hits = int((probabilities_NK.argmax(axis=1) == labels).sum())
+    metrics = Metrics.of(probabilities_NK, labels, genres_NK)
     return Measurement(
         n=N,
-        top1=hits / N,
-        top1_interval=wilson_interval(hits, N),
-        top3=top_k(probabilities_NK, labels, 3),
-        macro_f1=macro_f1(confusion(probabilities_NK, labels)),
+        top1_interval=wilson_interval(round(metrics.top1 * N), N),
         ece=expected_calibration_error(probabilities_NK, labels),
-        any_top1=None if genres_NK is None else any_top1(probabilities_NK, genres_NK),
+        **metrics.values,
     )
 
 
@@ -215,13 +200,14 @@ def predict_probabilities(model: nn.Module, input_spec: InputSpec, batches: Batc
     micro = MicroBatches(next(model.parameters()).device)
     probabilities, labels, genres = [], [], []
     with torch.inference_mode(), without_tf32():
-        for images_BHWC, labels_B, *marks in batches:
+        for images_BHWC, labels_B, genres_BK in batches:
             logits_BK = micro.run(
                 len(labels_B), partial(_logits_of, model, input_spec, images_BHWC)
             )
             probabilities.append(torch.softmax(logits_BK.double(), dim=1).cpu())
             labels.append(labels_B.cpu())
-            genres += [genres_BK.cpu() for genres_BK in marks]
+            if genres_BK is not None:
+                genres.append(genres_BK.cpu())
     if not labels:
         raise ModelError("a measurement needs at least one cover, got none")
     return Predictions(

@@ -17,7 +17,7 @@ import jinja2
 from covertune.models.backbones import Backbone
 from covertune.models.evaluation.calibration import Calibration
 from covertune.models.export.config import ModelFolderConfig
-from covertune.models.metrics import wilson_interval
+from covertune.models.metrics import Metrics, wilson_interval
 from covertune.models.training.recipe import Recipe
 
 __all__ = ["licence_of", "write_card", "write_program"]
@@ -32,13 +32,7 @@ _CAVEATS = {
     "pad": ", and their bars have another colour",
     "crop": ", and they cut at whole pixels",
 }
-_MEASURES = {
-    "top1": "top-1 accuracy",
-    "any_top1": "any of its genres",
-    "top3": "top-3 accuracy",
-    "macro_f1": "macro F1",
-    "ece": "calibration error (15 bins)",
-}
+_MEASURES = Metrics.titles() | {"ece": "calibration error (15 bins)"}
 _ENOUGH_COVERS = 500  # for a calibration error of 15 bins that is not mostly noise
 _SHARES = ("top1", "any_top1", "top3")
 _SPLITS = {"val": "validation"}

@@ -22,7 +22,7 @@ from covertune.models.backbones.heads import HeadWeights, head_of, load_head
 from covertune.models.backbones.input_spec import Batches
 from covertune.models.backbones.stages import freeze, is_batch_norm, stages
 from covertune.models.errors import Collapse, ModelError, NonFiniteLoss, first_line
-from covertune.models.metrics import any_top1, confusion, macro_f1, top_k
+from covertune.models.metrics import Metrics, confusion
 from covertune.models.micro_batches import MicroBatches, StepStatistics
 from covertune.models.precision import choose_precision
 from covertune.models.state import load_state
@@ -37,13 +37,23 @@ from covertune.models.training.optim import (
     lr_factor,
     set_learning_rates,
 )
+from covertune.models.training.progress import (
+    EpochReport,
+    ProgressMetrics,
+    TrainingPass,
+    ValidationPass,
+)
+from covertune.models.training.random_state import (
+    dropout_seed,
+    forked_random_state,
+    random_state,
+    set_random_state,
+)
 from covertune.models.training.recipe import Recipe
-from covertune.models.training.reports import EpochReport, Evaluation, TrainStats
 from covertune.models.training.targets import targets_of
 
 __all__ = ["FineTuner"]
 
-_DROPOUT = int.from_bytes(b"drop")  # a stream of random numbers of its own under the seed
 _CHECK_EVERY = {"cpu": 1, "cuda": 8}  # steps between looks at the loss; a look waits for a GPU
 
 
@@ -95,9 +105,10 @@ class FineTuner:
         self.steps_per_epoch = steps_per_epoch
         self.epoch = 0
         self.step = 0
+        self.covers_seen: int | None = 0  # None: taken up from a state that does not tell
         backbone = get_backbone(recipe.backbone)
         self.input_spec = backbone.input.at(recipe.image_px)
-        with _own_random_state(self.device):
+        with forked_random_state(self.device):
             torch.manual_seed(recipe.seed)
             self.model = backbone.build(
                 num_genres,
@@ -132,7 +143,7 @@ class FineTuner:
         """The most covers that train at once; None: whole batches, memory never ran out."""
         return self._micro.size
 
-    def train_epoch(self, batches: Batches) -> TrainStats:
+    def train_epoch(self, batches: Batches) -> TrainingPass:
         """Train on every batch once.
 
         Raises:
@@ -148,28 +159,29 @@ class FineTuner:
         started = time.perf_counter()
         source = iter(batches)
         prefix = frozen_prefix(self._stages, len(self._frozen), self._head, self._precision)
-        with _own_random_state(self.device), prefix:
-            torch.manual_seed(_dropout_seed(self.recipe.seed, self.epoch))
+        with forked_random_state(self.device), prefix:
+            torch.manual_seed(dropout_seed(self.recipe.seed, self.epoch))
             while True:
                 asked = time.perf_counter()
                 batch = next(source, None)
                 waited += time.perf_counter() - asked
                 if batch is None:
                     break
-                images_BHWC, labels_B, *genres = batch
-                if len(labels_B) < 2:  # batch normalisation cannot use a single cover
+                if len(batch.labels_B) < 2:  # batch normalisation cannot use a single cover
                     continue
-                targets = targets_of(labels_B, *genres)
-                loss_sum += self._train_step(images_BHWC, targets) * len(labels_B)
-                covers += len(labels_B)
+                targets = targets_of(batch.labels_B, batch.genres_BK)
+                loss_sum += self._train_step(batch.images_BHWC, targets) * len(targets)
+                covers += len(targets)
                 if self.step % look_every == 0:
                     self._check_finite(loss_sum)
         if covers == 0:
             raise ModelError("an epoch needs at least one batch of two covers, got none")
         self._check_finite(loss_sum)
         self.epoch += 1
+        if self.covers_seen is not None:
+            self.covers_seen += covers
         lr_head, lr_backbone = learning_rates(self.optimizer)
-        return TrainStats(
+        return TrainingPass(
             loss=float(loss_sum) / covers,
             covers=covers,
             seconds=time.perf_counter() - started,
@@ -178,7 +190,7 @@ class FineTuner:
             lr_backbone=lr_backbone,
         )
 
-    def evaluate(self, batches: Batches) -> Evaluation:
+    def evaluate(self, batches: Batches) -> ValidationPass:
         """Measure the classifier, the averaged one where the recipe keeps an average.
 
         Raises:
@@ -189,26 +201,24 @@ class FineTuner:
         model = self.export_model()
         logits, labels, genres = [], [], []
         with torch.inference_mode(), self._precision.autocast_inference():
-            for images_BHWC, labels_B, *marks in batches:
+            for images_BHWC, labels_B, genres_BK in batches:
                 classify = partial(self._classify, model, images_BHWC)
                 logits.append(self._eval_micro.run(len(labels_B), classify))
                 labels.append(labels_B)
-                genres += marks
+                if genres_BK is not None:
+                    genres.append(genres_BK)
         if not labels:
             raise ModelError("an evaluation needs at least one cover, got none")
         logits_NK, labels_N = torch.cat(logits).cpu(), torch.cat(labels).cpu()
         genres_NK = torch.cat(genres).cpu() if genres else None
-        scores, truth = logits_NK.numpy(), labels_N.numpy()
-        table_KK = confusion(scores, truth)
-        return Evaluation(
+        scores_NK, truth_N = logits_NK.numpy(), labels_N.numpy()
+        marks_NK = None if genres_NK is None else genres_NK.numpy()
+        return ValidationPass(
+            metrics=Metrics.of(scores_NK, truth_N, marks_NK),
             loss=float(F.cross_entropy(logits_NK, targets_of(labels_N, genres_NK))),
-            top1=top_k(scores, truth, 1),
-            top3=top_k(scores, truth, 3),
-            macro_f1=macro_f1(table_KK),
-            confusion_KK=table_KK.tolist(),
-            covers=len(truth),
+            confusion_KK=confusion(scores_NK, truth_N).tolist(),
+            covers=len(truth_N),
             seconds=time.perf_counter() - started,
-            any_top1=None if genres_NK is None else any_top1(scores, genres_NK.numpy()),
         )
 
     def run_epoch(self, train: Batches, val: Batches) -> EpochReport:
@@ -220,23 +230,21 @@ class FineTuner:
         """
         trained = self.train_epoch(train)
         measured = self.evaluate(val)
-        report = EpochReport(
+        if not math.isfinite(measured.loss):
+            raise NonFiniteLoss(f"the validation loss is {measured.loss} in epoch {self.epoch}")
+        progress = ProgressMetrics(
             epoch=self.epoch,
+            covers_seen=self.covers_seen,
             train_loss=trained.loss,
             val_loss=measured.loss,
-            top1=measured.top1,
-            top3=measured.top3,
-            macro_f1=measured.macro_f1,
             covers_per_s=trained.covers / trained.seconds,
             data_wait_share=trained.data_wait_s / trained.seconds,
             lr_head=trained.lr_head,
             lr_backbone=trained.lr_backbone,
             seconds=trained.seconds + measured.seconds,
-            confusion_KK=measured.confusion_KK,
-            any_top1=measured.any_top1,
+            **measured.metrics.values,
         )
-        if not math.isfinite(report.val_loss):
-            raise NonFiniteLoss(f"the validation loss is {report.val_loss} in epoch {self.epoch}")
+        report = EpochReport(progress, measured.confusion_KK)
         reason = find_collapse(np.array(measured.confusion_KK, dtype=np.int64))
         if reason is not None:
             raise Collapse(f"{reason} (epoch {self.epoch})", report)
@@ -262,6 +270,7 @@ class FineTuner:
             "steps_per_epoch": self.steps_per_epoch,
             "epoch": self.epoch,
             "step": self.step,
+            "covers_seen": self.covers_seen,
             "micro_batch": self._micro.size,
             "eval_micro_batch": self._eval_micro.size,
             "model": self.model.state_dict(),
@@ -288,7 +297,8 @@ class FineTuner:
                 load_state(self.ema.module, state["ema"])
             self.optimizer.load_state_dict(state["optimizer"])
             self.epoch, self.step = int(state["epoch"]), int(state["step"])
-            # States written before there were micro-batches have none.
+            # States of covertune 0.1 have no number of covers, older ones no micro-batches.
+            self.covers_seen = state.get("covers_seen")
             self._micro.size = state.get("micro_batch")
             self._eval_micro.size = state.get("eval_micro_batch")
         except (AttributeError, KeyError, RuntimeError, TypeError, ValueError) as error:
@@ -334,7 +344,7 @@ class FineTuner:
         loss = self._micro.run(
             len(targets),
             partial(self._add_up_gradients, pixels, targets),
-            undo=partial(self._forget_step, _random_state(self.device)),
+            undo=partial(self._forget_step, random_state(self.device)),
         )
         self.optimizer.step()
         self.step += 1
@@ -359,11 +369,11 @@ class FineTuner:
             total += loss.detach()
         return total
 
-    def _forget_step(self, random_state: tuple[Tensor, ...]) -> None:
+    def _forget_step(self, before: tuple[Tensor, ...]) -> None:
         """Take back what a forward or backward pass that was broken off has left."""
         self.optimizer.zero_grad(set_to_none=True)
         self._statistics.put_back()
-        _set_random_state(random_state, self.device)
+        set_random_state(before, self.device)
 
     def _classify(self, model: nn.Module, images_BHWC: Tensor, parts: Sequence[slice]) -> Tensor:
         """(B, K) logits, float32."""
@@ -389,27 +399,6 @@ class FineTuner:
                 f"the training loss became {float(loss_sum)} in epoch {self.epoch + 1} "
                 f"by step {self.step}"
             )
-
-
-def _own_random_state(device: torch.device) -> Any:
-    devices = [device.index or 0] if device.type == "cuda" else []
-    return torch.random.fork_rng(devices=devices)
-
-
-def _random_state(device: torch.device) -> tuple[Tensor, ...]:
-    """What dropout draws from: the generator of the CPU and, if it is one, that of the GPU."""
-    gpu = (torch.cuda.get_rng_state(device),) if device.type == "cuda" else ()
-    return torch.get_rng_state(), *gpu
-
-
-def _set_random_state(state: tuple[Tensor, ...], device: torch.device) -> None:
-    torch.set_rng_state(state[0])
-    if device.type == "cuda":
-        torch.cuda.set_rng_state(state[1], device)
-
-
-def _dropout_seed(seed: int, epoch: int) -> int:
-    return int(np.random.SeedSequence((_DROPOUT, seed, epoch)).generate_state(1)[0])
 
 
 def _difference(wanted: Any, came: Any) -> str:

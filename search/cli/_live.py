@@ -6,9 +6,8 @@ On a terminal a table that updates in place; where output is piped, one line per
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Self
+from typing import Self
 
 from optuna.trial import FrozenTrial, Trial
 from rich.console import Group, RenderableType
@@ -16,13 +15,12 @@ from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn
 from rich.text import Text
 
-from covertune.models import Recipe
+from covertune.models import ProgressMetrics, Recipe
 from covertune.search.cli._console import console, say_error, show_bytes, show_duration
 from covertune.search.cli._tables import input_size, plain_table
 from covertune.search.cli._trial_tables import STATE_STYLES, trial_summary
 from covertune.search.events import PreflightReport, ProbeReport, SearchObserver, SearchPlan
 from covertune.search.finish.gap import Gap
-from covertune.search.record.constants import ANY_TOP1, EPOCH, METRIC
 from covertune.search.record.study import latest_value
 from covertune.search.record.trial_record import ROLE_UNTUNED, TrialRecord
 
@@ -39,7 +37,7 @@ class _Line:
     role: str
     recipe: Recipe
     state: str = "RUNNING"
-    epoch: int = 0
+    epoch: float = 0
     top1: float | None = None
     any_top1: float | None = None
     reason: str = ""
@@ -130,7 +128,7 @@ class LiveView(SearchObserver):
         self._close_phase()
         console.print(
             f"[green]ok[/] frozen probe of {probe.backbone} at {input_size(probe)}: "
-            f"top-1 {probe.top1:.3f} on validation",
+            f"top-1 {probe.metrics.top1:.3f} on validation",
             highlight=False,
         )
 
@@ -167,12 +165,11 @@ class LiveView(SearchObserver):
         else:
             self._values[trial.number] = value
 
-    def epoch(self, trial: Trial, result: Mapping[str, Any]) -> None:
+    def epoch(self, trial: Trial, progress: ProgressMetrics, confusion_KK: list[list[int]]) -> None:
         """A row moves on."""
         line = self._lines[trial.number]
-        line.epoch, line.top1 = result[EPOCH], result[METRIC]
-        line.any_top1 = result.get(ANY_TOP1)
-        self._values[trial.number] = result[METRIC]
+        line.epoch, line.top1, line.any_top1 = progress.epoch, progress.top1, progress.any_top1
+        self._values[trial.number] = progress.top1
 
     def trial_ended(self, trial: FrozenTrial) -> None:
         """A row is settled."""
@@ -188,8 +185,9 @@ class LiveView(SearchObserver):
             top1 = "  -  " if line.top1 is None else f"{line.top1:.3f}"
             if line.any_top1 is not None:
                 top1 += f"  any genre {line.any_top1:.3f}"
+            epochs = f"{line.epoch:g}/{line.recipe.epochs}"
             console.print(
-                f"trial {line.number:>3}  {line.state:<8}  epoch {line.epoch}/{line.recipe.epochs}"
+                f"trial {line.number:>3}  {line.state:<8}  epoch {epochs}"
                 f"  top-1 {top1}  {show_duration(line.seconds):>7}  {self._what(line)}",
                 highlight=False,
                 markup=False,
@@ -259,7 +257,7 @@ class LiveView(SearchObserver):
             table.add_row(
                 str(line.number),
                 Text(line.state.lower(), style=STATE_STYLES[line.state]),
-                f"{line.epoch}/{line.recipe.epochs}",
+                f"{line.epoch:g}/{line.recipe.epochs}",
                 *(
                     "" if share is None else f"{share:.3f}"
                     for share in (line.top1, line.any_top1)[: len(shares)]

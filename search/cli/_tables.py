@@ -87,12 +87,11 @@ def evaluation_table(evaluation: Evaluation) -> Table:
     table = plain_table("", "")
     table.show_header = False
     table.add_row(f"covers ({evaluation.split})", f"{evaluation.n:,}")
-    table.add_row("top-1", f"{evaluation.top1:.3f}")
-    table.add_row("  95 % interval", f"{low:.3f} to {high:.3f}")
-    if evaluation.any_top1 is not None:
-        table.add_row("any genre, top-1", f"{evaluation.any_top1:.3f}")
-    table.add_row("top-3", f"{evaluation.top3:.3f}")
-    table.add_row("macro F1", f"{evaluation.macro_f1:.3f}")
+    titles = evaluation.titles()
+    for metric, value in evaluation.values.items():
+        table.add_row(titles[metric], f"{value:.3f}")
+        if metric == "top1":
+            table.add_row("  95 % interval", f"{low:.3f} to {high:.3f}")
     table.add_row("calibration error", f"{evaluation.ece:.3f}")
     return table
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import optuna
 from optuna.trial import FrozenTrial, Trial
 
-from covertune.models import Recipe
+from covertune.models import ProgressMetrics, Recipe
 from covertune.search.events import SearchObserver
 from covertune.search.record.pictures import TrialPictures
 from covertune.search.record.retention import Retention
@@ -68,13 +68,13 @@ class Reporter(SearchObserver):
         """A trial begins."""
         self._tell(self._observer.trial_started, number, role, recipe)
 
-    def epoch(self, trial: Trial, result: Mapping[str, Any]) -> None:
+    def epoch(self, trial: Trial, progress: ProgressMetrics, confusion_KK: list[list[int]]) -> None:
         """An epoch was measured."""
         history = TrialRecord(trial).history
         self._tell(self._look_at_disk, self._retention.look)
-        self._tell(self._observer.epoch, trial, result)
+        self._tell(self._observer.epoch, trial, progress, confusion_KK)
         # Last, for the thread that draws slows this one.
-        self._tell(self._pictures.draw, trial, history, result["confusion"])
+        self._tell(self._pictures.draw, trial, history, confusion_KK)
 
     def trial_ended(self, trial: FrozenTrial) -> None:
         """A trial ended: the study holds it, so what it made superfluous can go."""

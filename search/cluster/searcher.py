@@ -23,13 +23,13 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 from ray.tune.search import Searcher
 
+from covertune.models import ProgressMetrics
 from covertune.search.events import SearchObserver
 from covertune.search.record.compat import running_trial
 from covertune.search.record.constants import (
-    ANY_TOP1,
     BROKEN_OFF,
+    CONFUSION,
     EPOCH,
-    EPOCH_FIELDS,
     EXEMPT_FROM_HALVING,
     FAILURE,
     FINISHED,
@@ -40,7 +40,7 @@ from covertune.search.record.constants import (
     RECIPE_AT_FAULT,
     TRACEBACK,
 )
-from covertune.search.record.trial_record import ROLE_SAMPLED, TrialRecord
+from covertune.search.record.trial_record import ROLE_SAMPLED, TrialRecord, progress_of
 from covertune.search.schedule.budget import Budget
 from covertune.search.schedule.halving import SuccessiveHalving
 from covertune.search.schedule.trial_end import (
@@ -97,12 +97,12 @@ class StudySearcher(Searcher):  # type: ignore[misc]  # Ray is untyped
         self._resumed = list(resumed)
         self._observer = observer
         self._running: dict[str, optuna.Trial] = {}
-        self._history: dict[int, list[dict[str, Any]]] = {}
+        self._history: dict[int, list[ProgressMetrics]] = {}
         self._halved: set[int] = set()
         self._was_full = False
         for trial in study.get_trials(deepcopy=False):
             for first in TrialRecord(trial).history[:1]:
-                budget.first_epoch_took(first["seconds"])
+                budget.first_epoch_took(first.seconds)
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
         """The configuration of the next trial, None for not now, or `Searcher.FINISHED`."""
@@ -238,22 +238,19 @@ class StudySearcher(Searcher):  # type: ignore[misc]  # Ray is untyped
 
     def _report(self, trial: optuna.Trial, result: dict[str, Any]) -> None:
         history = self._history.get(trial.number, [])
-        epoch = int(result[EPOCH])
-        if history and history[-1][EPOCH] >= epoch:
+        progress = progress_of(result)
+        if history and history[-1].epoch >= progress.epoch:
             return  # measured before the interruption, and measured again since
-        measured = {field: result[field] for field in EPOCH_FIELDS}
-        if ANY_TOP1 in result:
-            measured[ANY_TOP1] = result[ANY_TOP1]
-        if epoch == 1:
-            self._budget.first_epoch_took(measured["seconds"])
-        trial.report(result[METRIC], step=epoch)
+        if progress.epoch == 1:
+            self._budget.first_epoch_took(progress.seconds)
+        trial.report(result[METRIC], step=int(progress.epoch))
         record = TrialRecord(trial)
-        record.set_history([*history, measured])
-        self._history[trial.number] = [*history, measured]  # once the study has it
+        record.set_history([*history, progress])
+        self._history[trial.number] = [*history, progress]  # once the study has it
         record.set_place(**{name: result[name] for name in ("node", "node_id", "device")})
         if result.get(MICRO_BATCH) not in (None, record.micro_batch):
             self._tell_micro_batch(trial.number, record, result[MICRO_BATCH])
-        self._observer.epoch(trial, result)
+        self._observer.epoch(trial, progress, result[CONFUSION])
 
     def _tell_micro_batch(self, number: int, record: TrialRecord, covers: int) -> None:
         record.set_micro_batch(covers)

@@ -38,9 +38,8 @@ from covertune.models.training.checkpoint import read_state, write_state
 from covertune.search.cluster.devices import describe_device, this_device
 from covertune.search.record.checkpoints import RESULT
 from covertune.search.record.constants import (
-    ANY_TOP1,
     BROKEN_OFF,
-    EPOCH_FIELDS,
+    CONFUSION,
     FAILURE,
     FINISHED,
     MICRO_BATCH,
@@ -140,7 +139,7 @@ class CoverTrial(tune.Trainable):  # type: ignore[misc]  # Ray is untyped
             epoch = self._tuner.epoch + 1
             report = self._tuner.run_epoch(self._train.epoch(epoch), self._val.epoch(0))
             result = self._measured(report)
-            result[FINISHED] = result["done"] = report.epoch >= self._recipe.epochs
+            result[FINISHED] = result["done"] = report.progress.epoch >= self._recipe.epochs
             try:
                 write_state(self._tuner.state_dict() | {RESULT: result}, self._checkpoint)
             except ModelError as error:  # a full disk, say; the trial goes on when there is room
@@ -168,15 +167,13 @@ class CoverTrial(tune.Trainable):  # type: ignore[misc]  # Ray is untyped
         }
 
     def _measured(self, report: EpochReport) -> dict[str, Any]:
-        """An epoch under the names of `search.record.constants`."""
-        fields = {name: getattr(report, name) for name in EPOCH_FIELDS}
-        if report.any_top1 is not None:
-            fields[ANY_TOP1] = report.any_top1
+        """An epoch under the names of `ProgressMetrics` and `search.record.constants`."""
+        fields = report.progress.model_dump()
         assert self._tuner is not None
         if self._tuner.micro_batch is not None:
             fields[MICRO_BATCH] = self._tuner.micro_batch
         return fields | {
-            "confusion": report.confusion_KK,
+            CONFUSION: report.confusion_KK,
             "node": platform.node(),
             "node_id": ray.get_runtime_context().get_node_id(),
             "device": describe_device(self._device),

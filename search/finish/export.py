@@ -31,9 +31,10 @@ from covertune.models import (
 from covertune.search.errors import RunError
 from covertune.search.finish.predictions import predict_split
 from covertune.search.record.checkpoints import checkpoint_result
-from covertune.search.record.constants import ANY_TOP1, SAMPLE_STORE
+from covertune.search.record.constants import SAMPLE_STORE
 from covertune.search.record.run_folder import RunFolder
 from covertune.search.record.study import best_trial, read_trials, recipe_of
+from covertune.search.record.trial_record import progress_of
 from covertune.search.setup.resuming import require_same_store
 
 __all__ = ["Exported", "check_covers", "export_run", "provenance_of", "trial_model"]
@@ -179,15 +180,14 @@ def _classifier_of(run: RunFolder, trial: FrozenTrial, store: _StoreAtHand) -> C
     """A trial as it stands in its checkpoint, with what is known of it."""
     model, recipe = trial_model(run, trial), recipe_of(trial)
     # Of the epoch the checkpoint holds: one that showed a collapse is in the history only.
-    measured = checkpoint_result(run.checkpoint(trial.number))
-    told = ("top1", "top3", "macro_f1", ANY_TOP1)
+    measured = progress_of(checkpoint_result(run.checkpoint(trial.number)))
     return Classifier(
         model,
         get_backbone(recipe.backbone).input.at(recipe.image_px),
         _genres_of(run, store),
         recipe,
         ModelFacts(
-            metrics={"validation": {key: measured[key] for key in told if key in measured}},
+            metrics={"validation": measured.values},
             provenance=provenance_of(run, store.store, {"trial": trial.number}),
         ),
     )

@@ -21,6 +21,7 @@ from covertune.data_pipeline import CoverRefs, Fit
 from covertune.models import (
     Calibration,
     Measurement,
+    Metrics,
     ModelFacts,
     Predictions,
     Recipe,
@@ -41,7 +42,6 @@ from covertune.search.finish.gap import Gap, baseline_of
 from covertune.search.finish.predictions import LoadModel, predict_refs
 from covertune.search.finish.soup import Ingredients
 from covertune.search.finish.what_mattered import Insight, what_mattered
-from covertune.search.record.constants import ANY_TOP1
 from covertune.search.record.retention import Retention
 from covertune.search.record.run_folder import RunFolder
 from covertune.search.record.study import ranked, recipe_of
@@ -63,8 +63,7 @@ class _Contender:
         what: It is, for the reader.
         load: Brings it.
         kind: Says what covers it takes.
-        val_top1: What it measured on the validation split.
-        val_any_top1: See `Score`.
+        val: What it measured on the validation split.
         trial: See `Score`.
         average_of: See `Outcome`.
     """
@@ -72,8 +71,7 @@ class _Contender:
     what: str
     load: LoadModel
     kind: Recipe | Probe
-    val_top1: float
-    val_any_top1: float | None
+    val: Metrics
     trial: int | None = None
     average_of: str | None = None
 
@@ -195,10 +193,10 @@ def _contenders(context: SearchContext, leaders: Sequence[FrozenTrial]) -> dict[
     kept = next((trial for trial in untuned if run.checkpoint(trial.number).exists()), None)
     if kept is not None:
         contenders["untuned"] = _contending_trial("untuned recipe", run, kept)
-    probe = max(context.probes, key=lambda probe: probe.top1, default=None)
+    probe = max(context.probes, key=lambda probe: probe.metrics.top1, default=None)
     if probe is not None:
         load = partial(probe_model, probe, context.config.weights_of(probe.backbone), num_genres)
-        contenders["probe"] = _Contender("frozen probe", load, probe, probe.top1, probe.any_top1)
+        contenders["probe"] = _Contender("frozen probe", load, probe, probe.metrics)
     return contenders
 
 
@@ -224,8 +222,7 @@ def _better(
         "average of the best",
         partial(ingredients.model, soup.shares),
         recipe,
-        soup.top1,
-        soup.any_top1,
+        soup.metrics,
         average_of=soup.in_words,
     )
 
@@ -272,13 +269,11 @@ def _export(
 
 
 def _contending_trial(what: str, run: RunFolder, trial: FrozenTrial) -> _Contender:
-    assert trial.value is not None
     return _Contender(
         what,
         partial(trial_model, run, trial),
         recipe_of(trial),
-        trial.value,
-        TrialRecord(trial).history[-1].get(ANY_TOP1),
+        TrialRecord(trial).history[-1],
         trial.number,
     )
 
@@ -313,9 +308,9 @@ def _score(model: _Contender, told: Predictions) -> Score:
     return Score(
         what=model.what,
         trial=model.trial,
-        val_top1=model.val_top1,
+        val_top1=model.val.top1,
         test=measure_probabilities(*told),
-        val_any_top1=model.val_any_top1,
+        val_any_top1=model.val.any_top1,
     )
 
 

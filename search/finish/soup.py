@@ -31,7 +31,7 @@ from covertune.models import (
     fit_temperature,
     log_loss,
 )
-from covertune.models.metrics import any_top1, standard_error, top_k
+from covertune.models.metrics import Metrics, standard_error
 from covertune.models.state import load_state
 from covertune.search.cluster.devices import this_device
 from covertune.search.cluster.objects import results, share
@@ -80,15 +80,18 @@ class Soup:
 
     Attributes:
         shares: How often each is in it, by trial number; None is the frozen probe.
-        top1: On the validation split.
+        metrics: On the validation split.
         loss: Mean cross-entropy there, at the temperature that suits it best.
-        any_top1: Share given any of their genres; None where each cover has one.
     """
 
     shares: dict[int | None, int]
-    top1: float
+    metrics: Metrics
     loss: float
-    any_top1: float | None = None
+
+    @property
+    def top1(self) -> float:
+        """On the validation split."""
+        return self.metrics.top1
 
     @property
     def trial(self) -> int | None:
@@ -206,7 +209,6 @@ def _measure(ingredients: Ingredients, shares: dict[int | None, int], val: Cover
     temperature = fit_temperature(probabilities_NK, labels_N)
     return Soup(
         shares,
-        top1=top_k(probabilities_NK, labels_N, 1),
+        Metrics.of(probabilities_NK, labels_N, genres_NK),
         loss=log_loss(at_temperature(probabilities_NK, temperature), labels_N),
-        any_top1=None if genres_NK is None else any_top1(probabilities_NK, genres_NK),
     )

@@ -7,10 +7,9 @@ once, here.
 from typing import Final, Literal
 
 __all__ = [
-    "ANY_TOP1",
     "BROKEN_OFF",
+    "CONFUSION",
     "EPOCH",
-    "EPOCH_FIELDS",
     "EXEMPT_FROM_HALVING",
     "FAILURE",
     "FINISHED",
@@ -24,10 +23,8 @@ __all__ = [
 ]
 
 METRIC: Final = "top1"
-"""Validation top-1 accuracy in [0, 1]: the value of a trial."""
-
-ANY_TOP1: Final = "any_top1"
-"""Share of validation covers given any of their genres; only where covers may have several."""
+"""Validation top-1 accuracy in [0, 1], the value of a trial: a field of `models.ProgressMetrics`,
+all of which stand in a result that has one."""
 
 MICRO_BATCH: Final = "micro_batch"
 """Most covers that trained at once; only where memory ran out with the whole batch."""
@@ -36,7 +33,8 @@ MODE: Final[Literal["max"]] = "max"
 """Direction of `METRIC`."""
 
 EPOCH: Final = "epoch"
-"""Epochs trained so far, 1-based: the resource of successive halving, and Optuna's step."""
+"""Passes over the training covers so far: the resource of successive halving, and Optuna's step;
+a field of `models.ProgressMetrics`."""
 
 FAILURE: Final = "failure"
 """Present in a result that ends a trial as failed; its text is the reason."""
@@ -54,21 +52,8 @@ RECIPE_AT_FAULT: Final = "recipe_at_fault"
 TRACEBACK: Final = "traceback"
 """Beside `FAILURE`, for the log."""
 
-EPOCH_FIELDS: Final = (
-    EPOCH,
-    METRIC,
-    "top3",
-    "macro_f1",
-    "train_loss",
-    "val_loss",
-    "covers_per_s",
-    "data_wait_share",
-    "lr_head",
-    "lr_backbone",
-    "seconds",
-)
-"""What the study keeps of each epoch, beside `ANY_TOP1` where there is one: fields of
-`models.EpochReport`."""
+CONFUSION: Final = "confusion"
+"""Beside the metrics of a result: (K, K) counts on validation covers, [true, predicted]."""
 
 NUMBER: Final = "number"
 """The Optuna trial number, carried in every trial's configuration."""

@@ -9,18 +9,19 @@ from __future__ import annotations
 import csv
 import io
 import logging
+import math
 import tempfile
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import optuna
 from optuna.artifacts import FileSystemArtifactStore, get_all_artifact_meta, upload_artifact
 
+from covertune.models import Metrics, ProgressMetrics
 from covertune.search.record.compat import storage_of
-from covertune.search.record.constants import ANY_TOP1, EPOCH, METRIC
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -46,17 +47,17 @@ class TrialPictures:
         self._genres = genres
         self._ids: dict[int, dict[str, str]] = {}
         self._lock = threading.Lock()
-        self._latest: dict[int, tuple[list[dict[str, Any]], np.ndarray]] = {}
+        self._latest: dict[int, tuple[list[ProgressMetrics], np.ndarray]] = {}
         self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="pictures")
 
     def draw(
-        self, trial: optuna.Trial, history: list[dict[str, Any]], confusion: list[list[int]]
+        self, trial: optuna.Trial, history: list[ProgressMetrics], confusion: list[list[int]]
     ) -> None:
         """Queue the pictures of a trial as it stands.
 
         Args:
             trial: Running.
-            history: One mapping per epoch, as the study keeps it.
+            history: What each epoch measured.
             confusion: (K, K) counts of the last epoch.
         """
         if trial.number not in self._ids:
@@ -102,11 +103,12 @@ class TrialPictures:
             _log.exception("no pictures for trial %d", number)
 
 
-def _as_csv(history: list[dict[str, Any]]) -> bytes:
+def _as_csv(history: list[ProgressMetrics]) -> bytes:
     text = io.StringIO(newline="")
-    writer = csv.DictWriter(text, fieldnames=list(history[0]))
+    rows = [progress.model_dump() for progress in history]
+    writer = csv.DictWriter(text, fieldnames=list(rows[-1]))
     writer.writeheader()
-    writer.writerows(history)
+    writer.writerows(rows)
     return text.getvalue().encode()
 
 
@@ -116,26 +118,26 @@ def _as_png(figure: Figure) -> bytes:
     return picture.getvalue()
 
 
-def draw_curve(history: list[dict[str, Any]], title: str) -> Figure:
+def draw_curve(history: list[ProgressMetrics], title: str) -> Figure:
     """Accuracy and loss by epoch.
 
     Args:
-        history: One mapping per epoch, as the study keeps it.
+        history: What each epoch measured.
         title: Above the picture.
     """
     from matplotlib.figure import Figure  # a second that need not pass before the first trial
 
-    epochs = [row[EPOCH] for row in history]
+    epochs = [progress.epoch for progress in history]
     figure = Figure(figsize=(6.4, 3.2), layout="constrained", dpi=110)
     accuracy, loss = figure.subplots(1, 2)
-    shares = [(METRIC, "top-1"), ("top3", "top-3"), ("macro_f1", "macro F1")]
-    if ANY_TOP1 in history[0]:
-        shares.insert(1, (ANY_TOP1, "any genre"))
-    for field, label in shares:
-        accuracy.plot(epochs, [row[field] for row in history], marker="o", label=label)
+    for metric, title in Metrics.titles().items():
+        values = [progress.values.get(metric, math.nan) for progress in history]
+        if not all(map(math.isnan, values)):
+            accuracy.plot(epochs, values, marker="o", label=title)
     accuracy.set(title=f"{title}: validation", xlabel="epoch", ylim=(0, 1))
     for field, label in (("train_loss", "training"), ("val_loss", "validation")):
-        loss.plot(epochs, [row[field] for row in history], marker="o", label=label)
+        values = [getattr(progress, field) for progress in history]
+        loss.plot(epochs, values, marker="o", label=label)
     loss.set(title="loss", xlabel="epoch")
     for axes in (accuracy, loss):
         axes.legend(frameon=False, fontsize="small")

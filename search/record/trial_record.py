@@ -5,7 +5,7 @@ Read and written here alone. Whoever opens the study with Optuna alone still see
     role       untuned | recipe: NAME | sampled
     for        the backbone a known recipe was enqueued for
     recipe     every setting of the trial
-    history    one mapping per measured epoch
+    history    the `models.ProgressMetrics` of each epoch
     begun_at   epochs it had each time it was begun or taken up again
     lost_at    epochs it had each time its worker was lost
     halved_at  the epoch at which successive halving stopped it
@@ -17,17 +17,18 @@ Read and written here alone. Whoever opens the study with Optuna alone still see
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Final
 
 import optuna
 from optuna.trial import BaseTrial, FrozenTrial
 from pydantic import ValidationError
 
-from covertune.models import Recipe
+from covertune.models import ProgressMetrics, Recipe
 from covertune.search.errors import RunError
 from covertune.search.record.compat import set_trial_attribute
 
-__all__ = ["ROLE_SAMPLED", "ROLE_UNTUNED", "TrialRecord"]
+__all__ = ["ROLE_SAMPLED", "ROLE_UNTUNED", "TrialRecord", "progress_of"]
 
 ROLE_UNTUNED: Final = "untuned"
 ROLE_SAMPLED: Final = "sampled"
@@ -36,6 +37,12 @@ _ROLE, _FOR, _RECIPE, _HISTORY = "role", "for", "recipe", "history"
 _BEGUN_AT, _LOST_AT, _HALVED_AT = "begun_at", "lost_at", "halved_at"
 _NODE, _NODE_ID, _DEVICE, _MICRO_BATCH = "node", "node_id", "device", "micro_batch"
 _REASON, _RECIPE_AT_FAULT = "reason", "recipe_at_fault"
+
+
+def progress_of(result: Mapping[str, Any]) -> ProgressMetrics:
+    """Return what was measured, from a result or a record that may hold more beside it."""
+    known = ProgressMetrics.model_fields
+    return ProgressMetrics.model_validate({key: result[key] for key in known if key in result})
 
 
 class TrialRecord:
@@ -108,14 +115,14 @@ class TrialRecord:
             ) from error
 
     @property
-    def history(self) -> list[dict[str, Any]]:
-        """One mapping per measured epoch, the first first."""
-        return list(self._get(_HISTORY, []))
+    def history(self) -> list[ProgressMetrics]:
+        """What each epoch measured, the first first."""
+        return [progress_of(row) for row in self._get(_HISTORY, [])]
 
     @property
     def seconds(self) -> float:
         """What its epochs took."""
-        return float(sum(epoch["seconds"] for epoch in self.history))
+        return float(sum(epoch["seconds"] for epoch in self._get(_HISTORY, [])))
 
     @property
     def halved_at(self) -> int | None:
@@ -170,9 +177,9 @@ class TrialRecord:
         """Write its recipe; what it was given, it keeps."""
         self._set(_RECIPE, recipe.model_dump(mode="json"))
 
-    def set_history(self, history: list[dict[str, Any]]) -> None:
+    def set_history(self, history: list[ProgressMetrics]) -> None:
         """Write what it has measured."""
-        self._set(_HISTORY, history)
+        self._set(_HISTORY, [progress.model_dump() for progress in history])
 
     def set_place(self, *, node: str, node_id: str, device: str) -> None:
         """Write where it runs, if that has changed."""

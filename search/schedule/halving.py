@@ -56,7 +56,7 @@ class SuccessiveHalving:
         self._covers = covers
         self._max_epochs = max_epochs
         self.eta = eta
-        self.rungs: dict[int, dict[int, float]] = {}
+        self.rungs: dict[float, dict[int, float]] = {}
         """Values by trial number, by epoch of the rung."""
         self._stopped: set[int] = set()
         rung = grace_epochs
@@ -77,19 +77,19 @@ class SuccessiveHalving:
             covers=covers,
         )
 
-    def record(self, number: int, epoch: int, value: float) -> None:
+    def record(self, number: int, epoch: float, value: float) -> None:
         """Remember a value measured earlier, without deciding anything (used on resume)."""
         if epoch in self.rungs:
             self.rungs[epoch][number] = value
 
-    def should_continue(self, number: int, epoch: int, value: float) -> bool:
+    def should_continue(self, number: int, epoch: float, value: float) -> bool:
         """Whether a trial may train further.
 
         Args:
             number: Trial number; it tells the bracket. Nobody is judged twice: who stands on the
                 rung already, as a trial may that is taken up again after a crash, has the answer of
                 before.
-            epoch: Epochs trained so far, 1-based.
+            epoch: Passes over the training covers so far.
             value: Metric to maximise.
 
         Returns:

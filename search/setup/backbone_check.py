@@ -20,6 +20,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from covertune.batch import Batch
 from covertune.data_pipeline import load_square
 from covertune.models import FineTuner, Recipe, free_memory, get_backbone, model_from_checkpoint
 from covertune.models.export import require_weights_return
@@ -88,12 +89,12 @@ def _check_backbone(
     """Runs in a worker: training batches, one evaluation, checkpoint, restore and export."""
     device = this_device()
     backbone = get_backbone(name)
-    data, *told = covers
+    data, labels_N, genres_NK = covers
     squares: list[np.ndarray] = []
     decode_s = _seconds(lambda: squares.extend(load_square(one, image_px) for one in data), device)
     images_BHWC = np.stack(squares)
-    arrays = [images_BHWC, *(np.array(one) for one in told if one is not None)]
-    batch = tuple(torch.from_numpy(array).to(device) for array in arrays)
+    told = (torch.from_numpy(np.array(one)) for one in (labels_N, genres_NK) if one is not None)
+    batch = Batch(torch.from_numpy(images_BHWC), *told).to(device)
     recipe = Recipe(
         backbone=name,
         weights=weights,
@@ -160,7 +161,7 @@ def _fastest(
     recipe: Recipe,
     num_genres: int,
     device: torch.device,
-    batch: tuple[torch.Tensor, ...],
+    batch: Batch,
     steps: int,
 ) -> _Trained:
     """Train on one batch, in the memory layout with which a trial of so many steps ends sooner.
@@ -185,9 +186,7 @@ def _fastest(
     return trained(recipe)
 
 
-def _trained(
-    recipe: Recipe, num_genres: int, device: torch.device, batch: tuple[torch.Tensor, ...]
-) -> _Trained:
+def _trained(recipe: Recipe, num_genres: int, device: torch.device, batch: Batch) -> _Trained:
     free_memory(device)
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)

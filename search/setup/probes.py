@@ -9,19 +9,19 @@ from __future__ import annotations
 import json
 import logging
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-import torch
+from pydantic import ValidationError
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import nn
 
 from covertune.data_pipeline import CoverRefs, Fit
 from covertune.models import (
+    Features,
     HeadWeights,
+    Metrics,
     ProbeResult,
     extract_features,
     fit_probe,
@@ -103,10 +103,8 @@ def fit_or_load_probe(
         backbone=backbone,
         image_px=image_px,
         head=result.head,
-        top1=result.val_top1,
-        top3=result.val_top3,
+        metrics=result.val_metrics,
         seconds=time.perf_counter() - started,
-        any_top1=result.val_any_top1,
         fit=fit,
     )
     _write(file, probe)
@@ -128,51 +126,27 @@ def _chunks(refs: CoverRefs, slots: Slots) -> list[tuple[int, int]]:
     return [(index, chunks) for index in range(chunks)]
 
 
-def _features(
-    backbone: str, weights: str, refs: CoverRefs, chunk: tuple[int, int]
-) -> tuple[np.ndarray, ...]:
-    """Runs in a worker: features (n, D), labels (n,), maybe marks (n, K) of a slice of a split."""
+def _features(backbone: str, weights: str, refs: CoverRefs, chunk: tuple[int, int]) -> Features:
+    """Runs in a worker: the features of a slice of a split."""
     device = this_device()
     found = get_backbone(backbone)
     model = found.build(2, image_px=refs.image_px, weights=weights)
     batches = refs.batches(
         inference_batch_size(refs.image_px, device), device, shuffle=False, chunk=chunk
     )
-    extracted = extract_features(
-        model, batches.epoch(0), device, input_spec=found.input.at(refs.image_px)
-    )
-    return tuple(tensor.numpy() for tensor in extracted)
+    input_spec = found.input.at(refs.image_px)
+    return extract_features(model, batches.epoch(0), device, input_spec=input_spec)
 
 
-def _fit_head(num_genres: int, train_parts: int, *parts: tuple[np.ndarray, ...]) -> ProbeResult:
+def _fit_head(num_genres: int, train_parts: int, *parts: Features) -> ProbeResult:
     """Runs in a worker: the logistic regression on `_features`, those of the train split first."""
-    train_X, train_y, train_genres = _joined(parts[:train_parts])
-    val_X, val_y, val_genres = _joined(parts[train_parts:])
     return fit_probe(
-        train_X,
-        train_y,
-        val_X,
-        val_y,
-        num_genres,
-        train_genres=train_genres,
-        val_genres=val_genres,
+        Features.joined(parts[:train_parts]), Features.joined(parts[train_parts:]), num_genres
     )
-
-
-def _joined(
-    parts: Sequence[tuple[np.ndarray, ...]],
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]:
-    X, y, *genres = (torch.from_numpy(np.concatenate(one)) for one in zip(*parts, strict=True))
-    return X, y, genres[0] if genres else None
 
 
 def _write(file: Path, probe: Probe) -> None:
-    facts = {
-        "top1": probe.top1,
-        "top3": probe.top3,
-        "seconds": probe.seconds,
-        "any_top1": probe.any_top1,
-    }
+    facts = {"metrics": probe.metrics.model_dump(), "seconds": probe.seconds}
     head = {"weight": probe.head.weight_KD.contiguous(), "bias": probe.head.bias_K.contiguous()}
     with whole_file(file) as out:
         out.write(save(head, {"facts": json.dumps(facts)}))
@@ -183,9 +157,17 @@ def _read(file: Path, backbone: str, image_px: int, fit: Fit) -> Probe | None:
     try:
         with safe_open(file, framework="pt") as opened:
             facts = json.loads(opened.metadata()["facts"])
+            metrics = Metrics.model_validate(facts["metrics"])
             head = HeadWeights(opened.get_tensor("weight"), opened.get_tensor("bias"))
-    except (OSError, SafetensorError) as error:
+    except (KeyError, OSError, SafetensorError, ValidationError) as error:
         if not isinstance(error, FileNotFoundError):
             _log.warning("the probe %s is fitted anew: %s", file, first_line(error))
         return None
-    return Probe(backbone=backbone, image_px=image_px, head=head, **facts, fit=fit)
+    return Probe(
+        backbone=backbone,
+        image_px=image_px,
+        head=head,
+        metrics=metrics,
+        seconds=facts["seconds"],
+        fit=fit,
+    )

@@ -12,7 +12,6 @@ from covertune.data_pipeline import CoverStore
 from covertune.search.config import SearchConfig, checked_config
 from covertune.search.errors import RunError
 from covertune.search.record.compat import set_trial_state
-from covertune.search.record.constants import EPOCH, METRIC
 from covertune.search.record.run_folder import RunFolder
 from covertune.search.record.study import finished_count
 from covertune.search.record.trial_record import TrialRecord
@@ -89,7 +88,7 @@ def remember_rungs(rule: SuccessiveHalving, study: optuna.Study) -> None:
         record = TrialRecord(trial)
         if not record.is_untuned:
             for measured in record.history:
-                rule.record(trial.number, measured[EPOCH], measured[METRIC])
+                rule.record(trial.number, measured.epoch, measured.top1)
 
 
 def reclaim_interrupted_trials(study: optuna.Study, run: RunFolder) -> list[FrozenTrial]:
@@ -109,8 +108,8 @@ def reclaim_interrupted_trials(study: optuna.Study, run: RunFolder) -> list[Froz
             _ = record.recipe  # one that this version cannot read stops here, not in a worker
         history = record.history
         epochs = len(history)
-        if history and record.halved_at == history[-1][EPOCH]:
-            _end(study, trial, "successive halving", TrialState.PRUNED, [history[-1][METRIC]])
+        if history and record.halved_at == history[-1].epoch:
+            _end(study, trial, "successive halving", TrialState.PRUNED, [history[-1].top1])
             continue
         if record.times_begun_at(epochs) >= _CHANCES:
             reason = f"interrupted {_CHANCES} times in epoch {epochs + 1}"

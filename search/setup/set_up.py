@@ -69,7 +69,7 @@ class SearchContext:
     @property
     def probe_top1(self) -> float | None:
         """Of the best frozen probe, on validation covers."""
-        return max((probe.top1 for probe in self.probes), default=None)
+        return max((probe.metrics.top1 for probe in self.probes), default=None)
 
 
 def set_up(
@@ -187,7 +187,7 @@ def _fits_that_differ(
 def _best_fit(backbone: str, probes: tuple[Probe, ...], fits: tuple[Fit, ...]) -> Fit:
     """The fit of a backbone's best probe at its largest size; the first where there is none."""
     of_it = [probe for probe in probes if probe.backbone == backbone]
-    best = max(of_it, key=lambda probe: (probe.image_px, probe.top1), default=None)
+    best = max(of_it, key=lambda probe: (probe.image_px, probe.metrics.top1), default=None)
     return fits[0] if best is None else best.fit
 
 

@@ -5,31 +5,21 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, Field
+from pydantic import Field
 
 from covertune.data_pipeline import CoverStore
-from covertune.models import load_model, measure_probabilities
+from covertune.models import Measurement, load_model, measure_probabilities
 from covertune.search.errors import SearchError
 from covertune.search.finish.predictions import predict_split
 
 __all__ = ["Evaluation", "evaluate_model"]
 
 
-class Evaluation(BaseModel):
+class Evaluation(Measurement):
     """The fields of `covertune evaluate --json`."""
 
-    split: str
-    n: int
-    top1: float
-    top1_interval: tuple[float, float]
-    """95 % Wilson score interval."""
-    top3: float
-    macro_f1: float
-    ece: float
-    """Expected calibration error, 15 bins."""
-    store_fingerprint: str
-    any_top1: float | None = Field(default=None, exclude_if=lambda value: value is None)
-    """Share given any of their genres; left out unless the store is multi."""
+    split: str = Field(description="Which covers.")
+    store_fingerprint: str = Field(description="Of the store they are of.")
 
 
 def evaluate_model(

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from covertune.batch import Batch
 from covertune.models import Recipe
 
 PX = 32
@@ -24,13 +25,8 @@ class Covers:
         self.batch_size = batch_size
 
     def __iter__(self):
-        return iter(
-            zip(
-                self.images_NHWC.split(self.batch_size),
-                self.labels_N.split(self.batch_size),
-                strict=True,
-            )
-        )
+        images, labels = (of.split(self.batch_size) for of in (self.images_NHWC, self.labels_N))
+        return map(Batch, images, labels)
 
     def __len__(self):
         return -(-len(self.labels_N) // self.batch_size)

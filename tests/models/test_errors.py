@@ -7,11 +7,13 @@ from covertune.models import (
     EpochReport,
     ModelError,
     NonFiniteLoss,
+    ProgressMetrics,
     TrainingFailure,
     WeightsError,
 )
 
-REPORT = EpochReport(1, 0.1, 0.2, 0.3, 0.4, 0.5, 6.0, 0.7, 0.8, 0.9, 1.0, [[1, 2], [3, 4]])
+PROGRESS = ProgressMetrics(**dict.fromkeys(ProgressMetrics.model_fields, 1))
+REPORT = EpochReport(PROGRESS, [[1, 2], [3, 4]])
 
 
 @pytest.mark.parametrize("kind", [NonFiniteLoss, Collapse])

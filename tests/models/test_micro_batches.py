@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
+from covertune.batch import Batch
 from covertune.models import FineTuner, OutOfMemory, extract_features, measure_model
 from covertune.models.backbones.stages import stages
 from covertune.models.memory import is_out_of_memory
@@ -171,7 +172,7 @@ def test_an_epoch_in_micro_batches_trains_as_in_whole_ones(change, train, val):
     recipe = change(**MIXED | {"optimizer": "sgd", "batch_norm": "frozen", "drop_rate": 0.0})
     whole, tight = tuner(recipe), tuner(recipe)
     Room(tight.model, 6)
-    expected, got = whole.run_epoch(train, val), tight.run_epoch(train, val)
+    expected, got = (one.run_epoch(train, val).progress for one in (whole, tight))
     assert (got.lr_head, got.lr_backbone) == (expected.lr_head, expected.lr_backbone)
     assert tight.step == whole.step == 6
     assert got.train_loss == pytest.approx(expected.train_loss, rel=1e-4)
@@ -220,7 +221,7 @@ def test_the_size_is_saved_and_taken_up(change, train, val, tmp_path):
     resumed = tuner(recipe, load_weights=False)
     room = Room(resumed.model, 8)
     resumed.restore(tmp_path / "state.pt")
-    assert resumed.run_epoch(train, val).train_loss == expected.train_loss
+    assert resumed.run_epoch(train, val).progress.train_loss == expected.progress.train_loss
     assert max(room.seen) == 8, "nothing was tried that is known not to fit"
 
 
@@ -247,9 +248,9 @@ def test_not_even_the_fewest_fit(change, train, batch_norm, covers):
 
 def test_an_odd_batch_leaves_no_lone_cover_to_batch_normalisation(change, train):
     learner = tuner(change())
-    images, labels = next(iter(train))
+    images, labels, _ = next(iter(train))
     room = Room(learner.model, 3)
-    learner.train_epoch([(images[:7], labels[:7])])
+    learner.train_epoch([Batch(images[:7], labels[:7])])
     assert room.seen == [7, 3, 4, 2, 2, 3]
 
 
@@ -287,10 +288,10 @@ def test_measuring_and_probing_go_on_with_fewer_covers(recipe, val):
     learner = tuner(recipe)
     model, spec = learner.export_model(), learner.input_spec
     expected = measure_model(model, spec, val)
-    features, labels = extract_features(model, val, CPU, input_spec=spec)
+    features, labels, _ = extract_features(model, val, CPU, input_spec=spec)
     Room(model, 5)
     assert measure_model(model, spec, val) == expected
-    fewer, same = extract_features(model, val, CPU, input_spec=spec)
+    fewer, same, _ = extract_features(model, val, CPU, input_spec=spec)
     assert torch.equal(same, labels)
     torch.testing.assert_close(fewer, features, rtol=1e-2, atol=1e-2)  # bfloat16 where it is fast
 
@@ -299,6 +300,7 @@ def test_measuring_and_probing_go_on_with_fewer_covers(recipe, val):
 CAPPED = """
 import resource, sys
 import torch
+from covertune.batch import Batch
 from covertune.models import FineTuner, Recipe
 
 torch.set_num_threads(1)
@@ -309,11 +311,11 @@ images = torch.randint(0, 256, (96, 64, 64, 3), dtype=torch.uint8, generator=gen
 labels = torch.arange(96) % 4
 
 tuner = FineTuner(recipe, 4, torch.device("cpu"), steps_per_epoch=2)
-tuner.train_epoch([(images[:4], labels[:4])])  # libraries are loaded with the first step
+tuner.train_epoch([Batch(images[:4], labels[:4])])  # libraries are loaded with the first step
 status = dict(line.split(":", 1) for line in open("/proc/self/status"))
 limit = int(status["VmSize"].split()[0]) * 1024 + int(sys.argv[1]) * 2**20
 resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
-stats = tuner.train_epoch([(images, labels)] * 2)
+stats = tuner.train_epoch([Batch(images, labels)] * 2)
 print(tuner.micro_batch, tuner.step, stats.covers, f"{stats.loss:.4f}")
 """
 

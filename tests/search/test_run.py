@@ -299,7 +299,7 @@ class Locker(SearchObserver):
     def __init__(self, study):
         self.study, self.connection = study, None
 
-    def epoch(self, trial, result):
+    def epoch(self, trial, progress, confusion_KK):
         if self.connection is None:
             self.connection = sqlite3.connect(self.study, isolation_level=None)
             self.connection.execute("BEGIN EXCLUSIVE")

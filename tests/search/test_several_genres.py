@@ -52,8 +52,8 @@ class Watched(LiveView):
 
     headers: tuple[str, ...] = ()
 
-    def epoch(self, trial, result):
-        super().epoch(trial, result)
+    def epoch(self, trial, progress, confusion_KK):
+        super().epoch(trial, progress, confusion_KK)
         self.headers = tuple(column.header for column in self._render().renderables[2].columns)
 
 
@@ -124,16 +124,16 @@ def test_the_card_tells_what_it_means(ended):
 
 def test_evaluate(ended, multi, capsys):
     measured = json.loads(evaluated(capsys, ended.outcome.model, multi, "--json"))
-    assert list(measured) == [*CONTRACT, "any_top1"]
+    assert set(measured) == {*CONTRACT, "any_top1"}
     test = ended.outcome.best.test
     assert (measured["top1"], measured["any_top1"]) == pytest.approx((test.top1, test.any_top1))
     lines = [line.split() for line in evaluated(capsys, ended.outcome.model, multi).splitlines()]
-    assert ["any", "genre,", "top-1", f"{measured['any_top1']:.3f}"] in lines
+    assert ["any", "of", "its", "genres", f"{measured['any_top1']:.3f}"] in lines
 
 
 def test_evaluate_on_single_genres_has_no_such_key(ended, store, capsys):
-    assert list(json.loads(evaluated(capsys, ended.outcome.model, store, "--json"))) == CONTRACT
-    assert "any genre" not in evaluated(capsys, ended.outcome.model, store)
+    assert json.loads(evaluated(capsys, ended.outcome.model, store, "--json")).keys() == {*CONTRACT}
+    assert "any of" not in evaluated(capsys, ended.outcome.model, store)
 
 
 def test_a_rehearsal_keeps_the_marks(multi):
@@ -155,5 +155,5 @@ def test_a_probe_of_the_store(multi, tmp_path):
         fit_or_load_probe(run, "efficientnet_lite0", "default", 32, splits, 3, workers)
         for _ in range(2)
     )
-    assert probe.top1 <= probe.any_top1
-    assert probe.any_top1 == again.any_top1 > 0.5
+    assert probe.metrics.top1 <= probe.metrics.any_top1
+    assert probe.metrics.any_top1 == again.metrics.any_top1 > 0.5

@@ -22,7 +22,7 @@ def _split(num_covers, key="f/train/4px", *, marks=False):
 
 def _delivered(batches, epoch=0):
     delivered = []
-    for images_BHWC, labels_B in batches.epoch(epoch):
+    for images_BHWC, labels_B, _ in batches.epoch(epoch):
         assert images_BHWC.dtype == torch.uint8
         assert labels_B.dtype == torch.int64
         assert torch.equal(images_BHWC[:, 3, 2, 1].long(), labels_B)
@@ -34,7 +34,7 @@ def _delivered(batches, epoch=0):
 def test_every_cover_once_an_epoch(num_covers, batch_size, shuffle, epoch):
     batches = EpochBatches(_split(num_covers), batch_size, CPU, shuffle=shuffle)
     assert sorted(_delivered(batches, epoch)) == list(range(num_covers))
-    sizes = [len(labels_B) for _, labels_B in batches.epoch(epoch)]
+    sizes = [len(labels_B) for _, labels_B, _ in batches.epoch(epoch)]
     assert len(sizes) == len(batches)
     assert all(size == batch_size for size in sizes[:-1])
     if shuffle and min(num_covers, batch_size) > 1:
@@ -55,7 +55,7 @@ def test_every_cover_once_an_epoch(num_covers, batch_size, shuffle, epoch):
 )
 def test_a_lone_last_cover_joins_the_batch_before_it(num_covers, batch_size, shuffle, sizes):
     batches = EpochBatches(_split(num_covers), batch_size, CPU, shuffle=shuffle)
-    assert [len(labels_B) for _, labels_B in batches.epoch(0)] == sizes
+    assert [len(labels_B) for _, labels_B, _ in batches.epoch(0)] == sizes
     assert len(batches) == len(sizes)
 
 
@@ -75,7 +75,7 @@ def test_order_depends_on_seed_and_epoch_only():
 
 def test_batches_are_the_callers_own():
     split = _split(10)
-    for images_BHWC, labels_B in EpochBatches(split, 4, CPU, shuffle=False).epoch(0):
+    for images_BHWC, labels_B, _ in EpochBatches(split, 4, CPU, shuffle=False).epoch(0):
         images_BHWC.zero_()
         labels_B.zero_()
     assert split.labels_N.tolist() == list(range(10))
@@ -118,8 +118,8 @@ class TestCopiedAhead:
         batches = EpochBatches(_split(11), 3, CPU, shuffle=True)
         order = batches.order(2)
         picks = [order[start : start + 3] for start in range(0, 11, 3)]
-        delivered = [labels_B.tolist() for _, labels_B in batches._copied(picks)]
-        assert delivered == [labels_B.tolist() for _, labels_B in batches.epoch(2)]
+        delivered = [labels_B.tolist() for _, labels_B, _ in batches._copied(picks)]
+        assert delivered == [labels_B.tolist() for _, labels_B, _ in batches.epoch(2)]
 
     def test_stopping_early_ends_the_thread(self):
         batches = EpochBatches(_split(10), 3, CPU, shuffle=False)
@@ -143,7 +143,7 @@ class TestDeviceResident:
 
     def test_moved_piece_by_piece(self, monkeypatch):
         monkeypatch.setattr("covertune.data_pipeline.dataset.batches._UPLOAD_BYTES", 150)
-        images_NHWC, _ = DeviceResident().get(_split(10), CPU)
+        images_NHWC, *_ = DeviceResident().get(_split(10), CPU)
         assert images_NHWC[:, 0, 0, 0].tolist() == list(range(10))
 
     def test_makes_room_by_dropping_other_stores_only(self, monkeypatch):

@@ -53,7 +53,7 @@ def test_every_cover_once_an_epoch_with_its_own_pixels(store, expected, threads,
     assert (order.tolist() == sorted(order)) is not shuffle
     images_NHWC, labels_N = expected
     start = 0
-    for images_BHWC, labels_B in batches.epoch(2):
+    for images_BHWC, labels_B, _ in batches.epoch(2):
         places = order[start : start + len(labels_B)]
         assert images_BHWC.dtype == torch.uint8
         assert labels_B.dtype == torch.int64
@@ -70,7 +70,7 @@ def test_every_cover_once_an_epoch_with_its_own_pixels(store, expected, threads,
 )
 def test_a_lone_last_cover_joins_the_batch_before_it(train, batch_size, shuffle, last):
     batches = train.batches(batch_size, CPU, shuffle=shuffle)
-    sizes = [len(labels_B) for _, labels_B in batches.epoch(0)]
+    sizes = [len(labels_B) for _, labels_B, _ in batches.epoch(0)]
     assert len(batches) == len(sizes)
     assert sizes[-len(last) :] == last
 
@@ -79,7 +79,7 @@ def test_order_depends_on_seed_and_epoch_only(store, train):
     def labels(refs, seed, epoch):
         batches = refs.batches(32, CPU, shuffle=True, seed=seed)
         next(iter(batches.epoch(0)))  # what came before does not matter
-        return torch.cat([labels_B for _, labels_B in batches.epoch(epoch)]).tolist()
+        return torch.cat([labels_B for _, labels_B, _ in batches.epoch(epoch)]).tolist()
 
     again = StreamedRefs(CoverStore.open(store.path), "train", PX, threads=2)
     assert labels(train, 1, 3) == labels(again, 1, 3)
@@ -96,7 +96,8 @@ def test_the_same_pixels_as_decoded(store, train):
     by_memory = decoded.batches(64, CPU, shuffle=False, chunk=(1, 3)).epoch(0)
     by_stream = train.batches(64, CPU, shuffle=False, chunk=(1, 3)).epoch(0)
     for ours, theirs in zip(by_stream, by_memory, strict=True):
-        assert all(torch.equal(*pair) for pair in zip(ours, theirs, strict=True))
+        assert torch.equal(ours.images_BHWC, theirs.images_BHWC)
+        assert torch.equal(ours.labels_B, theirs.labels_B)
     loaded = train.load("here")
     assert np.array_equal(loaded.images_NHWC, decoded.get().images_NHWC)
     assert loaded.cover_ids_N.tolist() == decoded.get().cover_ids_N.tolist()
@@ -113,7 +114,7 @@ def test_chosen_covers_alone(store, expected):
     places = np.array([3, 127, 128, 270])
     refs = StreamedRefs(store, "train", PX, places)
     assert refs.num_covers == 4
-    ((images_BHWC, _),) = refs.batches(8, CPU, shuffle=False).epoch(0)
+    ((images_BHWC, *_),) = refs.batches(8, CPU, shuffle=False).epoch(0)
     assert torch.equal(images_BHWC, expected[0][places])
     calls = []
     loaded = refs.load("sample", lambda done, total: calls.append((done, total)))
@@ -170,7 +171,7 @@ class TestBounds:
             pass
         tracemalloc.start()
         try:
-            covers = sum(len(labels_B) for _, labels_B in batches.epoch(1))
+            covers = sum(len(labels_B) for _, labels_B, _ in batches.epoch(1))
             _, peak = tracemalloc.get_traced_memory()
         finally:
             tracemalloc.stop()

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from covertune.batch import Batch
 from covertune.models import (
     FineTuner,
     ModelError,
@@ -31,8 +32,8 @@ class WithGenres:
         self.covers, self.marks = covers, marks
 
     def __iter__(self):
-        for images, labels in self.covers:
-            yield images, labels, self.marks[labels]
+        for images, labels, _ in self.covers:
+            yield Batch(images, labels, self.marks[labels])
 
 
 ALONE = torch.eye(4, dtype=torch.uint8)
@@ -83,16 +84,16 @@ def test_the_training_loss_is_the_cross_entropy_of_the_shares(change, smoothing,
     forward = tuner.model.forward
     monkeypatch.setattr(tuner.model, "forward", lambda pixels: 0 * forward(pixels) + logits)
     images = torch.zeros(3, 32, 32, 3, dtype=torch.uint8)
-    stats = tuner.train_epoch([(images, LABELS, GENRES)])
+    stats = tuner.train_epoch([Batch(images, LABELS, GENRES)])
     wanted = 0.0
     for scores, shares in zip(logits.tolist(), SHARES.tolist(), strict=True):
         total = math.log(sum(math.exp(score) for score in scores))
         smoothed = [share * (1 - smoothing) + smoothing / 4 for share in shares]
         wanted += sum(w * (total - score) for w, score in zip(smoothed, scores, strict=True)) / 3
     assert stats.loss == pytest.approx(wanted, rel=1e-5)
-    measured = tuner.evaluate([(images, LABELS, GENRES)])
+    measured = tuner.evaluate([Batch(images, LABELS, GENRES)])
     # First guesses 0, 1, 0: a genre of the third cover alone, and not its primary one.
-    assert (measured.top1, measured.any_top1) == (0.0, pytest.approx(1 / 3))
+    assert (measured.metrics.top1, measured.metrics.any_top1) == (0.0, pytest.approx(1 / 3))
 
 
 def test_reports_tell_both(recipe, train, val):
@@ -100,11 +101,11 @@ def test_reports_tell_both(recipe, train, val):
     tuner = FineTuner(recipe, 4, CPU, steps_per_epoch=6)
     for _ in range(5):
         report = tuner.run_epoch(WithGenres(train, PAIRED), WithGenres(val, PAIRED))
-    assert report.any_top1 > 0.9
-    assert report.top1 < report.any_top1 - 0.1
+    assert report.progress.any_top1 > 0.9
+    assert report.progress.top1 < report.progress.any_top1 - 0.1
     assert sum(map(sum, report.confusion_KK)) == 48
     measured = measure_model(tuner.export_model(), tuner.input_spec, WithGenres(val, PAIRED))
-    assert measured.any_top1 == pytest.approx(report.any_top1, abs=0.05)
+    assert measured.any_top1 == pytest.approx(report.progress.any_top1, abs=0.05)
     assert measured.model_dump()["any_top1"] == measured.any_top1
     alone = measure_model(tuner.export_model(), tuner.input_spec, val)
     assert alone.any_top1 is None
@@ -115,8 +116,8 @@ def test_reports_tell_both(recipe, train, val):
 def test_single_genres_are_told_of_as_before(recipe, train, val):
     """Marks of one genre a cover change nothing but `any_top1`, which is top-1 then."""
     plain, marked = (FineTuner(recipe, 4, CPU, steps_per_epoch=6) for _ in range(2))
-    without = plain.run_epoch(train, val)
-    with_marks = marked.run_epoch(WithGenres(train, ALONE), WithGenres(val, ALONE))
+    without = plain.run_epoch(train, val).progress
+    with_marks = marked.run_epoch(WithGenres(train, ALONE), WithGenres(val, ALONE)).progress
     assert without.any_top1 is None
     assert with_marks.any_top1 == with_marks.top1
     for name in ("train_loss", "val_loss"):
@@ -126,18 +127,19 @@ def test_single_genres_are_told_of_as_before(recipe, train, val):
 def test_the_probe_learns_all_genres(train, val):
     backbone = get_backbone("small_cnn")
     model, spec = backbone.build(4, image_px=32), backbone.input.at(32)
-    (X, y, marks), (V, v, val_marks) = (
+    known, unknown = (
         extract_features(model, WithGenres(covers, PAIRED), CPU, input_spec=spec)
         for covers in (train, val)
     )
-    assert torch.equal(marks, PAIRED[train.labels_N])
-    found = fit_probe(X, y, V, v, 4, train_genres=marks, val_genres=val_marks)
-    assert found.val_any_top1 > found.val_top1
-    shares = torch.softmax(V @ found.head.weight_KD.T + found.head.bias_K, dim=1)
-    of_pair = shares[v < 2]
+    assert torch.equal(known.genres_NK, PAIRED[train.labels_N])
+    found = fit_probe(known, unknown, 4)
+    assert found.val_metrics.any_top1 > found.val_metrics.top1
+    shares = torch.softmax(unknown.features_ND @ found.head.weight_KD.T + found.head.bias_K, dim=1)
+    of_pair = shares[unknown.labels_N < 2]
     torch.testing.assert_close(of_pair[:, 0], of_pair[:, 1], atol=0.05, rtol=0)
     assert float(of_pair[:, :2].sum(dim=1).mean()) > 0.8
-    assert fit_probe(X, y, V, v, 4).val_any_top1 is None
+    alone = (features._replace(genres_NK=None) for features in (known, unknown))
+    assert fit_probe(*alone, 4).val_metrics.any_top1 is None
 
 
 def test_marks_that_do_not_fit():

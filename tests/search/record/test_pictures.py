@@ -5,8 +5,8 @@ import optuna
 import pytest
 from optuna.artifacts import get_all_artifact_meta
 
+from covertune.models import ProgressMetrics
 from covertune.search.record import pictures
-from covertune.search.record.constants import EPOCH_FIELDS
 from covertune.search.record.pictures import TrialPictures
 
 
@@ -16,7 +16,8 @@ def study(tmp_path):
 
 
 def history(epochs):
-    return [dict.fromkeys(EPOCH_FIELDS, 0.5) | {"epoch": n} for n in range(1, epochs + 1)]
+    one = dict.fromkeys(ProgressMetrics.model_fields, 0.5)
+    return [ProgressMetrics(**one | {"epoch": n, "covers_seen": 9}) for n in range(1, epochs + 1)]
 
 
 def test_three_files_are_attached_and_hold_the_latest(study, tmp_path):

@@ -6,12 +6,17 @@ from pathlib import Path
 import optuna
 import pytest
 
-from covertune.models import Recipe
+from covertune.models import ProgressMetrics, Recipe
 from covertune.search.errors import RunError
 from covertune.search.record.trial_record import ROLE_UNTUNED, TrialRecord
 
 SEARCH = Path(__file__).parents[3] / "search"
 RECIPE = Recipe(backbone="small_cnn", image_px=32, epochs=2, lr_head=0.1, lr_backbone=0.1)
+
+
+def measured(epoch, **more):
+    everything = dict.fromkeys(ProgressMetrics.model_fields, 0.5)
+    return ProgressMetrics(**everything | {"epoch": epoch, "covers_seen": 9} | more)
 
 
 @pytest.fixture
@@ -38,7 +43,8 @@ def test_what_is_written_is_read(trial, written):
     record.set_role(ROLE_UNTUNED)
     record.set_recipe(RECIPE)
     record.begin(0)
-    record.set_history([{"epoch": 1, "seconds": 2.5}, {"epoch": 2, "seconds": 3.0}])
+    history = [measured(1, seconds=2.5), measured(2, seconds=3.0)]
+    record.set_history(history)
     record.set_place(node="here", node_id="1", device="cpu")
     record.set_micro_batch(8)
     record.set_halved_at(2)
@@ -46,6 +52,7 @@ def test_what_is_written_is_read(trial, written):
     read = written()
     assert read.is_untuned
     assert read.recipe == RECIPE
+    assert read.history == history
     assert read.seconds == 5.5
     assert (read.node, read.device, read.micro_batch) == ("here", "cpu", 8)
     assert (read.halved_at, read.reason, read.is_recipe_at_fault) == (

@@ -169,7 +169,7 @@ class Listener(SearchObserver):
     def phase(self, text):
         self.stages.append(text)
 
-    def epoch(self, trial, result):
+    def epoch(self, trial, progress, confusion_KK):
         self.free_cpus.append(ray.available_resources().get("CPU", 0))
 
 

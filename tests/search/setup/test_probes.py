@@ -42,7 +42,7 @@ def test_a_probe_is_fitted_once_and_read_after_that(run, fit, probe):
     assert probe_file(run, LITE, 32).exists()
     assert again.seconds == probe.seconds
     assert torch.equal(probe.head.weight_KD, again.head.weight_KD)
-    assert again.top1 == probe.top1 > 0.5  # the genres differ in colour
+    assert again.metrics.top1 == probe.metrics.top1 > 0.5  # the genres differ in colour
 
 
 def test_colleagues_can_read_it(run, probe):
