@@ -10,14 +10,13 @@ measures the expected calibration error (15 bins) on the test split before and a
 from __future__ import annotations
 
 import argparse
-import logging
 import tempfile
 from pathlib import Path
 
-import ray
 import torch
 
 from covertune.data_pipeline import SPLITS, CoverStore, PrepareSettings, decode_store, prepare_store
+from covertune.data_pipeline.local_ray import start_local_ray
 from covertune.data_pipeline.sample import draw_sample
 from covertune.models import (
     UNTUNED,
@@ -60,7 +59,7 @@ def main():
     parser.add_argument("--store", type=Path, help="none: generated covers")
     parser.add_argument("--px", type=int, default=128)
     given = parser.parse_args()
-    ray.init(include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
+    start_local_ray()
     with tempfile.TemporaryDirectory() as folder:
         path = given.store
         if path is None:

@@ -35,6 +35,7 @@ from covertune.data_pipeline import (
     decode_store,
     prepare_store,
 )
+from covertune.data_pipeline.local_ray import start_local_ray
 from covertune.data_pipeline.sample import draw_sample
 from covertune.models import FineTuner, Recipe
 
@@ -107,7 +108,7 @@ def main():
     parser.add_argument("--rounds", type=int, default=3)
     given = parser.parse_args()
     torch.set_num_threads(1)
-    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="error")
+    start_local_ray(num_cpus=2)
     with tempfile.TemporaryDirectory() as folder:
         folder = Path(folder)
         path = given.store

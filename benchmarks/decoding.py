@@ -33,6 +33,7 @@ from PIL import Image
 from torch.utils.data import DataLoader, Dataset
 
 from covertune.data_pipeline import CoverStore, decode_store, prepare_store
+from covertune.data_pipeline.local_ray import start_local_ray
 
 CORES = len(os.sched_getaffinity(0))
 BARE_COVERS = 1500
@@ -54,7 +55,7 @@ def bare(covers, px):
 
 def covertune(store, px):
     started = time.perf_counter()
-    start_ray()
+    start_local_ray()
     decode_store(store, px, splits=("val",))
     start_s = time.perf_counter() - started
     started = time.perf_counter()
@@ -69,7 +70,7 @@ def read_images(files, px):
     ray.data.DataContext.get_current().enable_progress_bars = False
     logging.getLogger("ray.data").setLevel(logging.ERROR)
     started = time.perf_counter()
-    start_ray()
+    start_local_ray()
     run(files[:8])
     start_s = time.perf_counter() - started
     started = time.perf_counter()
@@ -97,13 +98,6 @@ def data_loader(files, px):
     for _ in batches:
         pass
     return len(files) - len(first), time.perf_counter() - started, start_s
-
-
-def start_ray():
-    if not ray.is_initialized():
-        ray.init(
-            address="local", include_dashboard=False, log_to_driver=False, logging_level="error"
-        )
 
 
 def main():

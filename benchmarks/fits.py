@@ -29,6 +29,7 @@ from covertune.data_pipeline import (
     decode_fits,
     prepare_store,
 )
+from covertune.data_pipeline.local_ray import start_local_ray
 from covertune.data_pipeline.sample import draw_sample
 from covertune.models import Features, extract_features, fit_probe, get_backbone
 
@@ -43,7 +44,7 @@ def main():
     parser.add_argument("--covers-per-genre", type=int, default=80)
     parser.add_argument("--genres", type=int, default=10)
     given = parser.parse_args()
-    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="error")
+    start_local_ray(num_cpus=2)
     with tempfile.TemporaryDirectory() as folder:
         path = given.store
         if path is None:

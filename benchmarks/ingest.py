@@ -34,6 +34,7 @@ from PIL import Image
 from torch.utils.data import DataLoader, Dataset
 
 from covertune.data_pipeline import PrepareSettings, prepare_store
+from covertune.data_pipeline.local_ray import start_local_ray
 
 MAX_PX = PrepareSettings().max_px
 CORES = len(os.sched_getaffinity(0))
@@ -69,7 +70,7 @@ def covertune(folder, files, scratch):
         (few / file.parent.name).mkdir(parents=True, exist_ok=True)
         shutil.copy(file, few / file.parent.name)
     started = time.perf_counter()
-    start_ray()
+    start_local_ray()
     prepare_store(few, scratch / "few-store")
     start_s = time.perf_counter() - started
     started = time.perf_counter()
@@ -88,7 +89,7 @@ def read_images(files, scratch):
     ray.data.DataContext.get_current().enable_progress_bars = False
     logging.getLogger("ray.data").setLevel(logging.ERROR)
     started = time.perf_counter()
-    start_ray()
+    start_local_ray()
     run(files[:8], scratch / "few-images")
     start_s = time.perf_counter() - started
     started = time.perf_counter()
@@ -117,13 +118,6 @@ def data_loader(files, scratch):
         for batch in batches:
             out.writelines(batch)
     return len(files) - len(first), time.perf_counter() - started, start_s
-
-
-def start_ray():
-    if not ray.is_initialized():
-        ray.init(
-            address="local", include_dashboard=False, log_to_driver=False, logging_level="error"
-        )
 
 
 def main():

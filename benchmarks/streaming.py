@@ -30,6 +30,7 @@ import torch
 from _covers import many_covers
 
 from covertune.data_pipeline import CoverStore, StreamedRefs, decode_store, prepare_store
+from covertune.data_pipeline.local_ray import start_local_ray
 from covertune.models import FineTuner, Recipe
 
 IMAGE_PX = 128
@@ -65,7 +66,7 @@ def main():
     parser.add_argument("--build", type=Path, default=Path("build"))
     given = parser.parse_args()
     torch.set_num_threads(1)
-    ray.init(address="local", include_dashboard=False, log_to_driver=False, logging_level="error")
+    start_local_ray()
     path = given.build / f"store-{given.covers}"
     if not path.exists():
         prepare_store(many_covers(given.covers, given.build), path)

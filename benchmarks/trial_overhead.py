@@ -27,6 +27,7 @@ from ray.tune.schedulers import ASHAScheduler
 from ray.tune.search.optuna import OptunaSearch
 
 from covertune.data_pipeline import CoverStore, PrepareSettings, load_square, prepare_store
+from covertune.data_pipeline.local_ray import start_local_ray
 from covertune.data_pipeline.sample import draw_sample
 from covertune.models import get_backbone
 from covertune.search import SearchConfig, SearchObserver, run_search
@@ -145,7 +146,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--trials", type=int, default=12)
     trials = parser.parse_args().trials
-    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="error")
+    start_local_ray(num_cpus=2)
     with tempfile.TemporaryDirectory() as folder:
         folder = Path(folder)
         draw_sample(folder / "covers", covers_per_genre=40, genres=4)

@@ -1,9 +1,8 @@
-"""How this package runs Ray: started quietly if need be, never waiting for CPUs that never come."""
+"""How this package has Ray work: quietly, never waiting for CPUs that never come."""
 
 from __future__ import annotations
 
 import logging
-import os
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -16,7 +15,6 @@ from ray.exceptions import RayError, RayTaskError
 from covertune.data_pipeline.errors import CapacityError, DataError
 
 __all__ = [
-    "ensure_ray",
     "free_object_store_bytes",
     "num_cpus",
     "object_store_bytes",
@@ -36,33 +34,6 @@ _FREE_CPU_WAIT_S = 20.0  # Ray tells of a CPU that became free with some delay
 _TASKS_PER_CPU = 2  # one runs, one waits for it to end: no CPU waits for the driver
 
 Result = TypeVar("Result")
-
-
-def ensure_ray() -> None:
-    """Start Ray on this machine unless this process uses one already; it is left running.
-
-    Clusters that the environment or another program's Ray on this machine point to are none of
-    ours: whoever wants one connects to it first.
-
-    Raises:
-        DataError: Ray cannot be started.
-    """
-    if ray.is_initialized():
-        return
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    try:
-        ray.init(
-            address="local",
-            include_dashboard=False,
-            logging_level=logging.ERROR,
-            log_to_driver=False,
-        )
-    except Exception as err:  # a node that does not come up in time is a bare Exception
-        first_line = (str(err).strip() or type(err).__name__).partition("\n")[0].rstrip(".")
-        raise DataError(
-            f"Ray must run on this machine, it could not be started: {first_line}; "
-            "look for the cause in Ray's logs"
-        ) from err
 
 
 def num_cpus() -> int:

@@ -22,16 +22,12 @@ def pytest_addoption(parser):
 
 @pytest.fixture(scope="session")
 def local_ray():
-    """Two CPUs, no dashboard, quiet; whatever other Ray runs on this machine is none of ours."""
+    """Two CPUs; whatever other Ray runs on this machine is none of ours."""
     import ray
 
-    ray.init(
-        address="local",
-        num_cpus=2,
-        include_dashboard=False,
-        log_to_driver=False,
-        logging_level="error",
-    )
+    from covertune.data_pipeline.local_ray import start_local_ray
+
+    start_local_ray(num_cpus=2)
     yield
     ray.shutdown()
 

@@ -22,6 +22,7 @@ import ray
 from covertune.data_pipeline import ray_tasks
 from covertune.data_pipeline.errors import CapacityError, ImageRejected, StoreError
 from covertune.data_pipeline.images import Fit, load_squares, reuse_memory
+from covertune.data_pipeline.local_ray import start_local_ray
 from covertune.data_pipeline.store.cover_store import CoverStore, genre_marks, read_row_groups
 
 if TYPE_CHECKING:
@@ -205,7 +206,7 @@ def decode_fits(
     Raises:
         CapacityError, StoreError: As for `decode_store`.
     """
-    ray_tasks.ensure_ray()
+    start_local_ray()
     total = sum(store.count(split) for split in splits)
     tasks = [task for split in splits for task in _tasks(store, split, image_px, len(fits))]
     _require_room(store, image_px, splits, len(fits))

@@ -11,10 +11,11 @@ import numpy as np
 import pyarrow as pa
 from pydantic import Field
 
-from covertune.data_pipeline import filesystems, ray_tasks
+from covertune.data_pipeline import filesystems
 from covertune.data_pipeline.downloads import DownloadCounts, DownloadSettings, download_all
 from covertune.data_pipeline.errors import SourceError
 from covertune.data_pipeline.filesystems import redact_credentials
+from covertune.data_pipeline.local_ray import start_local_ray
 from covertune.data_pipeline.prepare import _writing
 from covertune.data_pipeline.prepare._comparing import PLACE, compare_in_spool
 from covertune.data_pipeline.prepare._normalising import Outcomes, normalise_sources
@@ -96,7 +97,7 @@ def prepare_store(
             key_columns=key_columns,
             encoding=encoding,
         )
-        ray_tasks.ensure_ray()
+        start_local_ray()
         counts = _download(found.sources, out, downloads or DownloadSettings(), download_progress)
         spool = folder / "spool"
         spool.mkdir()

@@ -7,11 +7,14 @@ Ray 2.60. What is not public there, and why it is used:
     ray._private.services.canonicalize_bootstrap_address    the address of `auto`, without joining
     ray.tune.run                                 `Tuner` pickles searcher and callbacks, for a
                                                  restore that is not ours
+    RAY_AIR_…, RAY_TRAIN_…, TUNE_…               what Tune prints, warns, checks and catches can
+                                                 be set in the environment only
 """
 
 from __future__ import annotations
 
 import contextlib
+import os
 import subprocess
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -20,7 +23,16 @@ import ray._private.worker
 from ray import tune
 from ray._private.services import canonicalize_bootstrap_address
 
-__all__ = ["cluster_address", "dead_processes", "prints_to", "run_experiment"]
+__all__ = ["cluster_address", "dead_processes", "prints_to", "quieten_tune", "run_experiment"]
+
+_OF_TUNE = {
+    "RAY_AIR_NEW_OUTPUT": "0",
+    "RAY_TRAIN_ENABLE_V2_MIGRATION_WARNINGS": "0",
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
+    "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",
+    "TUNE_DISABLE_SIGINT_HANDLER": "1",
+    "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
+}
 
 
 def dead_processes() -> list[tuple[str, subprocess.Popen[bytes]]]:
@@ -47,6 +59,15 @@ def cluster_address(address: str) -> str | None:
     """Return host and port behind an address such as `auto`; None if no cluster runs here."""
     resolved: str | None = canonicalize_bootstrap_address(address)
     return resolved
+
+
+def quieten_tune() -> None:
+    """Leave output, loggers and Ctrl-C to us, for the rest of this process.
+
+    What the user has set in the environment stays as it is.
+    """
+    for name, value in _OF_TUNE.items():
+        os.environ.setdefault(name, value)
 
 
 def run_experiment(trainable: Any, **options: Any) -> None:

@@ -14,8 +14,9 @@ from pathlib import Path
 import psutil
 import ray
 
-from covertune.data_pipeline import in_flight_nbytes
-from covertune.search.cluster.compat import cluster_address
+from covertune.data_pipeline import DataError, in_flight_nbytes
+from covertune.data_pipeline.local_ray import start_local_ray
+from covertune.search.cluster.compat import cluster_address, quieten_tune
 from covertune.search.cluster.watchdog import ray_watched
 from covertune.search.config import SearchConfig
 from covertune.search.errors import PreflightError
@@ -24,27 +25,11 @@ from covertune.search.garbage import workers_collect_rarely
 
 __all__ = ["log_to_file", "ray_session", "slots_of"]
 
-# Read by Ray when it starts; set before `ray.init`.
-_QUIET = {
-    "RAY_USAGE_STATS_ENABLED": "0",
-    "RAY_AIR_NEW_OUTPUT": "0",
-    "RAY_DEDUP_LOGS": "0",
-    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
-    "RAY_TRAIN_ENABLE_V2_MIGRATION_WARNINGS": "0",
-    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
-    "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",
-    "TUNE_DISABLE_SIGINT_HANDLER": "1",
-    "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
-}
 _CONNECT_S = 5.0
 _ROUNDING = 1e-6  # ten tenths of a GPU are a whole one
 _RAYS_SHARE = 0.3  # of free memory, which Ray takes for its object store by itself
 _SHARED_MEMORY = Path("/dev/shm")
 _SHARED_MEMORY_SHARE = 0.95
-# On this machine, a worker that takes too much memory is left to the kernel: Ray then sees a worker
-# that died and retries its trial. Killed by Ray's own monitor it would raise an error that Tune
-# does not expect, and end the search.
-_LOCAL = {"RAY_memory_monitor_refresh_ms": "0"}
 _LOGGED = ("covertune", "ray", "ray.data", "ray.tune", "ray.train", "optuna", "py.warnings")
 
 
@@ -93,32 +78,40 @@ def ray_session(config: SearchConfig, on_death: Callable[[str], None]) -> Iterat
         on_death: Called with what died if a Ray that was started here dies; then the process ends.
 
     Raises:
-        PreflightError: The cluster of `address` cannot be reached.
+        PreflightError: Ray does not start, or the cluster of `address` cannot be reached.
     """
-    os.environ.update({name: os.environ.get(name, value) for name, value in _QUIET.items()})
+    quieten_tune()
     if ray.is_initialized():
         yield
         return
     if config.address is None:
-        os.environ.update({name: os.environ.get(name, value) for name, value in _LOCAL.items()})
-    if config.address is not None:
-        _require_reachable(config.address)
-    try:
-        with workers_collect_rarely():
-            ray.init(
-                address=config.address or "local",  # not whatever RAY_ADDRESS says
-                include_dashboard=False if config.address is None else None,
-                log_to_driver=False,
-                logging_level=logging.ERROR,
-                object_store_memory=None if config.address else _object_store_nbytes(config),
-            )
-    except Exception as error:  # a node that does not come up in time is a bare Exception
-        raise _no_cluster(config.address, error) from error
+        _start(config)
+    else:
+        _join(config.address)
     try:
         with contextlib.nullcontext() if config.address else ray_watched(on_death):
             yield
     finally:
         ray.shutdown()
+
+
+def _start(config: SearchConfig) -> None:
+    # A worker that takes too much memory is left to the kernel: Ray then sees a worker that died
+    # and retries its trial. Killed by Ray's own monitor it would raise an error that Tune does not
+    # expect, and end the search.
+    try:
+        with workers_collect_rarely():
+            start_local_ray(object_store_nbytes=_object_store_nbytes(config), memory_monitor=False)
+    except DataError as error:
+        raise PreflightError(str(error)) from error
+
+
+def _join(address: str) -> None:
+    _require_reachable(address)
+    try:
+        ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
+    except Exception as error:
+        raise _no_cluster(address, error) from error
 
 
 def _object_store_nbytes(config: SearchConfig) -> int | None:
@@ -146,13 +139,8 @@ def _require_reachable(address: str) -> None:
         raise _no_cluster(address, error) from error
 
 
-def _no_cluster(address: str | None, error: Exception) -> PreflightError:
+def _no_cluster(address: str, error: Exception) -> PreflightError:
     first_line = str(error).strip().partition("\n")[0].rstrip(".") or type(error).__name__
-    if address is None:
-        return PreflightError(
-            f"Ray does not start on this machine: {first_line}; if the machine is very busy, try "
-            "again later"
-        )
     return PreflightError(
         f"no Ray cluster at --address {address}: {first_line}; start one with "
         "`ray up cluster.yaml` (or `ray start --head`), or leave --address out"

@@ -1,58 +1,13 @@
 import logging
-import os
-import subprocess
-import sys
 import time
 
 import pytest
 import ray
 from ray.exceptions import RayTaskError, WorkerCrashedError
 
-from covertune.data_pipeline import DataError, StoreError, prepare_store, ray_tasks
+from covertune.data_pipeline import DataError, StoreError, ray_tasks
 
 pytestmark = pytest.mark.usefixtures("local_ray")
-
-
-def test_a_running_ray_is_taken_as_it_is():
-    before = ray.get_runtime_context().get_node_id()
-    ray_tasks.ensure_ray()
-    assert ray.get_runtime_context().get_node_id() == before
-    assert ray_tasks.num_cpus() == 2
-
-
-def test_no_other_cluster_is_joined():
-    """Neither the one that runs on this machine nor the one the environment names."""
-    code = (
-        "import ray; from covertune.data_pipeline import ray_tasks; ray_tasks.ensure_ray(); "
-        "print(*(node['NodeID'] for node in ray.nodes())); ray.shutdown()"
-    )
-    address = ray.get_runtime_context().gcs_address
-    answer = subprocess.run(
-        [sys.executable, "-c", code],
-        capture_output=True,
-        text=True,
-        check=True,
-        env=os.environ | {"RAY_ADDRESS": address},
-    )
-    assert answer.stdout.split()
-    assert ray.get_runtime_context().get_node_id() not in answer.stdout
-
-
-@pytest.mark.parametrize("error", [ConnectionError, Exception])
-def test_a_ray_that_cannot_be_started_is_no_error_of_the_disk(
-    monkeypatch, make_folder, tmp_path, error
-):
-    def fail(**options):
-        raise error("no answer.\nmuch more")
-
-    monkeypatch.setattr(ray, "is_initialized", lambda: False)
-    monkeypatch.setattr(ray, "init", fail)
-    source = make_folder(tmp_path / "source", {"Cooking": 3, "Poetry": 3})
-    message = r"^Ray must run on this machine, it could not be started: no answer; look"
-    with pytest.raises(DataError, match=message) as caught:
-        prepare_store(source, tmp_path / "store")
-    assert type(caught.value) is DataError
-    assert [entry.name for entry in tmp_path.iterdir()] == ["source"]
 
 
 def test_quiet_only_inside():

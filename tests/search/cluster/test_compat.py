@@ -1,12 +1,15 @@
 """Ray's insides are as `cluster.compat` takes them to be."""
 
 import inspect
+import os
+from pathlib import Path
 
 import pytest
 import ray
 from ray import tune
 from ray._private import worker
 
+from covertune.search.cluster import compat
 from covertune.search.cluster.compat import cluster_address, dead_processes, prints_to
 
 pytestmark = pytest.mark.usefixtures("local_ray")
@@ -28,6 +31,17 @@ def test_what_ray_prints_goes_where_it_is_sent():
 def test_the_address_of_a_cluster_is_found_without_joining():
     assert cluster_address("127.0.0.1:6379").endswith(":6379")
     assert ray.is_initialized()
+
+
+def test_tune_still_reads_what_quietens_it(monkeypatch):
+    home = Path(ray.__file__).parent
+    files = [file for part in ("air", "train", "tune") for file in (home / part).rglob("*.py")]
+    read = "".join(file.read_text() for file in files)
+    for name in compat._OF_TUNE:
+        assert f'"{name}"' in read
+        monkeypatch.setenv(name, "the user's")
+    compat.quieten_tune()
+    assert {os.environ[name] for name in compat._OF_TUNE} == {"the user's"}
 
 
 def test_an_experiment_takes_what_it_is_given():

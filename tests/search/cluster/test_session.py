@@ -110,3 +110,29 @@ def test_a_ray_that_does_not_come_up_is_one_line(monkeypatch):
     with pytest.raises(PreflightError, match=message) as told, ray_session(SearchConfig(), print):
         pass
     assert "\n" not in str(told.value)
+
+
+LOCAL = """
+import os
+import psutil
+import ray
+from ray._private import worker
+from covertune.search.cluster.session import _object_store_nbytes, ray_session
+from covertune.search.config import SearchConfig
+
+config = SearchConfig(memory_gb=0.4e-9 * psutil.virtual_memory().available)
+asked = _object_store_nbytes(config)
+with ray_session(config, print):
+    [node] = ray.nodes()
+    with open(worker._global_node.get_session_dir_path() + "/logs/raylet.out") as log:
+        assert "MemoryMonitor disabled" in log.read()
+assert abs(node["Resources"]["object_store_memory"] / asked - 1) < 0.01, (node, asked)
+assert not ray.is_initialized()
+assert not {"COVERTUNE_WORKER", "RAY_memory_monitor_refresh_ms"} & set(os.environ)
+print("quiet")
+"""
+
+
+def test_a_search_starts_a_ray_of_its_own_and_ends_it(run_script):
+    done = run_script(LOCAL, timeout_s=120)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "quiet\n", "")
