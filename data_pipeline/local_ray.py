@@ -9,12 +9,12 @@ from collections.abc import Iterator, Mapping
 
 import ray
 
+from covertune.data_pipeline.compat import NO_MEMORY_MONITOR
 from covertune.data_pipeline.errors import DataError
 
 __all__ = ["start_local_ray"]
 
 _ALWAYS = {"RAY_USAGE_STATS_ENABLED": "0"}
-_NO_MEMORY_MONITOR = {"RAY_memory_monitor_refresh_ms": "0"}
 
 
 def start_local_ray(
@@ -40,7 +40,7 @@ def start_local_ray(
     """
     if ray.is_initialized():
         return
-    settings = _ALWAYS if memory_monitor else _ALWAYS | _NO_MEMORY_MONITOR
+    settings = _ALWAYS if memory_monitor else _ALWAYS | NO_MEMORY_MONITOR
     try:
         with _unless_set(settings):
             ray.init(

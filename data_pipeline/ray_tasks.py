@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -12,24 +11,22 @@ from typing import Any, TypeVar
 import ray
 from ray.exceptions import RayError, RayTaskError
 
+from covertune.data_pipeline.compat import (
+    error_beneath,
+    object_store_in_use,
+    object_store_sizes,
+)
 from covertune.data_pipeline.errors import CapacityError, DataError
 
 __all__ = [
     "free_object_store_bytes",
     "num_cpus",
     "object_store_bytes",
-    "quiet_ray_data",
     "require_free_cpu",
     "run_tasks",
     "unwrap_ray_errors",
 ]
 
-_SETTINGS = {
-    "enable_progress_bars": False,
-    "print_on_execution_start": False,
-    "raise_original_map_exception": True,
-}
-_OBJECT_STORE = "object_store_memory"  # Ray's name of the resource
 _FREE_CPU_WAIT_S = 20.0  # Ray tells of a CPU that became free with some delay
 _TASKS_PER_CPU = 2  # one runs, one waits for it to end: no CPU waits for the driver
 
@@ -47,15 +44,12 @@ def free_object_store_bytes() -> int:
     Ray tells how much is in use for the whole cluster only; all of it is counted against the
     smallest node, which is exact where there is one node.
     """
-    total, free = ray.cluster_resources(), ray.available_resources()
-    in_use = total.get(_OBJECT_STORE, 0) - free.get(_OBJECT_STORE, 0)
-    return max(0, int(object_store_bytes() - in_use))
+    return max(0, object_store_bytes() - object_store_in_use())
 
 
 def object_store_bytes() -> int:
     """Size of the object store, on the node that has the smallest."""
-    sizes = [node["Resources"].get(_OBJECT_STORE, 0) for node in ray.nodes() if node["Alive"]]
-    return int(min(sizes, default=0))
+    return min(object_store_sizes(), default=0)
 
 
 def require_free_cpu(what: str) -> None:
@@ -118,32 +112,6 @@ def run_tasks(
 
 
 @contextmanager
-def quiet_ray_data() -> Iterator[None]:
-    """Keep Ray Data from printing; its log file still has everything."""
-    import ray.data  # sets up the handlers silenced below
-
-    context = ray.data.DataContext.get_current()
-    before = {name: getattr(context, name) for name in _SETTINGS if hasattr(context, name)}
-    handlers = [
-        handler
-        for handler in logging.getLogger("ray.data").handlers
-        if isinstance(handler, logging.StreamHandler)
-    ]
-    levels = [handler.level for handler in handlers]
-    for name in before:
-        setattr(context, name, _SETTINGS[name])
-    for handler in handlers:
-        handler.setLevel(logging.CRITICAL + 1)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            setattr(context, name, value)
-        for handler, level in zip(handlers, levels, strict=True):
-            handler.setLevel(level)
-
-
-@contextmanager
 def unwrap_ray_errors(doing: str) -> Iterator[None]:
     """Raise what went wrong inside a task itself, rather than Ray's wrapping of it.
 
@@ -157,13 +125,11 @@ def unwrap_ray_errors(doing: str) -> Iterator[None]:
     try:
         yield
     except Exception as err:
-        cause: BaseException | None = err
-        while cause is not None:
-            if isinstance(cause, (DataError, OSError)) and not isinstance(cause, RayTaskError):
-                if isinstance(cause, DataError):  # Ray Data adds lines about its retries
-                    cause.args = (str(cause).partition("\n")[0],)
-                raise cause from None
-            cause = getattr(cause, "cause", None) or cause.__cause__
+        cause = error_beneath(err, (DataError, OSError))
+        if cause is not None:
+            if isinstance(cause, DataError):  # Ray Data adds lines about its retries
+                cause.args = (str(cause).partition("\n")[0],)
+            raise cause from None
         if isinstance(err, RayError) and not isinstance(err, RayTaskError):
             first_line = str(err).strip().partition("\n")[0].rstrip(".")
             raise DataError(

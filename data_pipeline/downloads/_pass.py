@@ -13,6 +13,7 @@ import pyarrow as pa
 from pydantic import BaseModel, ConfigDict, Field
 
 from covertune.data_pipeline import ray_tasks
+from covertune.data_pipeline.compat import map_tables
 from covertune.data_pipeline.downloads._client import Client, DownloadFailed
 from covertune.data_pipeline.downloads._folder import DownloadFolder
 from covertune.data_pipeline.downloads._settings import DownloadSettings
@@ -95,8 +96,6 @@ def _outcomes(urls: Sequence[str], folder: Path, settings: DownloadSettings) -> 
     """Ask for all, in blocks; yields what became of each block as it is done."""
     if not urls:
         return
-    import ray.data
-
     ray_tasks.require_free_cpu("downloading covers")
     # The limit on a host is shared out, since downloaders do not know of each other.
     downloaders = min(_MOST_DOWNLOADERS, settings.per_host, -(-len(urls) // _BLOCK_URLS))
@@ -104,21 +103,17 @@ def _outcomes(urls: Sequence[str], folder: Path, settings: DownloadSettings) -> 
         pa.table({"url": urls[start : start + _BLOCK_URLS]}, schema=_SCHEMA)
         for start in range(0, len(urls), _BLOCK_URLS)
     ]
-    with ray_tasks.quiet_ray_data(), ray_tasks.unwrap_ray_errors("downloading covers"):
-        done = ray.data.from_arrow(blocks).map_batches(
+    with ray_tasks.unwrap_ray_errors("downloading covers"):
+        for block in map_tables(
             _download_block,
-            fn_kwargs={
-                "folder": folder,
-                "settings": settings,
-                "per_host": settings.per_host // downloaders,
-                "pass_id": uuid.uuid4().hex,
-            },
-            batch_size=None,
-            batch_format="pyarrow",
+            blocks,
             num_cpus=_CPUS_EACH,
-            compute=ray.data.TaskPoolStrategy(size=downloaders),
-        )
-        for block in done.iter_batches(batch_size=None, batch_format="pyarrow"):
+            at_once=downloaders,
+            folder=folder,
+            settings=settings,
+            per_host=settings.per_host // downloaders,
+            pass_id=uuid.uuid4().hex,
+        ):
             yield block["outcome"].to_pylist()
 
 

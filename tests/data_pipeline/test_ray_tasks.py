@@ -1,4 +1,3 @@
-import logging
 import time
 
 import pytest
@@ -8,20 +7,6 @@ from ray.exceptions import RayTaskError, WorkerCrashedError
 from covertune.data_pipeline import DataError, StoreError, ray_tasks
 
 pytestmark = pytest.mark.usefixtures("local_ray")
-
-
-def test_quiet_only_inside():
-    import ray.data
-
-    context = ray.data.DataContext.get_current()
-    logger = logging.getLogger("ray.data")
-    before = [handler.level for handler in logger.handlers]
-    with pytest.raises(RuntimeError), ray_tasks.quiet_ray_data():
-        assert not context.enable_progress_bars
-        assert [handler.level for handler in logger.handlers] != before
-        raise RuntimeError
-    assert context.enable_progress_bars
-    assert [handler.level for handler in logger.handlers] == before
 
 
 @ray.remote

@@ -1,0 +1,129 @@
+"""Ray's insides are as `data_pipeline.compat` takes them to be."""
+
+import logging
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pyarrow as pa
+import pytest
+import ray
+from ray.exceptions import RayTaskError
+
+from covertune.data_pipeline import StoreError
+from covertune.data_pipeline.compat import (
+    error_beneath,
+    map_tables,
+    object_store_in_use,
+    object_store_sizes,
+    quiet_ray_data,
+)
+
+pytestmark = pytest.mark.usefixtures("local_ray")
+
+ON_ITS_OWN = """
+import pyarrow as pa
+from ray._private import worker
+from covertune.data_pipeline.compat import map_tables
+from covertune.data_pipeline.local_ray import start_local_ray
+
+def refuse(table):
+    raise OSError("no room")
+
+start_local_ray(num_cpus=1, memory_monitor=False)
+with open(worker._global_node.get_session_dir_path() + "/logs/raylet.out") as log:
+    assert "MemoryMonitor disabled" in log.read()
+tables = [pa.table({"number": [1]})]
+assert len(list(map_tables(lambda table: table, tables, num_cpus=1, at_once=1))) == 1
+try:
+    list(map_tables(refuse, tables, num_cpus=1, at_once=1))
+except OSError:
+    print("caught")
+"""
+
+
+def test_a_ray_that_has_to_be_quiet_is_and_lets_memory_alone():
+    done = subprocess.run(
+        [sys.executable, "-c", ON_ITS_OWN], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "caught\n", "")
+
+
+def test_what_is_put_takes_room():
+    [size] = object_store_sizes()
+    before = object_store_in_use()
+    ref = ray.put(np.zeros(20_000_000, dtype=np.uint8))
+    deadline = time.monotonic() + 20
+    while object_store_in_use() < before + 20_000_000:
+        assert time.monotonic() < deadline, "Ray tells of it with some delay, but it does"
+        time.sleep(0.1)
+    assert object_store_in_use() < size
+    del ref
+
+
+@ray.remote(num_cpus=0)
+def _damaged():
+    raise StoreError("damaged")
+
+
+@ray.remote(num_cpus=0)
+def _pass_on(what):
+    return what
+
+
+def test_the_error_of_a_task_lies_beneath_ray_s():
+    for future in (_damaged.remote(), _pass_on.remote(_damaged.remote())):
+        with pytest.raises(StoreError) as caught:
+            ray.get(future)
+        assert isinstance(caught.value, RayTaskError)
+        assert "\n" in str(caught.value)
+        beneath = error_beneath(caught.value, (StoreError, OSError))
+        assert type(beneath) is StoreError
+        assert str(beneath) == "damaged"
+        assert error_beneath(caught.value, (OSError,)) is None
+
+
+def _measured(table, *, pause_s):
+    began = time.time()
+    time.sleep(pause_s)
+    return pa.table({"rows": [len(table)], "began": [began], "ended": [time.time()]})
+
+
+def test_each_table_is_a_task_of_its_own_so_many_at_once():
+    tables = [pa.table({"number": list(range(rows))}) for rows in (3, 1, 4, 1, 5)]
+    done = list(map_tables(_measured, tables, num_cpus=0.1, at_once=2, pause_s=0.2))
+    assert [len(table) for table in done] == [1] * 5
+    rows = pa.concat_tables(done).to_pylist()
+    assert sorted(row["rows"] for row in rows) == [1, 1, 3, 4, 5]
+    for row in rows:
+        side_by_side = [other for other in rows if other["began"] <= row["began"] < other["ended"]]
+        assert len(side_by_side) <= 2
+
+
+def test_an_error_in_a_table_s_task_is_found():
+    def refuse(table):
+        raise StoreError("damaged")
+
+    with pytest.raises(StoreError) as caught:
+        list(map_tables(refuse, [pa.table({"number": [1]})], num_cpus=0.1, at_once=1))
+    beneath = error_beneath(caught.value, (StoreError,))
+    assert str(beneath).partition("\n")[0] == "damaged"
+
+
+def test_ray_data_is_quiet_only_inside():
+    import ray.data
+
+    context = ray.data.DataContext.get_current()
+    logger = logging.getLogger("ray.data")
+    before = [handler.level for handler in logger.handlers]
+    with pytest.raises(RuntimeError), quiet_ray_data():
+        assert not context.enable_progress_bars
+        assert not context.print_on_execution_start
+        assert context.raise_original_map_exception
+        assert [handler.level for handler in logger.handlers] != before
+        raise RuntimeError
+    assert context.enable_progress_bars
+    assert context.print_on_execution_start
+    assert not context.raise_original_map_exception
+    assert [handler.level for handler in logger.handlers] == before
