@@ -7,6 +7,7 @@ Ray 2.60. What is not public there, and why it is used:
     ray._private.services.canonicalize_bootstrap_address    the address of `auto`, without joining
     ray.tune.run                                 `Tuner` pickles searcher and callbacks, for a
                                                  restore that is not ours
+    RuntimeError.__cause__, raised by that       a worker's end that Tune has no word for
     RAY_AIR_…, RAY_TRAIN_…, TUNE_…               what Tune prints, warns, checks and catches can
                                                  be set in the environment only
 """
@@ -22,6 +23,7 @@ from typing import Any
 import ray._private.worker
 from ray import tune
 from ray._private.services import canonicalize_bootstrap_address
+from ray.exceptions import RayError
 
 __all__ = ["cluster_address", "dead_processes", "prints_to", "quieten_tune", "run_experiment"]
 
@@ -71,5 +73,14 @@ def quieten_tune() -> None:
 
 
 def run_experiment(trainable: Any, **options: Any) -> None:
-    """Run trials until the searcher has no more: `ray.tune.run`."""
-    tune.run(trainable, **options)
+    """Run trials until the searcher has no more: `ray.tune.run`.
+
+    Raises:
+        RayError: One that Tune did not expect of a worker.
+    """
+    try:
+        tune.run(trainable, **options)
+    except RuntimeError as error:
+        if isinstance(error.__cause__, RayError):
+            raise error.__cause__ from error
+        raise

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 from ray import tune
-from ray.exceptions import RayError
 from ray.tune.logger import TBXLoggerCallback
 
 from covertune.search.cluster.compat import run_experiment
@@ -45,29 +44,24 @@ def run_trials(
         RayError: One that Tune did not expect of a worker.
     """
     sessions = len(list(folder.glob("session-*")))
-    try:
-        run_experiment(
-            tune.with_parameters(CoverTrial, inputs=inputs),
-            name=f"session-{sessions + 1}",
-            storage_path=str(folder),
-            resources_per_trial={"cpu": slots.cpus_per_trial, "gpu": slots.gpus_per_trial},
-            search_alg=searcher,
-            scheduler=scheduler,
-            num_samples=-1,  # the searcher knows when it is full
-            max_concurrent_trials=slots.count,
-            reuse_actors=True,
-            stop=BudgetStopper(budget),
-            max_failures=0,  # the searcher hands a trial that lost its worker out again
-            raise_on_failed_trial=False,
-            callbacks=[TBXLoggerCallback(), _EveryTurn(every_turn)],
-            trial_dirname_creator=_trial_name,
-            trial_name_creator=_trial_name,
-            verbose=0,
-        )
-    except RuntimeError as error:
-        if isinstance(error.__cause__, RayError):
-            raise error.__cause__ from error
-        raise
+    run_experiment(
+        tune.with_parameters(CoverTrial, inputs=inputs),
+        name=f"session-{sessions + 1}",
+        storage_path=str(folder),
+        resources_per_trial={"cpu": slots.cpus_per_trial, "gpu": slots.gpus_per_trial},
+        search_alg=searcher,
+        scheduler=scheduler,
+        num_samples=-1,  # the searcher knows when it is full
+        max_concurrent_trials=slots.count,
+        reuse_actors=True,
+        stop=BudgetStopper(budget),
+        max_failures=0,  # the searcher hands a trial that lost its worker out again
+        raise_on_failed_trial=False,
+        callbacks=[TBXLoggerCallback(), _EveryTurn(every_turn)],
+        trial_dirname_creator=_trial_name,
+        trial_name_creator=_trial_name,
+        verbose=0,
+    )
 
 
 class _EveryTurn(tune.Callback):  # type: ignore[misc]  # Ray is untyped

@@ -15,6 +15,7 @@ from covertune.search.record.compat import (
     set_trial_attribute,
     set_trial_state,
     storage_of,
+    write_ahead,
 )
 
 
@@ -51,6 +52,19 @@ def test_closing_reaches_the_engine_behind_the_cache(tmp_path):
     assert storage._backend.engine.pool.checkedin() >= 0
     close_storage(study)
     assert storage._backend.engine.pool.checkedin() == 0
+
+
+def test_what_is_written_ahead_is_so_on_every_connection(tmp_path):
+    storage = RDBStorage(f"sqlite:///{tmp_path / 'study.db'}")
+    write_ahead(storage)
+    study = optuna.create_study(storage=storage)
+    study.ask()
+    with storage.engine.connect() as one, storage.engine.connect() as other:
+        for connection in (one, other):
+            [[mode]] = connection.exec_driver_sql("PRAGMA journal_mode")
+            [[synchronous]] = connection.exec_driver_sql("PRAGMA synchronous")
+            assert (mode, synchronous) == ("wal", 1)
+    close_storage(study)
 
 
 def test_the_samplers_hooks_are_where_they_were():
