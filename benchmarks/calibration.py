@@ -15,7 +15,7 @@ from pathlib import Path
 
 import torch
 
-from covertune.data_pipeline import SPLITS, CoverStore, PrepareSettings, decode_store, prepare_store
+from covertune.data_pipeline import CoverStore, PrepareSettings, decode_store, prepare_store
 from covertune.data_pipeline.local_ray import start_local_ray
 from covertune.data_pipeline.sample import draw_sample
 from covertune.models import (
@@ -27,6 +27,7 @@ from covertune.models import (
     predict_probabilities,
 )
 from covertune.models.metrics import top_k
+from covertune.vocabulary import SPLITS
 
 CPU = torch.device("cpu")
 MIXED = Recipe(

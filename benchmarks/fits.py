@@ -21,8 +21,6 @@ import ray
 import torch
 
 from covertune.data_pipeline import (
-    FITS,
-    SPLITS,
     CoverStore,
     EpochBatches,
     PrepareSettings,
@@ -32,6 +30,7 @@ from covertune.data_pipeline import (
 from covertune.data_pipeline.local_ray import start_local_ray
 from covertune.data_pipeline.sample import draw_sample
 from covertune.models import Features, extract_features, fit_probe, get_backbone
+from covertune.vocabulary import FITS, SPLITS
 
 FOLDS = 5
 

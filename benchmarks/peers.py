@@ -59,10 +59,11 @@ from _peer_report import report
 from contestants.piece import EXPORTED, PIECE, Piece
 from contestants.space import BACKBONE
 
-from covertune.data_pipeline import SPLITS, CoverStore, load_square, prepare_store
+from covertune.data_pipeline import CoverStore, load_square, prepare_store
 from covertune.data_pipeline.sample import draw_sample
 from covertune.models import get_backbone, measure_model, model_from_checkpoint
 from covertune.models.training.checkpoint import read_state
+from covertune.vocabulary import SPLITS
 
 CONTESTANTS = ("covertune", "ray_tune", "optuna_study", "syne_tune_asha")
 BENCHMARKS = Path(__file__).resolve().parent

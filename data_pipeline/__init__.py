@@ -33,15 +33,13 @@ if TYPE_CHECKING:
         SourceError,
         StoreError,
     )
-    from covertune.data_pipeline.images import FITS, Fit, load_square, load_squares
+    from covertune.data_pipeline.images import load_square, load_squares
     from covertune.data_pipeline.inspect import StoreReport, inspect_store, write_page
     from covertune.data_pipeline.prepare import PrepareSummary, prepare_store
     from covertune.data_pipeline.ray_tasks import free_object_store_bytes
-    from covertune.data_pipeline.store import SPLITS, CoverStore, PrepareSettings, StoreManifest
+    from covertune.data_pipeline.store import CoverStore, PrepareSettings, StoreManifest
 
 __all__ = [
-    "FITS",
-    "SPLITS",
     "CapacityError",
     "CoverBatches",
     "CoverRefs",
@@ -53,7 +51,6 @@ __all__ = [
     "DownloadCounts",
     "DownloadSettings",
     "EpochBatches",
-    "Fit",
     "ImageRejected",
     "PrepareSettings",
     "PrepareSummary",
@@ -92,11 +89,11 @@ _HOMES = {
     "dataset.streamed": ("StreamedBatches", "StreamedRefs"),
     "downloads": ("DownloadCounts", "DownloadSettings"),
     "errors": ("CapacityError", "DataError", "ImageRejected", "SourceError", "StoreError"),
-    "images": ("FITS", "Fit", "load_square", "load_squares"),
+    "images": ("load_square", "load_squares"),
     "inspect": ("StoreReport", "inspect_store", "write_page"),
     "prepare": ("PrepareSummary", "prepare_store"),
     "ray_tasks": ("free_object_store_bytes",),
-    "store": ("SPLITS", "CoverStore", "PrepareSettings", "StoreManifest"),
+    "store": ("CoverStore", "PrepareSettings", "StoreManifest"),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 

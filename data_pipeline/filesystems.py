@@ -22,6 +22,8 @@ from urllib.parse import parse_qs, quote, unquote, urlsplit
 
 from pyarrow import ArrowException, fs
 
+from covertune.wording import first_line
+
 __all__ = [
     "is_uri",
     "is_web_address",
@@ -273,7 +275,6 @@ def _one_line_errors(uri: str) -> Iterator[None]:
         raise
     except (OSError, ValueError, ArrowException) as err:
         scheme = urlsplit(uri).scheme.lower()
-        text = " ".join(str(err).strip().partition("\n")[0].split())
-        text = _NOISE.sub("", text).rstrip(".")
+        text = _NOISE.sub("", first_line(err, at_most=None)).rstrip(".")
         remedy = f"; {_REMEDIES[scheme]}" if scheme in _REMEDIES else ""
         raise OSError(text + remedy) from err

@@ -11,6 +11,7 @@ import ray
 
 from covertune.data_pipeline.compat import NO_MEMORY_MONITOR
 from covertune.data_pipeline.errors import DataError
+from covertune.wording import first_line
 
 __all__ = ["start_local_ray"]
 
@@ -52,9 +53,9 @@ def start_local_ray(
                 log_to_driver=False,
             )
     except Exception as err:  # a node that does not come up in time is a bare Exception
-        first_line = (str(err).strip() or type(err).__name__).partition("\n")[0].rstrip(".")
+        reason = first_line(err, at_most=None)
         raise DataError(
-            f"Ray does not start on this machine: {first_line}; if the machine is very busy, try "
+            f"Ray does not start on this machine: {reason}; if the machine is very busy, try "
             "again later, else look for the cause in Ray's logs"
         ) from err
 

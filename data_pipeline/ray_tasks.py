@@ -17,6 +17,7 @@ from covertune.data_pipeline.compat import (
     object_store_sizes,
 )
 from covertune.data_pipeline.errors import CapacityError, DataError
+from covertune.wording import first_line
 
 __all__ = [
     "free_object_store_bytes",
@@ -128,11 +129,11 @@ def unwrap_ray_errors(doing: str) -> Iterator[None]:
         cause = error_beneath(err, (DataError, OSError))
         if cause is not None:
             if isinstance(cause, DataError):  # Ray Data adds lines about its retries
-                cause.args = (str(cause).partition("\n")[0],)
+                cause.args = (first_line(cause, at_most=None),)
             raise cause from None
         if isinstance(err, RayError) and not isinstance(err, RayTaskError):
-            first_line = str(err).strip().partition("\n")[0].rstrip(".")
+            reason = first_line(err, at_most=None)
             raise DataError(
-                f"Ray lost its work while {doing}: {first_line}; look for the cause in Ray's logs"
+                f"Ray lost its work while {doing}: {reason}; look for the cause in Ray's logs"
             ) from err
         raise

@@ -26,7 +26,6 @@ __all__ = [
     "OutOfMemory",
     "TrainingFailure",
     "WeightsError",
-    "first_line",
 ]
 
 
@@ -74,9 +73,3 @@ class Collapse(TrainingFailure):
 
 class OutOfMemory(TrainingFailure):
     """Not even the fewest covers at a time fit into memory."""
-
-
-def first_line(error: object) -> str:
-    """The beginning of what an error of another library tells, which may be many lines long."""
-    lines = str(error).strip().splitlines() or [type(error).__name__]
-    return " ".join(lines[0].split()).rstrip(":")[:150]

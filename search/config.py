@@ -14,6 +14,8 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from covertune.search.errors import ConfigError
+from covertune.vocabulary import Fit
+from covertune.wording import sentences
 
 __all__ = ["SEEDS", "SearchConfig", "checked_config", "load_config"]
 
@@ -54,7 +56,7 @@ class SearchConfig(BaseModel):
         description="Square input sizes to choose from, in pixels; none: chosen from the "
         "backbones and the device.",
     )
-    fits: tuple[Literal["squash", "pad", "crop"], ...] = Field(
+    fits: tuple[Fit, ...] = Field(
         ("squash",),
         min_length=1,
         description="How covers meet the square input, to choose from: `squash` both sides, `pad` "
@@ -211,16 +213,5 @@ def checked_config(values: Mapping[Any, Any]) -> SearchConfig:
     try:
         return SearchConfig.model_validate(dict(values))
     except ValidationError as error:
-        raise ConfigError("; ".join(_sentence(problem) for problem in error.errors())) from error
-
-
-def _sentence(problem: Any) -> str:
-    """One pydantic problem as `field: rule, got value`."""
-    where = ".".join(str(part) for part in problem["loc"])
-    rule = problem["msg"].removeprefix("Value error, ")
-    if problem["type"] == "extra_forbidden":
-        known = ", ".join(SearchConfig.model_fields)
-        return f"unknown setting {where!r}; known: {known}"
-    if not where:
-        return str(rule)
-    return f"{where}: {rule[0].lower()}{rule[1:]}, got {problem['input']!r}"
+        problems = sentences(error, known=list(SearchConfig.model_fields))
+        raise ConfigError("; ".join(problems)) from error

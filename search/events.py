@@ -6,7 +6,9 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
+
+from covertune.vocabulary import Fit
 
 if TYPE_CHECKING:
     from optuna.trial import FrozenTrial, Trial
@@ -81,7 +83,7 @@ class ProbeReport:
 
     backbone: str
     image_px: int
-    fit: Literal["squash", "pad", "crop"] = "squash"
+    fit: Fit = "squash"
     metrics: Metrics
     seconds: float
 

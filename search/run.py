@@ -61,6 +61,7 @@ from covertune.search.setup.set_up import SearchContext, set_up
 from covertune.search.space.portfolio import Portfolio
 from covertune.search.space.sampler import make_sampler
 from covertune.search.space.warm_start import EarlierRecipe, earlier_recipes
+from covertune.wording import named_first_line
 
 __all__ = ["SearchResult", "resume_search", "run_search"]
 
@@ -179,8 +180,7 @@ def _cause(error: BaseException) -> str:
         if beneath is None:
             break
         error = beneath
-    first_line = str(error).strip().partition("\n")[0]
-    return f"{type(error).__name__}: {first_line}"
+    return named_first_line(error, at_most=None)
 
 
 def resume_search(

@@ -21,7 +21,7 @@ from torch import Tensor
 
 from covertune.batch import Batch
 from covertune.data_pipeline.dataset.decoded import DecodedSplit
-from covertune.data_pipeline.store.schema import SPLITS
+from covertune.vocabulary import SPLITS
 
 __all__ = ["DeviceResident", "EpochBatches", "batch_ends", "prefetch", "seeded"]
 

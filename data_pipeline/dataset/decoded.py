@@ -21,9 +21,10 @@ import ray
 
 from covertune.data_pipeline import ray_tasks
 from covertune.data_pipeline.errors import CapacityError, ImageRejected, StoreError
-from covertune.data_pipeline.images import Fit, load_squares, reuse_memory
+from covertune.data_pipeline.images import load_squares, reuse_memory
 from covertune.data_pipeline.local_ray import start_local_ray
 from covertune.data_pipeline.store.cover_store import CoverStore, genre_marks, read_row_groups
+from covertune.vocabulary import Fit
 
 if TYPE_CHECKING:
     import torch

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Protocol
 
 from covertune.batch import Batch
-from covertune.data_pipeline.images import Fit
+from covertune.vocabulary import Fit
 
 if TYPE_CHECKING:
     import torch

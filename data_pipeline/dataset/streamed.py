@@ -32,8 +32,8 @@ from covertune.data_pipeline.dataset.decoded import (
     decode_cover,
     split_key,
 )
-from covertune.data_pipeline.images import Fit
 from covertune.data_pipeline.store.cover_store import CoverStore, genre_marks, read_row_groups
+from covertune.vocabulary import Fit
 
 __all__ = ["StreamedBatches", "StreamedRefs"]
 

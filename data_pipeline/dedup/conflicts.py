@@ -10,19 +10,17 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 
-__all__ = ["Conflicts", "Kept", "Labels", "Refused", "Rows", "count_labels", "resolve"]
+from covertune.vocabulary import Conflicts
+
+__all__ = ["Kept", "Labels", "Refused", "Rows", "count_labels", "resolve"]
 
 _COPY = "copy of another cover"
 _NEAR_COPY = "near copy of another cover"
 _SEVERAL_GENRES = "same picture in several genres"
 _IN_TEST = "copy of a cover in the official test split"
-
-Conflicts = Literal["drop", "first", "keep", "multi"]
-"""What becomes of a picture in several genres."""
 
 Refused = dict[int, tuple[str, str]]
 """For each row refused the reason, and what is particular to it."""

@@ -18,6 +18,7 @@ from covertune.data_pipeline.downloads._client import Client, DownloadFailed
 from covertune.data_pipeline.downloads._folder import DownloadFolder
 from covertune.data_pipeline.downloads._settings import DownloadSettings
 from covertune.data_pipeline.errors import StoreError
+from covertune.wording import reason_of
 
 __all__ = ["DownloadCounts", "download_all"]
 
@@ -81,7 +82,7 @@ def download_all(
                 progress(known + now.total(), len(distinct))
     except OSError as err:
         raise StoreError(
-            f"cannot keep downloads in {folder}: {err.strerror or err}; "
+            f"cannot keep downloads in {folder}: {reason_of(err)}; "
             "name a folder that can be written and has room with --downloads"
         ) from err
     return DownloadCounts(

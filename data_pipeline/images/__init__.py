@@ -23,18 +23,15 @@ from covertune.data_pipeline.images._decoding import (
     read_file,
     reuse_memory,
 )
-from covertune.data_pipeline.images._fitting import FITS, Fit
 from covertune.data_pipeline.images._kinds import has_image_signature
 from covertune.data_pipeline.images._normalised import NormalisedImage, normalise
 
 __all__ = [
-    "FITS",
     "IMAGE_SUFFIXES",
     "MAX_FILE_BYTES",
     "MAX_PIXELS",
     "MAX_SIDE_PX",
     "MIN_SIDE_PX",
-    "Fit",
     "NormalisedImage",
     "has_image_signature",
     "load_square",

@@ -19,7 +19,7 @@ from PIL import TiffImagePlugin as _TiffImagePlugin  # noqa: F401
 from PIL import WebPImagePlugin as _WebPImagePlugin  # noqa: F401
 
 from covertune.data_pipeline.errors import ImageRejected
-from covertune.data_pipeline.images._fitting import Fit, to_square
+from covertune.data_pipeline.images._fitting import to_square
 from covertune.data_pipeline.images._jpeg import (
     JpegLayout,
     read_layout,
@@ -27,6 +27,8 @@ from covertune.data_pipeline.images._jpeg import (
     without_metadata,
 )
 from covertune.data_pipeline.images._kinds import require_decodable
+from covertune.vocabulary import Fit
+from covertune.wording import reason_of
 
 __all__ = [
     "IMAGE_SUFFIXES",
@@ -151,7 +153,7 @@ def read_file(path: Path) -> bytes:
         nowhere = " links to nothing" if path.is_symlink() else ""
         raise ImageRejected("file not found", f"{path}{nowhere}") from None
     except OSError as err:
-        raise ImageRejected("unreadable file", f"{path}: {err.strerror or err}") from err
+        raise ImageRejected("unreadable file", f"{path}: {reason_of(err)}") from err
     except ValueError as err:  # a NUL byte in the name
         raise ImageRejected("unreadable file", str(err)) from err
 

@@ -10,16 +10,12 @@ lines down nearly every cover, the same for all genres, stronger than anything t
 
 from __future__ import annotations
 
-from typing import Literal, get_args
-
 import numpy as np
 from PIL import Image
 
-__all__ = ["FITS", "Fit", "to_square"]
+from covertune.vocabulary import Fit
 
-Fit = Literal["squash", "pad", "crop"]
-FITS: tuple[Fit, ...] = get_args(Fit)
-"""The ways of fitting, the usual one first. They do the same to a cover that is a square."""
+__all__ = ["to_square"]
 
 
 def to_square(image: Image.Image, image_px: int, fit: Fit) -> np.ndarray:

@@ -19,7 +19,10 @@ from covertune.data_pipeline.inspect.report import StoreReport, inspect_store
 from covertune.data_pipeline.inspect.similar import similar_across_genres
 from covertune.data_pipeline.inspect.thumbnails import data_uri, decode_small, images_at, montage
 from covertune.data_pipeline.store.cover_store import CoverStore
-from covertune.data_pipeline.store.schema import REJECTED_NAME, SPLITS
+from covertune.data_pipeline.store.schema import REJECTED_NAME
+from covertune.vocabulary import SPLITS
+from covertune.whole import write_whole
+from covertune.wording import reason_of
 
 __all__ = ["write_page"]
 
@@ -81,7 +84,7 @@ def write_page(path: Path, out: Path) -> StoreReport:
     store = CoverStore.open(path)
     covers = store.read_columns(["genre", "split", "source", "group", "width", "height"])
     environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("data_pipeline", "inspect"),
+        loader=jinja2.PackageLoader("covertune.data_pipeline", "inspect"),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
@@ -99,14 +102,11 @@ def write_page(path: Path, out: Path) -> StoreReport:
         sheets=_contact_sheets(store, covers),
         pairs=_similar_pairs(store, covers),
     )
-    beside = out.with_name(f".{out.name}.partial")
     try:
-        beside.write_text(page, encoding="utf-8")
-        beside.replace(out)
+        write_whole(out, page)
     except OSError as err:
-        beside.unlink(missing_ok=True)
         raise StoreError(
-            f"cannot write the page {out}: {err.strerror or err}; choose another file"
+            f"cannot write the page {out}: {reason_of(err)}; choose another file"
         ) from err
     return report
 

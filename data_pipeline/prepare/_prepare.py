@@ -25,13 +25,11 @@ from covertune.data_pipeline.prepare._writing import Rejected
 from covertune.data_pipeline.sources import Source, find_sources
 from covertune.data_pipeline.store.schema import (
     SCHEMA_VERSION,
-    SPLITS,
-    Conflicts,
     PrepareSettings,
-    Split,
     StoreFacts,
     StoreManifest,
 )
+from covertune.vocabulary import SPLITS, Conflicts, Split
 
 __all__ = ["PrepareSummary", "prepare_store"]
 

@@ -13,6 +13,7 @@ from covertune.data_pipeline.downloads import read_download
 from covertune.data_pipeline.errors import ImageRejected
 from covertune.data_pipeline.filesystems import redact_credentials
 from covertune.data_pipeline.images import MAX_FILE_BYTES, read_file
+from covertune.wording import reason_of
 
 __all__ = ["read_ahead", "read_source"]
 
@@ -70,5 +71,5 @@ def read_source(path: str, downloads: Path | None = None) -> bytes:
         raise ImageRejected("file not found", redact_credentials(path)) from None
     except OSError as err:
         raise ImageRejected(
-            "unreadable file", f"{redact_credentials(path)}: {err.strerror or err}"
+            "unreadable file", f"{redact_credentials(path)}: {reason_of(err)}"
         ) from err

@@ -20,7 +20,7 @@ import hashlib
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
-from covertune.data_pipeline.store.schema import Split
+from covertune.vocabulary import Split
 
 __all__ = ["assign_splits", "largest_remainder"]
 

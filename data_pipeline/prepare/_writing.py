@@ -24,12 +24,13 @@ from covertune.data_pipeline.store.schema import (
     REJECTED_NAME,
     REJECTED_SCHEMA,
     SCHEMA_VERSION,
-    SPLITS,
     PartInfo,
     PrepareSettings,
     StoreManifest,
 )
-from covertune.data_pipeline.whole_folder import whole_folder
+from covertune.vocabulary import SPLITS
+from covertune.whole import whole_folder
+from covertune.wording import reason_of
 
 __all__ = [
     "Rejected",
@@ -74,7 +75,7 @@ def new_store_folder(out: Path) -> Iterator[Path]:
             yield folder
     except OSError as err:
         raise StoreError(
-            f"cannot write the store {out.absolute()}: {err.strerror or err}; "
+            f"cannot write the store {out.absolute()}: {reason_of(err)}; "
             "choose a folder on a disk that can be written and has room"
         ) from err
 

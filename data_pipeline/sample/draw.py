@@ -13,7 +13,8 @@ from pathlib import Path
 from covertune.data_pipeline.errors import DataError
 from covertune.data_pipeline.sample.cover import draw_cover
 from covertune.data_pipeline.sample.genres import GENRES
-from covertune.data_pipeline.whole_folder import whole_folder
+from covertune.whole import whole_folder
+from covertune.wording import reason_of
 
 __all__ = ["SampleSummary", "draw_sample"]
 
@@ -159,10 +160,11 @@ def _whole_or_nothing(out: Path) -> Iterator[Path]:
             "remove it or choose another folder"
         )
     try:
-        with whole_folder(out) as folder:
+        # Thousands of small files, which can be drawn again: no waiting for the disk.
+        with whole_folder(out, durable=False) as folder:
             yield folder
     except OSError as error:
         raise DataError(
             f"a sample needs a folder it can write to, and {out} failed: "
-            f"{error.strerror or error}; choose another folder or make room"
+            f"{reason_of(error)}; choose another folder or make room"
         ) from error

@@ -14,6 +14,7 @@ from covertune.data_pipeline.sources._folders import from_folder
 from covertune.data_pipeline.sources._source import FoundSources
 from covertune.data_pipeline.sources._table_files import TABLE_SUFFIXES
 from covertune.data_pipeline.sources._tables import from_table
+from covertune.wording import reason_of
 
 __all__ = ["find_sources"]
 
@@ -62,7 +63,7 @@ def find_sources(
             location = str(Path(location).absolute())
         found = _in_folder(location, options) if kind == "folder" else _in_file(location, options)
     except OSError as err:
-        raise SourceError(f"cannot read {shown}: {err.strerror or err}") from err
+        raise SourceError(f"cannot read {shown}: {reason_of(err)}") from err
     _require_two_genres(found, shown, is_folder=kind == "folder")
     return found
 

@@ -20,6 +20,7 @@ from covertune.data_pipeline.sources._source import (
     is_image,
 )
 from covertune.data_pipeline.sources._table_files import is_table
+from covertune.wording import few
 
 __all__ = ["from_folder"]
 
@@ -104,7 +105,7 @@ def _require_genre_folders(root: str, images: Sequence[str], files: Sequence[str
         raise SourceError(
             f"an image must lie in the folder of its genre, {folder} has {len(direct)} "
             f"{'image' if len(direct) == 1 else 'images'} (such as {direct[0][start:]}) beside "
-            f"{_some(tops)}; move them into a genre's folder, or away"
+            f"{few(sorted(tops))}; move them into a genre's folder, or away"
         )
     return start
 
@@ -120,7 +121,7 @@ def _are_splits(root: str, images: Sequence[str], start: int) -> bool:
         return False
     if any(image[start:].count("/") < 2 for image in images):
         raise SourceError(
-            f"folders named {_some(tops)} are sides of a split, not genres, and in "
+            f"folders named {few(sorted(tops))} are sides of a split, not genres, and in "
             f"{redact_credentials(root)} they have images of no genre; "
             "put a folder per genre into each, or rename them"
         )
@@ -133,8 +134,3 @@ def _or_the_table(root: str, files: Sequence[str]) -> str:
     if not tables:
         return ""
     return f", or give the table {redact_credentials(filesystems.join(root, tables[0]))}"
-
-
-def _some(names: set[str]) -> str:
-    listed = sorted(names)
-    return ", ".join(listed[:3]) + (", …" if len(listed) > 3 else "")

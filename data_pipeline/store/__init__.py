@@ -5,6 +5,6 @@ them. Knows neither where covers come from nor what becomes of them.
 """
 
 from covertune.data_pipeline.store.cover_store import CoverStore
-from covertune.data_pipeline.store.schema import SPLITS, PrepareSettings, Split, StoreManifest
+from covertune.data_pipeline.store.schema import PrepareSettings, StoreManifest
 
-__all__ = ["SPLITS", "CoverStore", "PrepareSettings", "Split", "StoreManifest"]
+__all__ = ["CoverStore", "PrepareSettings", "StoreManifest"]

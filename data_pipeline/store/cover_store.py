@@ -19,10 +19,11 @@ from covertune.data_pipeline.errors import StoreError
 from covertune.data_pipeline.store.schema import (
     MANIFEST_NAME,
     SCHEMA_VERSION,
-    SPLITS,
     PartInfo,
     StoreManifest,
 )
+from covertune.vocabulary import SPLITS
+from covertune.wording import few, reason_of, sentences
 
 __all__ = ["CoverStore", "genre_marks", "read_row_groups"]
 
@@ -235,7 +236,7 @@ def _read_manifest(path: Path) -> StoreManifest:
             f"make a store of it with `covertune data prepare {path} OUT`"
         ) from None
     except OSError as err:
-        raise StoreError(f"cannot read the store {path}: {err.strerror or err}") from err
+        raise StoreError(f"cannot read the store {path}: {reason_of(err)}") from err
     except (ValueError, KeyError, TypeError) as err:
         raise _damaged(path, f"{MANIFEST_NAME} is not a store's manifest") from err
     if version != SCHEMA_VERSION:
@@ -246,8 +247,8 @@ def _read_manifest(path: Path) -> StoreManifest:
     try:
         return StoreManifest.model_validate(content)
     except ValidationError as err:
-        fields = ", ".join(".".join(map(str, problem["loc"])) for problem in err.errors())
-        raise _damaged(path, f"{MANIFEST_NAME} has a bad {fields}") from err
+        problems = few(sentences(err), separator="; ")
+        raise _damaged(path, f"{MANIFEST_NAME}: {problems}") from err
 
 
 def _damaged(path: Path, what: str) -> StoreError:

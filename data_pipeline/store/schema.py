@@ -9,12 +9,12 @@ A store is a folder:
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Self
 
 import pyarrow as pa
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from covertune.data_pipeline.dedup.conflicts import Conflicts
+from covertune.vocabulary import Conflicts, Split
 
 __all__ = [
     "COVER_SCHEMA",
@@ -22,21 +22,14 @@ __all__ = [
     "REJECTED_NAME",
     "REJECTED_SCHEMA",
     "SCHEMA_VERSION",
-    "SPLITS",
-    "Conflicts",
     "PartInfo",
     "PrepareSettings",
-    "Split",
     "StoreFacts",
     "StoreManifest",
 ]
 
 SCHEMA_VERSION = 2
 """Counts up when a store written before can no longer be read."""
-
-Split = Literal["train", "val", "test"]
-SPLITS: tuple[Split, ...] = ("train", "val", "test")
-"""The splits, in the order in which a store holds them."""
 
 MANIFEST_NAME = "covers.json"
 REJECTED_NAME = "rejected.parquet"

@@ -16,6 +16,7 @@ from covertune.models.backbones.heads import replace_head
 from covertune.models.backbones.input_spec import InputSpec
 from covertune.models.backbones.stages import stages
 from covertune.models.errors import ModelError, WeightsError
+from covertune.wording import first_line
 
 __all__ = ["Backbone"]
 
@@ -145,9 +146,8 @@ class Backbone:
             with torch.inference_mode():
                 model.eval()(torch.zeros(1, 3, image_px, image_px))
         except (AssertionError, RuntimeError, ValueError, IndexError) as error:
-            reason = (str(error).splitlines() or [type(error).__name__])[0]
             raise ModelError(
-                f"{self.name} does not take covers of {image_px} px ({reason[:150]}); "
+                f"{self.name} does not take covers of {image_px} px ({first_line(error)}); "
                 f"its own size is {self.input.image_px} px"
             ) from error
         finally:

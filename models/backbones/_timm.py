@@ -19,6 +19,7 @@ from covertune.models.backbones._backbone import Backbone
 from covertune.models.backbones._weights import HubFile, StateDict, hf_endpoint
 from covertune.models.backbones.input_spec import InputSpec
 from covertune.models.errors import ModelError
+from covertune.wording import first_line
 
 __all__ = ["PREFIX", "names", "timm_backbone"]
 
@@ -85,7 +86,7 @@ def _architecture(bare: str, cfg: Any, image_px: int) -> nn.Module:
             model: nn.Module = timm.create_model(bare, **options)
     except (TypeError, AssertionError, ValueError, RuntimeError) as error:
         raise ModelError(
-            f"timm cannot build {bare} for {image_px} px ({str(error).splitlines()[0][:150]}); "
+            f"timm cannot build {bare} for {image_px} px ({first_line(error)}); "
             f"its own size is {cfg.input_size[-1]} px"
         ) from error
     classifier = model.get_classifier()  # type: ignore[operator]

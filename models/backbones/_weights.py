@@ -20,8 +20,9 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
-from covertune.models.errors import WeightsError, first_line
-from covertune.models.whole_files import whole_file
+from covertune.models.errors import WeightsError
+from covertune.whole import whole_file
+from covertune.wording import few, first_line
 
 __all__ = ["Adapter", "HubFile", "StateDict", "load_into", "read_state_dict"]
 
@@ -30,7 +31,6 @@ Adapter = Callable[[StateDict, nn.Module], StateDict]
 
 TIMEOUT_S = 15.0
 _BLOCK = 1 << 20
-_NAMED = 3  # offending tensors named in an error
 
 
 @dataclass(frozen=True)
@@ -157,10 +157,9 @@ def load_into(
         if not (misfits := _misfits(model, adapted, head_names)):
             candidate, problems = adapted, misfits
     if problems:
-        more = f" and {len(problems) - _NAMED} more" if len(problems) > _NAMED else ""
         raise WeightsError(
             f"weights must fit {type(model).__name__}; {origin} does not: "
-            f"{'; '.join(problems[:_NAMED])}{more}; give weights of this backbone"
+            f"{few(problems, separator='; ')}; give weights of this backbone"
         )
     own = model.state_dict()
     fitting = {n: t for n, t in candidate.items() if n in own and t.shape == own[n].shape}

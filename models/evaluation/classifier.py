@@ -6,7 +6,7 @@ Shapes: N covers, H = W = `image_px`, K genres.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +17,7 @@ from covertune.models.backbones.input_spec import InputSpec
 from covertune.models.errors import ModelError
 from covertune.models.precision import without_tf32
 from covertune.models.training.recipe import Recipe
+from covertune.vocabulary import Fit
 
 if TYPE_CHECKING:
     from covertune.models.export.config import ModelFacts
@@ -60,7 +61,7 @@ class Classifier:
         return self.input_spec.image_px
 
     @property
-    def fit(self) -> Literal["squash", "pad", "crop"]:
+    def fit(self) -> Fit:
         """How a cover that is no square becomes one."""
         return self.recipe.fit
 

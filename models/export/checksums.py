@@ -7,7 +7,8 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from covertune.models.errors import ModelFolderError, first_line
+from covertune.models.errors import ModelFolderError
+from covertune.wording import first_line, reason_of
 
 __all__ = ["SUMS", "check_sums", "write_sums"]
 
@@ -36,7 +37,7 @@ def check_sums(folder: Path) -> None:
                 continue  # who needs it says so
             found = _sha256(file)
         except OSError as error:
-            raise ModelFolderError(f"cannot read {file}: {error.strerror}") from error
+            raise ModelFolderError(f"cannot read {file}: {reason_of(error)}") from error
         if found != digest:
             raise ModelFolderError(
                 f"{file} was changed or cut since the model folder was written, its SHA-256 is "

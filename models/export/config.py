@@ -28,6 +28,8 @@ from covertune.models.errors import ModelFolderError
 from covertune.models.evaluation.calibration import Calibration
 from covertune.models.evaluation.measure import GenreMeasurement
 from covertune.models.training.recipe import Recipe
+from covertune.vocabulary import Fit
+from covertune.wording import few, sentences
 
 __all__ = [
     "CONFIG",
@@ -57,7 +59,7 @@ class Preprocessing(BaseModel):
 
     channels: Literal["RGB"] = "RGB"
     transparency: Literal["on white"] = "on white"
-    resize: Literal["squash", "pad", "crop"] = Field(
+    resize: Fit = Field(
         default="squash",
         description="To a square: squashed; whole in its own shape, centred between bars; or the "
         "largest square in the middle alone.",
@@ -75,7 +77,7 @@ class Preprocessing(BaseModel):
     layout: Literal["NCHW"] = "NCHW"
 
     @classmethod
-    def of(cls, input_spec: InputSpec, fit: Literal["squash", "pad", "crop"]) -> Preprocessing:
+    def of(cls, input_spec: InputSpec, fit: Fit) -> Preprocessing:
         """What `data_pipeline.load_square` and `InputSpec.normalise` do."""
         return cls(
             resize=fit,
@@ -238,7 +240,7 @@ def read_config(folder: Path) -> ModelFolderConfig:
         )
     except (ValidationError, KeyError, TypeError) as error:
         raise ModelFolderError(
-            f"{file} is damaged: {_first_problem(error)}; export the model again"
+            f"{file} is damaged: {_problems(error)}; export the model again"
         ) from error
 
 
@@ -271,12 +273,9 @@ def _from_first_format(content: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _first_problem(error: Exception) -> str:
+def _problems(error: Exception) -> str:
     if isinstance(error, ValidationError):
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        message = first["msg"].removeprefix("Value error, ")
-        return f"{where}: {message}" if where else message
+        return few(sentences(error), separator="; ")
     return f"no {error}" if isinstance(error, KeyError) else str(error)
 
 

@@ -30,7 +30,7 @@ from torch import Tensor, nn
 from covertune.models.backbones import Backbone
 from covertune.models.backbones.heads import head_of
 from covertune.models.backbones.input_spec import InputSpec
-from covertune.models.errors import GraphError, ModelError, ModelFolderError, first_line
+from covertune.models.errors import GraphError, ModelError, ModelFolderError
 from covertune.models.evaluation.classifier import Classifier
 from covertune.models.export.card import licence_of, write_card, write_program
 from covertune.models.export.checksums import check_sums, write_sums
@@ -48,7 +48,8 @@ from covertune.models.export.loading import find_loading, only_covertune
 from covertune.models.export.onnx_graph import INPUT, OUTPUTS, check_graph, write_graph
 from covertune.models.export.weights import WEIGHTS, rebuild, state_of, to_safetensors
 from covertune.models.training.recipe import Recipe
-from covertune.models.whole_files import whole_folder
+from covertune.whole import whole_folder
+from covertune.wording import first_line, reason_of
 
 __all__ = ["ModelFolderSummary", "load_model", "save_model"]
 
@@ -129,8 +130,9 @@ def save_model(
             write_sums(folder, sealed)
             files = {file.name: file.stat().st_size for file in sorted(folder.iterdir())}
     except (OSError, safetensors.SafetensorError) as error:
-        reason = (isinstance(error, OSError) and error.strerror) or first_line(error)
-        raise ModelFolderError(f"cannot write the model folder {out}: {reason}") from error
+        raise ModelFolderError(
+            f"cannot write the model folder {out}: {reason_of(error)}"
+        ) from error
     return ModelFolderSummary(out, files, config, difference)
 
 

@@ -19,7 +19,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from covertune.models.errors import GraphError, first_line
+from covertune.models.errors import GraphError
+from covertune.wording import first_line
 
 __all__ = ["INPUT", "OUTPUTS", "TOLERANCE", "check_graph", "write_graph"]
 

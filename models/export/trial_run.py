@@ -8,11 +8,12 @@ from pathlib import Path
 import safetensors.torch
 from torch import Tensor, nn
 
-from covertune.models.errors import GraphError, ModelFolderError, first_line
+from covertune.models.errors import GraphError, ModelFolderError
 from covertune.models.export.answers import logits_of, same_answers
 from covertune.models.export.onnx_graph import check_graph, write_graph
 from covertune.models.export.weights import rebuild, state_of, to_safetensors
 from covertune.models.training.recipe import Recipe
+from covertune.wording import first_line
 
 __all__ = ["require_weights_return", "why_no_graph"]
 

@@ -9,10 +9,11 @@ import torch
 from torch import nn
 
 from covertune.models.backbones import get_backbone
-from covertune.models.errors import ModelError, first_line
+from covertune.models.errors import ModelError
 from covertune.models.state import load_state
 from covertune.models.training.recipe import Recipe
-from covertune.models.whole_files import whole_file
+from covertune.whole import whole_file
+from covertune.wording import first_line, reason_of
 
 __all__ = ["model_from_checkpoint", "read_state", "write_state"]
 
@@ -29,8 +30,7 @@ def write_state(state: dict[str, Any], path: Path) -> None:
         with whole_file(path) as out:
             torch.save(state, out)
     except (OSError, RuntimeError) as error:  # torch turns a full disk into a RuntimeError
-        reason = (isinstance(error, OSError) and error.strerror) or first_line(error)
-        raise ModelError(f"cannot write the training state {path}: {reason}") from error
+        raise ModelError(f"cannot write the training state {path}: {reason_of(error)}") from error
 
 
 def read_state(path: Path) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from covertune.models.backbones import get_backbone
 from covertune.models.backbones.heads import HeadWeights, head_of, load_head
 from covertune.models.backbones.input_spec import Batches
 from covertune.models.backbones.stages import freeze, is_batch_norm, stages
-from covertune.models.errors import Collapse, ModelError, NonFiniteLoss, first_line
+from covertune.models.errors import Collapse, ModelError, NonFiniteLoss
 from covertune.models.metrics import Metrics, confusion
 from covertune.models.micro_batches import MicroBatches, StepStatistics
 from covertune.models.precision import choose_precision
@@ -51,6 +51,7 @@ from covertune.models.training.random_state import (
 )
 from covertune.models.training.recipe import Recipe
 from covertune.models.training.targets import targets_of
+from covertune.wording import first_line
 
 __all__ = ["FineTuner"]
 

@@ -6,6 +6,8 @@ from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from covertune.vocabulary import Fit
+
 __all__ = ["UNTUNED", "Recipe"]
 
 
@@ -20,7 +22,7 @@ class Recipe(BaseModel):
         description='Weights to start from: "default", "none" (from scratch) or a file.',
     )
     image_px: int = Field(ge=16, le=2048, description="Height and width of the covers.")
-    fit: Literal["squash", "pad", "crop"] = Field(
+    fit: Fit = Field(
         default="squash",
         description="How a cover that is no square becomes one: its sides scaled each by itself, "
         "in its own shape between bars, or its middle alone.",

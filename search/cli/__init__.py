@@ -25,6 +25,7 @@ from covertune.search.cli import (
 from covertune.search.cli._console import say_error
 from covertune.search.errors import ConfigError, Interrupted, SearchError
 from covertune.search.garbage import collect_rarely
+from covertune.wording import reason_of
 
 __all__ = ["app", "main"]
 
@@ -91,7 +92,7 @@ def main(arguments: list[str] | None = None) -> None:
     except (typer.Abort, KeyboardInterrupt):
         code = EXIT_INTERRUPTED
     except OSError as error:  # a name too long for the file system, a disk that is full
-        say_error(": ".join(filter(None, (error.strerror or str(error), error.filename))))
+        say_error(": ".join(filter(None, (reason_of(error), error.filename))))
         sys.exit(EXIT_FAILED)
     except Exception as error:
         if not _is_mendable(error):

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
 from covertune.search.cli._console import console, print_json
+from covertune.vocabulary import Conflicts
+from covertune.wording import sentences
 
 __all__ = ["app"]
 
@@ -98,7 +100,7 @@ def prepare(
     test_share: Annotated[float, typer.Option(help="Share of the test split.")] = 0.15,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the split.")] = 0,
     conflicts: Annotated[
-        Literal["drop", "first", "keep", "multi"],
+        Conflicts,
         typer.Option(
             help="A picture in several genres: `drop` refuses it, `first` keeps it in the genre "
             "whose copy comes first, `keep` in each of them, `multi` once with all its genres."
@@ -157,13 +159,7 @@ def prepare(
             near_copies=near_copies,
         )
     except ValidationError as error:
-        problems = "; ".join(
-            f"{problem['loc'][0]}: {problem['msg']}, got {problem['input']!r}"
-            if problem["loc"]
-            else problem["msg"]
-            for problem in error.errors()
-        )
-        raise typer.BadParameter(problems) from error
+        raise typer.BadParameter("; ".join(sentences(error))) from error
     with progress_bars("downloading covers", "preparing covers") as (downloading, preparing):
         summary = prepare_store(
             source,

@@ -2,29 +2,21 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from covertune.search.cli._console import console, print_json
+from covertune.vocabulary import Split
 
 __all__ = ["evaluate"]
-
-
-class Split(StrEnum):
-    """Splits of a store."""
-
-    train = "train"
-    val = "val"
-    test = "test"
 
 
 def evaluate(
     model: Annotated[Path, typer.Argument(help="Model folder, e.g. runs/NAME/model.")],
     store: Annotated[Path, typer.Argument(help="Cover store.")],
-    split: Annotated[Split, typer.Option(help="Split to measure on.")] = Split.test,
+    split: Annotated[Split, typer.Option(help="Split to measure on.")] = "test",
     json: Annotated[bool, typer.Option("--json", help="One JSON document.")] = False,
 ) -> None:
     """Measure a model on a store: top-1 with its 95 % interval, top-3, macro F1, calibration.
@@ -37,7 +29,7 @@ def evaluate(
     from covertune.search.cli._tables import evaluation_table
     from covertune.search.use.evaluate import evaluate_model
 
-    evaluation = evaluate_model(model, store, split.value)
+    evaluation = evaluate_model(model, store, split)
     if json:
         print_json(evaluation.model_dump(mode="json"))
     else:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from rich.table import Table
 from rich.text import Text
+
+from covertune.vocabulary import SPLITS, Split
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from covertune.data_pipeline import PrepareSummary, StoreReport
-    from covertune.data_pipeline.store.schema import Split
     from covertune.models import Backbone, Recipe
     from covertune.search.events import ProbeReport
     from covertune.search.finish.outcome import Outcome, Score
@@ -26,8 +27,6 @@ __all__ = [
     "prepare_table",
     "store_table",
 ]
-
-_SPLITS: Final[tuple[Split, ...]] = ("train", "val", "test")
 
 
 def plain_table(*headers: str, left: int = 1, wide: str | None = None) -> Table:
@@ -99,9 +98,9 @@ def evaluation_table(evaluation: Evaluation) -> Table:
 def _genre_rows(table: Table, covers: Mapping[str, Mapping[Split, int]]) -> None:
     """Genre lines and a total."""
     for genre, by_split in covers.items():
-        counts = [by_split.get(split, 0) for split in _SPLITS]
+        counts = [by_split.get(split, 0) for split in SPLITS]
         table.add_row(Text(genre), *(f"{count:,}" for count in counts), f"{sum(counts):,}")
-    totals = [sum(by_split.get(split, 0) for by_split in covers.values()) for split in _SPLITS]
+    totals = [sum(by_split.get(split, 0) for by_split in covers.values()) for split in SPLITS]
     table.add_row("all", *(f"{count:,}" for count in totals), f"{sum(totals):,}", style="bold")
 
 
@@ -112,7 +111,7 @@ def _reason_rows(table: Table, reasons: dict[str, int]) -> None:
 
 def prepare_table(summary: PrepareSummary) -> Table:
     """What `data prepare` did."""
-    table = plain_table("genre", *_SPLITS, "covers")
+    table = plain_table("genre", *SPLITS, "covers")
     _genre_rows(table, summary.counts)
     _reason_rows(table, summary.reasons)
     table.caption = (
@@ -152,7 +151,7 @@ def _labels_in_words(summary: PrepareSummary) -> str:
 
 def store_table(report: StoreReport) -> Table:
     """What a store holds."""
-    table = plain_table("genre", *_SPLITS, "covers")
+    table = plain_table("genre", *SPLITS, "covers")
     _genre_rows(table, report.counts)
     _reason_rows(table, report.reasons)
     width, height = report.width_px, report.height_px

@@ -10,6 +10,8 @@ import ray
 import torch
 from ray.exceptions import RayError
 
+from covertune.wording import first_line
+
 __all__ = ["BackgroundWork", "WorkLostError"]
 
 _LOWEST_PRIORITY = 19
@@ -49,7 +51,7 @@ class BackgroundWork:
         try:
             return ray.get(done)
         except RayError as error:
-            raise WorkLostError(str(error).strip().partition("\n")[0]) from error
+            raise WorkLostError(first_line(error, at_most=None)) from error
 
     def cancel(self) -> None:
         """Give it up."""

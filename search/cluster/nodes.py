@@ -12,6 +12,7 @@ from covertune.data_pipeline import CoverStore
 from covertune.search.cluster.objects import results
 from covertune.search.errors import PreflightError
 from covertune.search.record.run_folder import RunFolder
+from covertune.wording import reason_of
 
 __all__ = ["require_shared_storage"]
 
@@ -48,5 +49,5 @@ def _sees(token: Path, store: Path) -> str | None:
         beside.touch()
         beside.unlink()
     except OSError as error:
-        return f"cannot write into the run folder {run}: {error.strerror}"
+        return f"cannot write into the run folder {run}: {reason_of(error)}"
     return None if store.is_dir() else f"does not see the store {store}"

@@ -11,6 +11,7 @@ from ray.exceptions import RayError, RayTaskError
 from covertune.data_pipeline import DataError
 from covertune.models import ModelError
 from covertune.search.errors import SearchError
+from covertune.wording import first_line, named_first_line
 
 __all__ = ["results", "share"]
 
@@ -33,12 +34,12 @@ def results(
         return list(ray.get(list(futures)))
     except RayTaskError as failed:
         cause = failed.cause if isinstance(failed.cause, Exception) else failed
-        first_line = str(cause).strip().partition("\n")[0]
         if isinstance(cause, ModelError | DataError):
-            raise error(first_line) from cause
+            raise error(first_line(cause, at_most=None)) from cause
         if isinstance(cause, RayError) and cause is not failed:  # of work that this one waited for
             raise error(_lost(doing, remedy)) from cause
-        raise error(f"{doing} failed: {type(cause).__name__}: {first_line}; {remedy}") from cause
+        reason = named_first_line(cause, at_most=None)
+        raise error(f"{doing} failed: {reason}; {remedy}") from cause
     except RayError as lost:
         raise error(_lost(doing, remedy)) from lost
 

@@ -22,6 +22,7 @@ from covertune.search.config import SearchConfig
 from covertune.search.errors import PreflightError
 from covertune.search.events import Slots
 from covertune.search.garbage import workers_collect_rarely
+from covertune.wording import first_line
 
 __all__ = ["log_to_file", "ray_session", "slots_of"]
 
@@ -140,9 +141,9 @@ def _require_reachable(address: str) -> None:
 
 
 def _no_cluster(address: str, error: Exception) -> PreflightError:
-    first_line = str(error).strip().partition("\n")[0].rstrip(".") or type(error).__name__
+    reason = first_line(error, at_most=None)
     return PreflightError(
-        f"no Ray cluster at --address {address}: {first_line}; start one with "
+        f"no Ray cluster at --address {address}: {reason}; start one with "
         "`ray up cluster.yaml` (or `ray start --head`), or leave --address out"
     )
 

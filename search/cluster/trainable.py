@@ -22,7 +22,7 @@ import ray
 import torch
 from ray import tune
 
-from covertune.data_pipeline import CoverRefs, Fit
+from covertune.data_pipeline import CoverRefs
 from covertune.models import (
     EpochReport,
     FineTuner,
@@ -32,7 +32,6 @@ from covertune.models import (
     TrainingFailure,
     inference_batch_size,
 )
-from covertune.models.errors import first_line
 from covertune.models.memory import free_memory, is_out_of_memory
 from covertune.models.training.checkpoint import read_state, write_state
 from covertune.search.cluster.devices import describe_device, this_device
@@ -48,6 +47,8 @@ from covertune.search.record.constants import (
     TRACEBACK,
 )
 from covertune.search.record.run_folder import checkpoint_name
+from covertune.vocabulary import Fit
+from covertune.wording import first_line, named_first_line
 
 __all__ = ["CoverTrial", "TrialInputs"]
 
@@ -153,8 +154,8 @@ class CoverTrial(tune.Trainable):  # type: ignore[misc]  # Ray is untyped
         except Exception as error:
             if is_out_of_memory(error):  # where fewer covers at a time do not help
                 return self._failure(f"out of memory: {first_line(error)}", recipe_at_fault=True)
-            line = str(error).strip().partition("\n")[0]
-            return self._failure(f"{type(error).__name__}: {line}", recipe_at_fault=False)
+            reason = named_first_line(error, at_most=None)
+            return self._failure(reason, recipe_at_fault=False)
 
     @staticmethod
     def _failure(reason: str, *, recipe_at_fault: bool) -> dict[str, Any]:

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from optuna.trial import FrozenTrial, TrialState
 from torch import nn
 
-from covertune.data_pipeline import SPLITS, CoverStore, DataError, Fit, load_square
+from covertune.data_pipeline import CoverStore, DataError, load_square
 from covertune.models import (
     Classifier,
     ModelError,
@@ -36,6 +36,7 @@ from covertune.search.record.run_folder import RunFolder
 from covertune.search.record.study import best_trial, read_trials, recipe_of
 from covertune.search.record.trial_record import progress_of
 from covertune.search.setup.resuming import require_same_store
+from covertune.vocabulary import SPLITS, Fit
 
 __all__ = ["Exported", "check_covers", "export_run", "provenance_of", "trial_model"]
 

@@ -7,7 +7,6 @@ search that is given more trials ends anew, and measures its winner anew.
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -17,7 +16,7 @@ import optuna
 from optuna.trial import FrozenTrial
 from pydantic import BaseModel, Field
 
-from covertune.data_pipeline import CoverRefs, Fit
+from covertune.data_pipeline import CoverRefs
 from covertune.models import (
     Calibration,
     Measurement,
@@ -49,6 +48,8 @@ from covertune.search.record.trial_record import TrialRecord
 from covertune.search.setup.feed import Feed, times_larger
 from covertune.search.setup.probes import Probe, probe_model
 from covertune.search.setup.set_up import SearchContext
+from covertune.vocabulary import Fit
+from covertune.whole import remove_partials
 
 __all__ = ["Outcome", "Score", "conclude"]
 
@@ -241,8 +242,7 @@ def _export(
     """
     run, store, recipe = context.run, context.store, best.kind
     assert isinstance(recipe, Recipe)
-    for partly in run.path.glob(".model.*.partial"):  # of a process that was killed here
-        shutil.rmtree(partly, ignore_errors=True)
+    remove_partials(run.path, run.model.name)  # of a process that was killed here
     model = best.load()
     fold_temperature(model, calibration.temperature)
     origin = {"trial": best.trial} if best.trial is not None else {"average_of": best.average_of}

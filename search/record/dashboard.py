@@ -12,6 +12,7 @@ from covertune.search.errors import SearchError
 from covertune.search.record.compat import storage_of
 from covertune.search.record.run_folder import RunFolder
 from covertune.search.record.study import open_study
+from covertune.wording import reason_of
 
 __all__ = ["make_dashboard"]
 
@@ -47,5 +48,5 @@ def make_dashboard(run: RunFolder, host: str, port: int) -> WSGIServer:
         )
     except OSError as error:
         raise SearchError(
-            f"cannot listen on {host}:{port}: {error.strerror}; choose another --port"
+            f"cannot listen on {host}:{port}: {reason_of(error)}; choose another --port"
         ) from error

@@ -10,9 +10,11 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from covertune.models.whole_files import whole_file
 from covertune.search.config import SearchConfig
 from covertune.search.errors import RunError
+from covertune.vocabulary import Fit
+from covertune.whole import write_whole
+from covertune.wording import few, sentences
 
 __all__ = ["RunManifest"]
 
@@ -50,7 +52,7 @@ class RunManifest(BaseModel):
     genres: list[str] | None = _later("Names, in the order of the labels.")
     covers: dict[str, int] | None = _later("Covers of each split that the search sees.")
     image_px: dict[str, tuple[int, ...]] | None = _later("Input sizes by backbone.")
-    fits: tuple[Literal["squash", "pad", "crop"], ...] | None = _later("Fits to choose from.")
+    fits: tuple[Fit, ...] | None = _later("Fits to choose from.")
     probe_top1: float | None = Field(
         default=None, description="Of the best frozen probe, on validation covers."
     )
@@ -99,11 +101,9 @@ class RunManifest(BaseModel):
         try:
             return cls.model_validate(content)
         except ValidationError as error:
-            first = error.errors()[0]
-            where = ".".join(str(part) for part in first["loc"])
-            raise RunError(f"{file} is damaged: {where}: {first['msg']}") from error
+            problems = few(sentences(error), separator="; ")
+            raise RunError(f"{file} is damaged: {problems}") from error
 
     def write(self, file: Path) -> None:
         """Write run.json, whole or not at all."""
-        with whole_file(file) as out:
-            out.write(self.model_dump_json(indent=2).encode() + b"\n")
+        write_whole(file, self.model_dump_json(indent=2) + "\n")

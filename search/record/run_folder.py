@@ -21,10 +21,11 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from covertune.models.whole_files import whole_file
 from covertune.search.config import SearchConfig
 from covertune.search.errors import RunError
 from covertune.search.record.manifest import RunManifest
+from covertune.whole import remove_partials, write_whole
+from covertune.wording import reason_of
 
 __all__ = ["RunFolder", "checkpoint_name"]
 
@@ -64,7 +65,7 @@ class RunFolder:
             path.mkdir(parents=True)
         except OSError as error:
             raise RunError(
-                f"cannot make the run folder {path}: {error.strerror}; choose another --runs-dir"
+                f"cannot make the run folder {path}: {reason_of(error)}; choose another --runs-dir"
             ) from error
         run = cls(path, made_runs_dir)
         for folder in (run.checkpoints, run.probes, run.artifacts):
@@ -158,8 +159,7 @@ class RunFolder:
 
     def drop_partial_checkpoints(self) -> None:
         """Remove what workers that were killed had half written; only while none runs."""
-        for partial in self.checkpoints.glob(".*"):
-            partial.unlink(missing_ok=True)
+        remove_partials(self.checkpoints)
 
     def manifest(self) -> RunManifest:
         """What run.json holds.
@@ -205,8 +205,7 @@ class RunFolder:
 
     def write_outcome(self, outcome: str) -> None:
         """Write outcome.json whole or not at all; from then on the search is concluded."""
-        with whole_file(self.outcome_file) as out:
-            out.write(outcome.encode() + b"\n")
+        write_whole(self.outcome_file, f"{outcome}\n")
 
     def remove(self) -> None:
         """Delete the folder; for a run that never got to its first trial."""

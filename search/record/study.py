@@ -22,6 +22,7 @@ from covertune.search.errors import RunError
 from covertune.search.record.compat import close_storage, write_ahead
 from covertune.search.record.run_folder import RunFolder
 from covertune.search.record.trial_record import TrialRecord
+from covertune.wording import first_line
 
 __all__ = [
     "ELAPSED_S",
@@ -69,8 +70,8 @@ def _storage(run: RunFolder, url: str | None, *, driven: bool = False) -> RDBSto
             write_ahead(storage)
         return storage
     except (SQLAlchemyError, ImportError, RuntimeError) as error:
-        first_line = str(error).splitlines()[0]
-        raise RunError(f"cannot open the study at {url}: {first_line}") from error
+        reason = first_line(error, at_most=None)
+        raise RunError(f"cannot open the study at {url}: {reason}") from error
 
 
 def require_free_name(run: RunFolder, url: str | None) -> None:

@@ -17,7 +17,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import nn
 
-from covertune.data_pipeline import CoverRefs, Fit
+from covertune.data_pipeline import CoverRefs
 from covertune.models import (
     Features,
     HeadWeights,
@@ -29,13 +29,14 @@ from covertune.models import (
     inference_batch_size,
 )
 from covertune.models.backbones.heads import load_head
-from covertune.models.errors import first_line
-from covertune.models.whole_files import whole_file
 from covertune.search.cluster.devices import this_device
 from covertune.search.cluster.objects import results
 from covertune.search.cluster.workers import Workers
 from covertune.search.events import ProbeReport, Slots
 from covertune.search.record.run_folder import RunFolder
+from covertune.vocabulary import Fit
+from covertune.whole import write_whole
+from covertune.wording import first_line
 
 __all__ = ["Probe", "fit_or_load_probe", "probe_file", "probe_model"]
 
@@ -148,8 +149,7 @@ def _fit_head(num_genres: int, train_parts: int, *parts: Features) -> ProbeResul
 def _write(file: Path, probe: Probe) -> None:
     facts = {"metrics": probe.metrics.model_dump(), "seconds": probe.seconds}
     head = {"weight": probe.head.weight_KD.contiguous(), "bias": probe.head.bias_K.contiguous()}
-    with whole_file(file) as out:
-        out.write(save(head, {"facts": json.dumps(facts)}))
+    write_whole(file, save(head, {"facts": json.dumps(facts)}))
 
 
 def _read(file: Path, backbone: str, image_px: int, fit: Fit) -> Probe | None:

@@ -13,6 +13,7 @@ from covertune.search.errors import RunError
 from covertune.search.events import SearchObserver
 from covertune.search.record.constants import SAMPLE_STORE
 from covertune.search.record.run_folder import RunFolder
+from covertune.wording import reason_of
 
 __all__ = ["sample_store"]
 
@@ -54,7 +55,7 @@ def sample_store(config: SearchConfig, run: RunFolder, observer: SearchObserver)
         shutil.rmtree(run.raw_sample)
     except OSError as error:
         raise RunError(
-            f"cannot make the sample covers in {config.runs_dir}: {error.strerror}; "
+            f"cannot make the sample covers in {config.runs_dir}: {reason_of(error)}; "
             "choose another --runs-dir"
         ) from error
     return path

@@ -10,14 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from covertune.data_pipeline import (
-    SPLITS,
-    CoverRefs,
-    CoverStore,
-    Fit,
-    cover_nbytes,
-    free_object_store_bytes,
-)
+from covertune.data_pipeline import CoverRefs, CoverStore, cover_nbytes, free_object_store_bytes
 from covertune.search.cluster.session import slots_of
 from covertune.search.cluster.workers import Workers
 from covertune.search.config import SearchConfig
@@ -31,6 +24,7 @@ from covertune.search.setup.memory import plan_memory
 from covertune.search.setup.preflight import run_preflight
 from covertune.search.setup.probes import Probe, fit_or_load_probe
 from covertune.search.space.search_space import BackboneFacts, SearchSpace
+from covertune.vocabulary import SPLITS, Fit
 
 __all__ = ["SearchContext", "set_up"]
 

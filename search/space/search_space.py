@@ -12,10 +12,10 @@ from typing import Any
 
 from optuna.trial import BaseTrial
 
-from covertune.data_pipeline import Fit
 from covertune.models import UNTUNED, Recipe
 from covertune.search.config import SearchConfig
 from covertune.search.record.trial_record import TrialRecord
+from covertune.vocabulary import Fit
 
 __all__ = ["BackboneFacts", "SearchSpace"]
 

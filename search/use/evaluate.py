@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
 
 from pydantic import Field
 
@@ -11,6 +10,7 @@ from covertune.data_pipeline import CoverStore
 from covertune.models import Measurement, load_model, measure_probabilities
 from covertune.search.errors import SearchError
 from covertune.search.finish.predictions import predict_split
+from covertune.vocabulary import Split
 
 __all__ = ["Evaluation", "evaluate_model"]
 
@@ -22,9 +22,7 @@ class Evaluation(Measurement):
     store_fingerprint: str = Field(description="Of the store they are of.")
 
 
-def evaluate_model(
-    model: Path, store_path: Path, split: Literal["train", "val", "test"] | str = "test"
-) -> Evaluation:
+def evaluate_model(model: Path, store_path: Path, split: Split | str = "test") -> Evaluation:
     """Measure a model folder on a store.
 
     Args:

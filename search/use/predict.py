@@ -10,6 +10,7 @@ from pydantic import BaseModel
 
 from covertune.data_pipeline import ImageRejected, load_square
 from covertune.models import Classifier, load_model
+from covertune.wording import reason_of
 
 __all__ = ["CoverAnswer", "GenreProbability", "predict_covers"]
 
@@ -60,7 +61,7 @@ def _answer(classifier: Classifier, paths: Sequence[Path]) -> list[CoverAnswer]:
         except ImageRejected as rejected:
             errors[index] = str(rejected)
         except OSError as error:
-            errors[index] = error.strerror or str(error)
+            errors[index] = reason_of(error)
     by_index: dict[int, np.ndarray] = {}
     if pixels:
         told_NK = classifier.probabilities(np.stack(list(pixels.values())))

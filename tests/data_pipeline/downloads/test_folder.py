@@ -56,12 +56,12 @@ def test_a_damaged_note_is_no_note(folder):
 def test_leftovers_of_killed_processes_go_after_a_while(folder):
     folder.keep(URL, b"picture")
     (kept,) = (path for path in folder.path.rglob("*") if path.is_file())
-    old, new = kept.with_name("a.part"), kept.with_name("b.part")
+    old, new = kept.with_name(".a.0f.partial"), kept.with_name(".b.0f.partial")
     for part in (old, new):
         part.touch()
     os.utime(old, (0, time.time() - 4000))
     folder.remove_leftovers()
-    assert {path.name for path in kept.parent.iterdir()} == {kept.name, "b.part"}
+    assert {path.name for path in kept.parent.iterdir()} == {kept.name, new.name}
 
 
 def test_nothing_is_left_where_writing_fails(folder):

@@ -5,7 +5,6 @@ import pytest
 from PIL import Image
 
 from covertune.data_pipeline import (
-    FITS,
     CapacityError,
     CoverStore,
     PrepareSettings,
@@ -17,6 +16,7 @@ from covertune.data_pipeline import (
     load_squares,
     prepare_store,
 )
+from covertune.vocabulary import FITS
 
 RED, GREEN, BLUE, GREY = (200, 0, 0), (0, 200, 0), (0, 0, 200), (90, 90, 90)
 

@@ -1,3 +1,5 @@
+import errno
+import os
 import re
 import shutil
 import subprocess
@@ -67,9 +69,22 @@ def test_names_are_no_markup(make_cover, tmp_path, local_ray):
     assert "&lt;script&gt;.jpg" in page
 
 
-def test_place_that_cannot_be_written(store, tmp_path):
+def test_place_that_cannot_be_written(store):
     with pytest.raises(StoreError, match=r"cannot write the page .*choose another file"):
-        write_page(store.path, tmp_path / "missing" / "page.html")
+        write_page(store.path, store.path / "covers.json" / "page.html")
+
+
+def test_a_failed_page_leaves_the_old_one(store, tmp_path, monkeypatch):
+    page = tmp_path / "page.html"
+    page.write_text("old")
+
+    def fail(_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", fail)
+    with pytest.raises(StoreError, match=r"page\.html: No space left on device; choose another"):
+        write_page(store.path, page)
+    assert [(file.name, file.read_text()) for file in tmp_path.iterdir()] == [("page.html", "old")]
 
 
 @pytest.mark.browser

@@ -18,7 +18,8 @@ from covertune.data_pipeline import (
     ray_tasks,
 )
 from covertune.data_pipeline.prepare import _normalising, _writing
-from covertune.data_pipeline.store.schema import COVER_SCHEMA, SPLITS
+from covertune.data_pipeline.store.schema import COVER_SCHEMA
+from covertune.vocabulary import SPLITS
 
 pytestmark = pytest.mark.usefixtures("local_ray")
 

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from covertune.data_pipeline.prepare._splits import assign_splits, largest_remainder
-from covertune.data_pipeline.store.schema import SPLITS
+from covertune.vocabulary import SPLITS
 
 SHARES = {"train": 0.7, "val": 0.15, "test": 0.15}
 OFFICIAL = {"train": 0.8, "val": 0.2}

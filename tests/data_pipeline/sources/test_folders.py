@@ -111,7 +111,7 @@ class TestErrors:
         root = touch("a/A/1.jpg", "a/B/1.jpg", "a/C/1.jpg", "a/D/1.jpg", "a/stray.jpg")
         assert error(root) == (
             f"an image must lie in the folder of its genre, {root}/a has 1 image (such as "
-            "stray.jpg) beside A, B, C, …; move them into a genre's folder, or away"
+            "stray.jpg) beside A, B, C and 1 more; move them into a genre's folder, or away"
         )
 
     def test_sides_of_a_split_without_genres(self, touch, error):

@@ -5,8 +5,9 @@ import shutil
 import numpy as np
 import pytest
 
-from covertune.data_pipeline import SPLITS, CoverStore, StoreError
+from covertune.data_pipeline import CoverStore, StoreError
 from covertune.data_pipeline.images import load_square
+from covertune.vocabulary import SPLITS
 
 
 @pytest.fixture
@@ -94,7 +95,10 @@ class TestOpen:
         del manifest["fingerprint"]
         manifest["parts"][0]["rows"] = -1
         (copy / "covers.json").write_text(json.dumps(manifest))
-        assert "covers.json has a bad fingerprint, parts.0.rows; prepare it again" in _error(copy)
+        assert _error(copy).endswith(
+            "is damaged: covers.json: fingerprint: field required; parts.0.rows: input should be "
+            "greater than or equal to 1, got -1; prepare it again"
+        )
 
     def test_missing_part(self, copy):
         (copy / "part-00001.parquet").unlink()

@@ -179,7 +179,7 @@ def test_another_format(unsealed):
 def test_damaged_config(unsealed):
     config = json.loads((unsealed / "config.json").read_text())
     (unsealed / "config.json").write_text(json.dumps(config | {"label_names": "crime"}))
-    with pytest.raises(ModelFolderError, match="is damaged: label_names: Input should be a valid"):
+    with pytest.raises(ModelFolderError, match="is damaged: label_names: input should be a valid"):
         load_model(unsealed)
     (unsealed / "config.json").write_text("{")
     with pytest.raises(ModelFolderError, match="is damaged"):
@@ -190,9 +190,9 @@ def test_damaged_config(unsealed):
     ("change", "message"),
     [
         (lambda c: c | {"num_classes": 5}, "label_names must name each of num_classes 5, got 4"),
-        (lambda c: c["covertune"]["preprocessing"].update(size=[0, 0]), "size.0: Input should be"),
+        (lambda c: c["covertune"]["preprocessing"].update(size=[0, 0]), "size.0: input should be"),
         (lambda c: c["covertune"]["preprocessing"].update(size=[64, 64]), "that of the recipe, 32"),
-        (lambda c: c["covertune"]["preprocessing"].update(std=[0, 1, 1]), "std.0: Input should be"),
+        (lambda c: c["covertune"]["preprocessing"].update(std=[0, 1, 1]), "std.0: input should be"),
     ],
 )
 def test_config_that_contradicts_itself(unsealed, change, message):

@@ -168,7 +168,7 @@ ENDLESS = """
 import random, sys
 from pathlib import Path
 import optuna
-from covertune.models.whole_files import whole_file
+from covertune.whole import whole_file
 from covertune.search.record.retention import Retention
 from covertune.search.record.run_folder import RunFolder
 

@@ -6,7 +6,6 @@ import pytest
 from PIL import Image
 
 from covertune.data_pipeline import (
-    SPLITS,
     CoverStore,
     PrepareSettings,
     decoded_nbytes,
@@ -25,6 +24,7 @@ from covertune.search.setup.probes import fit_or_load_probe, probe_file
 from covertune.search.setup.set_up import _feed, _fits_that_differ
 from covertune.search.use.evaluate import evaluate_model
 from covertune.search.use.predict import predict_covers
+from covertune.vocabulary import SPLITS
 
 SLOTS = Slots(count=2, cpus_per_trial=1, gpus_per_trial=0.0, nodes=1, cpus=2, gpus=0)
 

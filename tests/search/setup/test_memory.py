@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from optuna.trial import TrialState
 
-from covertune.data_pipeline import SPLITS, CoverStore, DecodedRefs, StreamedRefs, decode_store
+from covertune.data_pipeline import CoverStore, DecodedRefs, StreamedRefs, decode_store
 from covertune.search.cluster.session import _object_store_nbytes
 from covertune.search.config import SearchConfig
 from covertune.search.events import SearchObserver
@@ -17,6 +17,7 @@ from covertune.search.setup.feed import RehearsalFeed, WholeFeed
 from covertune.search.setup.memory import MemoryPlan, plan_memory
 from covertune.search.setup.preflight import _epoch_s, _streaming_warnings
 from covertune.search.setup.probes import _chunks, _features
+from covertune.vocabulary import SPLITS
 
 SIZES = {
     (px, split): share * px
