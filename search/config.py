@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from covertune.search.errors import ConfigError
 from covertune.vocabulary import Fit
-from covertune.wording import sentences
+from covertune.wording import one_line, sentences
 
 __all__ = ["SEEDS", "SearchConfig", "checked_config", "load_config"]
 
@@ -195,8 +195,7 @@ def load_config(file: Path | None = None, **given: Any) -> SearchConfig:
         try:
             loaded = yaml.safe_load(file.read_text(encoding="utf-8"))
         except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-            reason = " ".join(str(error).split())
-            raise ConfigError(f"cannot read the configuration {file}: {reason}") from error
+            raise ConfigError(f"cannot read the configuration {file}: {one_line(error)}") from error
         if not isinstance(loaded, dict):
             raise ConfigError(f"{file} must hold a mapping of settings, e.g. `trials: 20`")
         values.update(loaded)

@@ -3,7 +3,7 @@
 import pytest
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from covertune.wording import few, first_line, named_first_line, reason_of, sentences
+from covertune.wording import few, first_line, named_first_line, one_line, reason_of, sentences
 
 
 @pytest.mark.parametrize(
@@ -39,6 +39,11 @@ def test_a_long_line_is_cut_and_says_so():
 def test_the_type_of_an_error_is_told_once():
     assert named_first_line(KeyError("genre")) == "KeyError: 'genre'"
     assert named_first_line(TimeoutError()) == "TimeoutError"
+
+
+def test_all_lines_of_an_error_may_help():
+    told = one_line(ValueError("line 3:\n  - [a\n     ^ expected"))
+    assert told == "line 3: - [a ^ expected"
 
 
 def test_the_reason_of_the_system_names_no_file():

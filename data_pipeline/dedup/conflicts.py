@@ -114,31 +114,82 @@ def resolve(rows: Rows, conflicts: Conflicts, seed: int) -> tuple[Kept, Refused]
     """
     refused = _refuse_what_is_in_test(rows)
     left = np.array([row for row in range(len(rows.names)) if row not in refused], dtype=np.int64)
+    # Copies side by side: by picture, in it by genre, in that the best first.
     order = left[np.lexsort((left, rows.rank_R[left], rows.genre_R[left], rows.picture_R[left]))]
-    genres_of: dict[int, tuple[int, ...]] = {}
     alone, order = _split_off_single(order, rows.picture_R[order])
-    kept = dict(zip(alone.tolist(), rows.genre_R[alone].tolist(), strict=True))
+    genre_of = dict(zip(alone.tolist(), rows.genre_R[alone].tolist(), strict=True))
+    genres_of: dict[int, tuple[int, ...]] = {}
     for of_picture in _runs(order, rows.picture_R[order]):
-        by_genre = _runs(of_picture, rows.genre_R[of_picture])
-        best = [int(of_genre[0]) for of_genre in by_genre]
-        genres = tuple(int(rows.genre_R[row]) for row in best)
-        if len(genres) > 1 and conflicts in ("drop", "first"):
-            winner = _first_winner(of_picture, by_genre) if conflicts == "first" else None
-            refused |= _refuse_conflicting(rows, of_picture, genres, winner)
-            best = [winner] if winner is not None else []
-        elif len(genres) > 1 and conflicts == "multi":
-            best = [min(best, key=lambda row: (int(rows.rank_R[row]), row))]
-            genres_of[best[0]] = genres
-            kept[best[0]] = genres[_draw(len(genres), seed, rows.cover_ids[best[0]])]
-        for row in best:
-            kept.setdefault(row, int(rows.genre_R[row]))
-        for row in of_picture.tolist():
-            if row not in kept and row not in refused:
-                same_genre = [other for other in best if rows.genre_R[other] == rows.genre_R[row]]
-                refused[row] = _copy_of(rows, row, (same_genre or best)[0])
-    chosen = np.array(sorted(kept), dtype=np.int64)
-    genre_N = np.array([kept[row] for row in chosen.tolist()], dtype=np.int64)
+        found = _Copies.of(rows, of_picture)
+        kept = _choose(found, rows, conflicts)
+        if conflicts == "multi" and found.are_in_several_genres:
+            (row,) = kept
+            genres_of[row] = found.genres
+            genre_of[row] = found.genres[_draw(len(found.genres), seed, rows.cover_ids[row])]
+        else:
+            genre_of |= {row: int(rows.genre_R[row]) for row in kept}
+        refused |= _refuse_others(found, rows, kept, conflicts)
+    chosen = np.array(sorted(genre_of), dtype=np.int64)
+    genre_N = np.array([genre_of[row] for row in chosen.tolist()], dtype=np.int64)
     return Kept(chosen, genre_N, genres_of), refused
+
+
+@dataclass(frozen=True)
+class _Copies:
+    """The rows of one picture, two at least.
+
+    Attributes:
+        rows: In the order of genres, in each the best copy first.
+        genres: Of them, ascending.
+        best: The best copy in each of the genres.
+    """
+
+    rows: list[int]
+    genres: tuple[int, ...]
+    best: list[int]
+
+    @classmethod
+    def of(cls, rows: Rows, of_picture: np.ndarray) -> _Copies:
+        best = [int(of_genre[0]) for of_genre in _runs(of_picture, rows.genre_R[of_picture])]
+        return cls(of_picture.tolist(), tuple(int(rows.genre_R[row]) for row in best), best)
+
+    @property
+    def are_in_several_genres(self) -> bool:
+        return len(self.genres) > 1
+
+    def best_in(self, genre: int) -> int:
+        return self.best[self.genres.index(genre)]
+
+
+def _choose(found: _Copies, rows: Rows, conflicts: Conflicts) -> list[int]:
+    """Which rows of a picture are kept."""
+    if not found.are_in_several_genres or conflicts == "keep":
+        return found.best
+    if conflicts == "drop":
+        return []
+    if conflicts == "first":
+        return [found.best_in(int(rows.genre_R[min(found.rows)]))]
+    return [min(found.best, key=lambda row: (int(rows.rank_R[row]), row))]
+
+
+def _refuse_others(
+    found: _Copies, rows: Rows, kept: Sequence[int], conflicts: Conflicts
+) -> Refused:
+    """Refuse all rows of a picture but those kept, each with the reason that is nearest to it."""
+    refused: Refused = {}
+    in_kept_genre = {int(rows.genre_R[row]): row for row in kept}
+    why = ", ".join(rows.genres[genre] for genre in found.genres)
+    if conflicts == "first":
+        why += "".join(f"; kept as {rows.names[row]}" for row in kept)
+    for row in found.rows:
+        genre = int(rows.genre_R[row])
+        if row in kept:
+            continue
+        if genre in in_kept_genre or conflicts == "multi":
+            refused[row] = _copy_of(rows, row, in_kept_genre.get(genre, kept[0]))
+        else:  # `drop`, or `first` in another genre
+            refused[row] = _SEVERAL_GENRES, why
+    return refused
 
 
 def _refuse_what_is_in_test(rows: Rows) -> Refused:
@@ -163,23 +214,6 @@ def _split_off_single(order: np.ndarray, values: np.ndarray) -> tuple[np.ndarray
 def _runs(order: np.ndarray, values: np.ndarray) -> list[np.ndarray]:
     """Cut `order` where `values` change."""
     return np.split(order, np.flatnonzero(values[1:] != values[:-1]) + 1) if len(order) else []
-
-
-def _first_winner(of_picture: np.ndarray, by_genre: list[np.ndarray]) -> int:
-    """The best copy in the genre of the first row."""
-    return next(int(rows[0]) for rows in by_genre if of_picture.min() in rows)
-
-
-def _refuse_conflicting(
-    rows: Rows, of_picture: np.ndarray, genres: tuple[int, ...], winner: int | None
-) -> Refused:
-    """Refuse a picture in several genres, but in the genre of the winner, if there is one."""
-    why = ", ".join(rows.genres[genre] for genre in genres)
-    if winner is None:
-        return dict.fromkeys(of_picture.tolist(), (_SEVERAL_GENRES, why))
-    others = of_picture[rows.genre_R[of_picture] != rows.genre_R[winner]]
-    why += f"; kept as {rows.names[winner]}"
-    return dict.fromkeys(others.tolist(), (_SEVERAL_GENRES, why))
 
 
 def _copy_of(rows: Rows, row: int, kept: int) -> tuple[str, str]:

@@ -53,28 +53,68 @@ def find_near_copies(pictures: Pictures, rank_N: np.ndarray, compare: Compare) -
         rank_N: Distinct numbers; of several copies the one of least rank becomes the centre.
         compare: Looks at pairs closely.
     """
-    centre_N = np.arange(len(pictures))
-    links = np.empty((0, 2), dtype=np.int64)
-    seen = np.empty(0, dtype=np.int64)
+    stars = _Stars(pictures, rank_N, compare)
     left = np.arange(len(pictures))
     for _ in range(_MOST_ROUNDS):
-        pairs = find_candidates(pictures.some(left)).of(left)
-        pairs, crowded = _most_alike(pairs)
-        pairs = pairs.take(~np.isin(pairs.keys(len(pictures)), seen))
-        if not len(pairs):
+        pairs, crowded = _most_alike(find_candidates(pictures.some(left)).of(left))
+        if not stars.gather(pairs):
             break
-        seen = np.concatenate([seen, pairs.keys(len(pictures))])
-        copies = pairs.take(compare(pairs))
-        links = np.concatenate([links, np.stack([copies.inner_P, copies.outer_P], axis=1)])
-        between_centres = links[(centre_N[links] == links).all(axis=1)]
-        taken = _stars(between_centres, rank_N)
-        centre_N[list(taken)] = list(taken.values())
         # Only who had more look-alikes than were compared, and lost some, has others to meet.
-        left = crowded[centre_N[crowded] == crowded]
-        if not taken or len(left) < 2:
+        left = crowded[stars.centre_N[crowded] == crowded]
+        if len(left) < 2:
             break
-    compared = len(seen) + _hold_to_centres(pictures, centre_N, links, rank_N, compare)
-    return NearCopies(centre_N, links, compared)
+    stars.hold_to_centres()
+    return NearCopies(stars.centre_N, stars.links_L2, stars.compared)
+
+
+class _Stars:
+    """Centres with the copies they have taken, while pairs are compared.
+
+    Attributes:
+        centre_N, links_L2, compared: As of `NearCopies`; a picture that was taken may still stand
+            with a centre that was taken itself.
+    """
+
+    def __init__(self, pictures: Pictures, rank_N: np.ndarray, compare: Compare) -> None:
+        self.centre_N = np.arange(len(pictures))
+        self.links_L2 = np.empty((0, 2), dtype=np.int64)
+        self.compared = 0
+        self._pictures, self._rank_N, self._compare = pictures, rank_N, compare
+        self._seen = np.empty(0, dtype=np.int64)  # keys of the pairs compared
+
+    def gather(self, pairs: Candidates) -> bool:
+        """Compare pairs that were not yet, and let centres take copies; whether any did."""
+        keys = pairs.keys(len(self._pictures))
+        pairs = pairs.take(~np.isin(keys, self._seen))
+        if not len(pairs):
+            return False
+        self._seen = np.concatenate([self._seen, pairs.keys(len(self._pictures))])
+        self.compared += len(pairs)
+        copies = pairs.take(self._compare(pairs))
+        links_P2 = np.stack([copies.inner_P, copies.outer_P], axis=1)
+        self.links_L2 = np.concatenate([self.links_L2, links_P2])
+        are_centres_L2 = self.centre_N[self.links_L2] == self.links_L2
+        return self._take(self.links_L2[are_centres_L2.all(axis=1)])
+
+    def hold_to_centres(self) -> None:
+        """Compare with its centre whoever came to it by way of another; strangers leave it."""
+        while (self.centre_N[self.centre_N] != self.centre_N).any():
+            self.centre_N = self.centre_N[self.centre_N]
+        known = {frozenset(pair) for pair in self.links_L2.tolist()}
+        indirect = np.array(_indirect(self.centre_N, known), dtype=np.int64)
+        if not len(indirect):
+            return
+        self.compared += len(indirect)
+        cuts = likeliest_cuts(self._pictures, indirect, self.centre_N[indirect])
+        strangers = indirect[~self._compare(cuts)]
+        self.centre_N[strangers] = strangers
+        self._take(self.links_L2[np.isin(self.links_L2, strangers).all(axis=1)])
+
+    def _take(self, links_L2: np.ndarray) -> bool:
+        """Let the best of linked pictures, that is left, take all linked to it, until none is."""
+        taken = _taken(links_L2, self._rank_N)
+        self.centre_N[list(taken)] = list(taken.values())
+        return bool(taken)
 
 
 def _most_alike(pairs: Candidates) -> tuple[Candidates, np.ndarray]:
@@ -88,7 +128,7 @@ def _most_alike(pairs: Candidates) -> tuple[Candidates, np.ndarray]:
     return pairs.take(wanted), ends[order[firsts[counts > _MOST_EACH]]]
 
 
-def _stars(links_L2: np.ndarray, rank_N: np.ndarray) -> dict[int, int]:
+def _taken(links_L2: np.ndarray, rank_N: np.ndarray) -> dict[int, int]:
     """For each picture that a centre takes, that centre."""
     linked: dict[int, list[int]] = defaultdict(list)
     for a, b in links_L2.tolist():
@@ -100,29 +140,6 @@ def _stars(links_L2: np.ndarray, rank_N: np.ndarray) -> dict[int, int]:
             centres = (other for other in linked[picture] if other not in taken)
             taken |= dict.fromkeys(centres, picture)
     return taken
-
-
-def _hold_to_centres(
-    pictures: Pictures,
-    centre_N: np.ndarray,
-    links_L2: np.ndarray,
-    rank_N: np.ndarray,
-    compare: Compare,
-) -> int:
-    """Compare with its centre whoever came to it by way of another; gives how many pairs."""
-    while (centre_N[centre_N] != centre_N).any():
-        centre_N[:] = centre_N[centre_N]
-    known = {frozenset(pair) for pair in links_L2.tolist()}
-    indirect = np.array(_indirect(centre_N, known), dtype=np.int64)
-    if not len(indirect):
-        return 0
-    same = compare(likeliest_cuts(pictures, indirect, centre_N[indirect]))
-    strangers = indirect[~same]
-    centre_N[strangers] = strangers
-    among = links_L2[np.isin(links_L2, strangers).all(axis=1)]
-    taken = _stars(among, rank_N)
-    centre_N[list(taken)] = list(taken.values())
-    return len(indirect)
 
 
 def _indirect(centre_N: np.ndarray, known: set[frozenset[int]]) -> Iterable[int]:

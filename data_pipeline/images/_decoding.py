@@ -28,7 +28,7 @@ from covertune.data_pipeline.images._jpeg import (
 )
 from covertune.data_pipeline.images._kinds import require_decodable
 from covertune.vocabulary import Fit
-from covertune.wording import reason_of
+from covertune.wording import one_line, reason_of
 
 __all__ = [
     "IMAGE_SUFFIXES",
@@ -39,7 +39,7 @@ __all__ = [
     "decode",
     "load_square",
     "load_squares",
-    "one_line",
+    "pillow_says",
     "read_file",
     "reuse_memory",
 ]
@@ -194,9 +194,9 @@ def decode(data: bytes, *, whole: bool = False) -> tuple[Image.Image, bytes | No
     except ImageRejected:
         raise
     except Image.DecompressionBombError as err:
-        raise ImageRejected("too many pixels", one_line(err)) from err
+        raise ImageRejected("too many pixels", pillow_says(err)) from err
     except Exception as err:  # Pillow's plugins raise nearly anything over broken files
-        raise ImageRejected(_why_undecodable(err), one_line(err)) from err
+        raise ImageRejected(_why_undecodable(err), pillow_says(err)) from err
     if orientation != 1:
         rgb = rgb.transpose(_UPRIGHT[orientation])
     return rgb, without_metadata(data, layout) if layout and as_stored else None
@@ -288,7 +288,6 @@ def _why_undecodable(err: Exception) -> str:
     return "truncated image" if "truncated" in text else "damaged image"
 
 
-def one_line(err: BaseException) -> str:
-    """What an error says, on one line."""
-    # Pillow puts the address of the buffer into its text, different on each run.
-    return " ".join(str(err).split()).split(" <_io.BytesIO")[0]
+def pillow_says(err: BaseException) -> str:
+    """What an error of Pillow says, without the address of the buffer, different on each run."""
+    return one_line(err).split(" <_io.BytesIO")[0]

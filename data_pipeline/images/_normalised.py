@@ -10,7 +10,7 @@ from xxhash import xxh3_128
 
 from covertune.data_pipeline.dedup.signature import compute_signature
 from covertune.data_pipeline.errors import ImageRejected
-from covertune.data_pipeline.images._decoding import decode, one_line
+from covertune.data_pipeline.images._decoding import decode, pillow_says
 
 __all__ = ["NormalisedImage", "normalise"]
 
@@ -68,7 +68,7 @@ def normalise(data: bytes, max_px: int) -> NormalisedImage:
             image.save(buffer, "JPEG", quality=_JPEG_QUALITY, subsampling=0)
             as_jpeg = buffer.getvalue()
     except (OSError, ValueError, MemoryError) as err:
-        raise ImageRejected("cannot be encoded", one_line(err)) from err
+        raise ImageRejected("cannot be encoded", pillow_says(err)) from err
     return NormalisedImage(as_jpeg, image.width, image.height, cover_id, compute_signature(image))
 
 

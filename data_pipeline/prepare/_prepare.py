@@ -6,12 +6,14 @@ import shutil
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 import pyarrow as pa
 from pydantic import Field
 
 from covertune.data_pipeline import filesystems
+from covertune.data_pipeline.dedup.candidates import Candidates
 from covertune.data_pipeline.downloads import DownloadCounts, DownloadSettings, download_all
 from covertune.data_pipeline.errors import SourceError
 from covertune.data_pipeline.filesystems import redact_credentials
@@ -22,7 +24,7 @@ from covertune.data_pipeline.prepare._normalising import Outcomes, normalise_sou
 from covertune.data_pipeline.prepare._selecting import Selection, select_covers
 from covertune.data_pipeline.prepare._splits import assign_splits
 from covertune.data_pipeline.prepare._writing import Rejected
-from covertune.data_pipeline.sources import Source, find_sources
+from covertune.data_pipeline.sources import FoundSources, Source, find_sources
 from covertune.data_pipeline.store.schema import (
     SCHEMA_VERSION,
     PrepareSettings,
@@ -44,6 +46,18 @@ class PrepareSummary(StoreFacts):
     downloads: DownloadCounts | None = Field(
         default=None, description="What became of web addresses; nothing if there were none."
     )
+
+    @classmethod
+    def of(cls, manifest: StoreManifest, path: Path, downloads: DownloadCounts | None) -> Self:
+        """Sum up what a manifest tells of the prepare that wrote it."""
+        return cls(
+            **manifest.facts(),
+            path=path,
+            kept=manifest.kept,
+            conflicts=manifest.settings.conflicts,
+            kept_ceiling=manifest.kept_ceiling,
+            downloads=downloads,
+        )
 
 
 def prepare_store(
@@ -84,8 +98,7 @@ def prepare_store(
         CapacityError: Ray has no CPU free.
         DataError: Ray cannot be started.
     """
-    settings = settings or PrepareSettings()
-    out = Path(out)
+    settings, out = settings or PrepareSettings(), Path(out)
     with _writing.new_store_folder(out) as folder:
         found = find_sources(
             source,
@@ -97,61 +110,10 @@ def prepare_store(
         )
         start_local_ray()
         counts = _download(found.sources, out, downloads or DownloadSettings(), download_progress)
-        spool = folder / "spool"
-        spool.mkdir()
-        outcomes = normalise_sources(
-            found.sources,
-            spool.absolute(),
-            settings.max_px,
-            progress=progress,
-            downloads=counts.folder if counts else None,
-        )
-        sifted = select_covers(
-            found.sources,
-            outcomes,
-            settings,
-            lambda pairs, shown_by: compare_in_spool(
-                pairs, outcomes.table.select(PLACE).take(shown_by), spool.absolute()
-            ),
-        )
-        rejected = [
-            Rejected(found.sources[row].source, found.sources[row].genre, *why)
-            for row, why in sorted(sifted.refused.items())
-        ]
-        _require_enough(found.sources, sifted, rejected, settings.min_covers)
-        covers = _writing.order_in_store(_covers(found.sources, outcomes, sifted, settings))
-        parts = _writing.write_parts(folder, covers, spool)
-        _writing.write_rejected(folder, rejected)
-        manifest = StoreManifest(
-            schema_version=SCHEMA_VERSION,
-            fingerprint=_writing.fingerprint(covers, settings),
-            source=redact_credentials(str(source)),
-            genres=sifted.genres,
-            counts=_count(covers),
-            found=len(found.sources),
-            kept=len(covers),
-            rejected=len(rejected),
-            ignored=found.ignored,
-            reasons=_most_first(row.reason for row in rejected),
-            pictures=sifted.found.pictures,
-            conflicting=sifted.found.conflicting,
-            noise_ceiling=sifted.found.ceiling,
-            kept_ceiling=sifted.kept_ceiling,
-            groups=len(set(sifted.groups)),
-            official_split=sifted.official_split,
-            settings=settings,
-            parts=parts,
-        )
-        _writing.write_manifest(folder, manifest)
-        shutil.rmtree(spool)
-    return PrepareSummary(
-        **manifest.facts(),
-        path=out,
-        kept=manifest.kept,
-        conflicts=settings.conflicts,
-        kept_ceiling=manifest.kept_ceiling,
-        downloads=counts,
-    )
+        kept_downloads = counts.folder if counts else None
+        shown = redact_credentials(str(source))
+        manifest = _write_store(folder, found, shown, settings, kept_downloads, progress)
+    return PrepareSummary.of(manifest, out, counts)
 
 
 def _download(
@@ -168,16 +130,72 @@ def _download(
     return download_all(urls, folder, settings, progress)
 
 
+def _write_store(
+    folder: Path,
+    found: FoundSources,
+    shown: str,
+    settings: PrepareSettings,
+    downloads: Path | None,
+    progress: Callable[[int, int], None] | None,
+) -> StoreManifest:
+    """Write a store into a folder; `shown` is what it is made of, for people.
+
+    Normalised pictures wait in `spool/`, a folder of the store to be, until it is known which of
+    them become covers of which split.
+    """
+    spool = (folder / "spool").absolute()
+    spool.mkdir()
+    outcomes = normalise_sources(
+        found.sources, spool, settings.max_px, progress=progress, downloads=downloads
+    )
+
+    def compare(pairs: Candidates, shown_by: np.ndarray) -> np.ndarray:
+        return compare_in_spool(pairs, outcomes.table.select(PLACE).take(shown_by), spool)
+
+    chosen = select_covers(found.sources, outcomes, settings, compare)
+    rejected = [
+        Rejected(found.sources[row].source, found.sources[row].genre, *why)
+        for row, why in sorted(chosen.refused.items())
+    ]
+    _require_enough(found.sources, chosen, rejected, settings.min_covers)
+    covers = _writing.order_in_store(_covers(found.sources, outcomes, chosen, settings))
+    parts = _writing.write_parts(folder, covers, spool)
+    _writing.write_rejected(folder, rejected)
+    shutil.rmtree(spool)
+    manifest = StoreManifest(
+        schema_version=SCHEMA_VERSION,
+        fingerprint=_writing.fingerprint(covers, settings),
+        source=shown,
+        genres=chosen.genres,
+        counts=_count(covers),
+        found=len(found.sources),
+        kept=len(covers),
+        rejected=len(rejected),
+        ignored=found.ignored,
+        reasons=_most_first(row.reason for row in rejected),
+        pictures=chosen.found.pictures,
+        conflicting=chosen.found.conflicting,
+        noise_ceiling=chosen.found.ceiling,
+        kept_ceiling=chosen.kept_ceiling,
+        groups=len(set(chosen.groups)),
+        official_split=chosen.official_split,
+        settings=settings,
+        parts=parts,
+    )
+    _writing.write_manifest(folder, manifest)
+    return manifest
+
+
 def _require_enough(
-    sources: Sequence[Source], sifted: Selection, rejected: Sequence[Rejected], min_covers: int
+    sources: Sequence[Source], chosen: Selection, rejected: Sequence[Rejected], min_covers: int
 ) -> None:
     """Make sure that each genre has a group for each split."""
     groups: dict[str, set[str]] = defaultdict(set)
     in_test: dict[str, set[str]] = defaultdict(set)
-    for label, group, tests in zip(sifted.labels, sifted.groups, sifted.in_test, strict=True):
-        groups[sifted.genres[label]].add(group)
+    for label, group, tests in zip(chosen.labels, chosen.groups, chosen.in_test, strict=True):
+        groups[chosen.genres[label]].add(group)
         if tests:
-            in_test[sifted.genres[label]].add(group)
+            in_test[chosen.genres[label]].add(group)
     reasons: dict[str, list[str]] = defaultdict(list)
     for row in rejected:
         reasons[row.genre].append(row.reason)
@@ -187,7 +205,7 @@ def _require_enough(
             refused = _most_first(reasons[genre]).items()
             why = "; ".join(f"{number} {reason}" for reason, number in refused)
             poor.append(f"{genre} has {len(groups[genre])}" + (f" (refused: {why})" if why else ""))
-        elif sifted.official_split and not 0 < len(in_test[genre]) <= len(groups[genre]) - 2:
+        elif chosen.official_split and not 0 < len(in_test[genre]) <= len(groups[genre]) - 2:
             untested.append(
                 f"{genre} has {len(in_test[genre])} of {len(groups[genre])} groups in `test`"
             )
@@ -204,31 +222,31 @@ def _require_enough(
 
 
 def _covers(
-    sources: Sequence[Source], outcomes: Outcomes, sifted: Selection, settings: PrepareSettings
+    sources: Sequence[Source], outcomes: Outcomes, chosen: Selection, settings: PrepareSettings
 ) -> pa.Table:
     """The covers as `_writing.write_parts` wants them, in the order of the sources."""
     of_outcome = outcomes.table.select(["cover_id", "width", "height", *PLACE])
-    columns = {name: of_outcome[name].take(sifted.sources) for name in of_outcome.column_names}
-    columns["genre"] = pa.array([sifted.genres[label] for label in sifted.labels], pa.string())
-    columns["genres"] = pa.array(sifted.all_genres, pa.list_(pa.string()))
-    columns["label"] = pa.array(sifted.labels)
-    columns["split"] = pa.array(_splits(sifted, settings), pa.string())
-    columns["group"] = pa.array(sifted.groups, pa.string())
-    columns["source"] = pa.array([sources[row].source for row in sifted.sources.tolist()])
+    columns = {name: of_outcome[name].take(chosen.sources) for name in of_outcome.column_names}
+    columns["genre"] = pa.array([chosen.genres[label] for label in chosen.labels], pa.string())
+    columns["genres"] = pa.array(chosen.all_genres, pa.list_(pa.string()))
+    columns["label"] = pa.array(chosen.labels)
+    columns["split"] = pa.array(_splits(chosen, settings), pa.string())
+    columns["group"] = pa.array(chosen.groups, pa.string())
+    columns["source"] = pa.array([sources[row].source for row in chosen.sources.tolist()])
     return pa.table(columns)
 
 
-def _splits(sifted: Selection, settings: PrepareSettings) -> list[Split]:
+def _splits(chosen: Selection, settings: PrepareSettings) -> list[Split]:
     """Draw the splits; the covers of an official test split stay in it."""
     shares: dict[Split, float] = {"train": 1.0 - settings.val_share, "val": settings.val_share}
-    if not sifted.official_split:
+    if not chosen.official_split:
         shares["train"] -= settings.test_share
         shares["test"] = settings.test_share
-    splits: list[Split] = ["test"] * len(sifted.groups)
-    drawn = np.flatnonzero(~sifted.in_test).tolist()
+    splits: list[Split] = ["test"] * len(chosen.groups)
+    drawn = np.flatnonzero(~chosen.in_test).tolist()
     choices = assign_splits(
-        [sifted.all_genres[at] for at in drawn],
-        [sifted.groups[at] for at in drawn],
+        [chosen.all_genres[at] for at in drawn],
+        [chosen.groups[at] for at in drawn],
         shares=shares,
         seed=settings.seed,
     )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from pydantic import ValidationError
 
-__all__ = ["few", "first_line", "named_first_line", "reason_of", "sentences"]
+__all__ = ["few", "first_line", "named_first_line", "one_line", "reason_of", "sentences"]
 
 _LINE_CHARS = 150  # two lines of a terminal
 _VALUE_CHARS = 80
@@ -34,6 +34,11 @@ def named_first_line(error: BaseException, *, at_most: int | None = _LINE_CHARS)
     """Return the first line after the error's type: `KeyError: 'genre'`."""
     name, line = type(error).__name__, first_line(error, at_most=at_most)
     return name if line == name else f"{name}: {line}"
+
+
+def one_line(error: object) -> str:
+    """Return all that an error tells, its lines joined; for one whose every line helps."""
+    return " ".join(str(error).split())
 
 
 def reason_of(error: BaseException) -> str:
