@@ -81,6 +81,7 @@ def test_a_search_among_packages_of_the_same_names(installed, tmp_path):
     )
     assert where.stdout.startswith(str(site)), "not the one that is being developed"
     covertune("data", "prepare", "covers", "store")
+    covertune("data", "inspect", "store", "--html", "store.html")
     options = ("--backbones", "small_cnn", "--image-px", "32", "--trials", "2", "--epochs", "3")
     covertune("search", "store", *options, "--name", "run")
     told = covertune("predict", "runs/run/model", "covers/Amber/0.jpg")

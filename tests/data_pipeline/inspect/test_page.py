@@ -3,6 +3,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 from html.parser import HTMLParser
 
 import pytest
@@ -53,6 +54,22 @@ def test_says_what_the_report_says(page, store):
     for genre in store.genres:
         assert genre in text
     assert "400 of 1 cover." in text
+
+
+def test_in_a_folder_that_is_not_the_repository(page, store, tmp_path):
+    """Started there, Python would find the template by the folder's own name."""
+    done = subprocess.run(
+        [
+            *(sys.executable, "-m", "covertune", "data", "inspect"),
+            *(store.path, "--html", tmp_path / "page.html"),
+        ],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "page.html").read_text("utf-8") == page.read_text("utf-8")
 
 
 def test_names_are_no_markup(make_cover, tmp_path, local_ray):
