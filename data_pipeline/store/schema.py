@@ -9,7 +9,7 @@ A store is a folder:
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, NamedTuple, Self
 
 import pyarrow as pa
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -17,11 +17,14 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from covertune.vocabulary import Conflicts, Split
 
 __all__ = [
+    "COVER_COLUMNS",
     "COVER_SCHEMA",
     "MANIFEST_NAME",
+    "REJECTED_COLUMNS",
     "REJECTED_NAME",
     "REJECTED_SCHEMA",
     "SCHEMA_VERSION",
+    "Column",
     "PartInfo",
     "PrepareSettings",
     "StoreFacts",
@@ -34,31 +37,37 @@ SCHEMA_VERSION = 2
 MANIFEST_NAME = "covers.json"
 REJECTED_NAME = "rejected.parquet"
 
-COVER_SCHEMA = pa.schema(
-    [
-        pa.field("cover_id", pa.string()),  # hex digest of the original's pixels
-        pa.field("genre", pa.string()),  # the primary one
-        pa.field("genres", pa.list_(pa.string())),  # all, sorted; several only with `multi`
-        pa.field("label", pa.int64()),  # index into the manifest's genres
-        pa.field("split", pa.string()),
-        pa.field(
-            "group", pa.string()
-        ),  # covers that belong together; never on two sides of a split
-        pa.field("image", pa.binary()),  # encoded, RGB, upright
-        pa.field("width", pa.int32()),  # of `image`
-        pa.field("height", pa.int32()),
-        pa.field("source", pa.string()),  # path relative to what the store was prepared from
-    ]
+
+class Column(NamedTuple):
+    """A column of a store's Parquet files."""
+
+    name: str
+    type: pa.DataType
+    description: str
+
+
+COVER_COLUMNS = (
+    Column("cover_id", pa.string(), "Hex digest of the original's pixels."),
+    Column("genre", pa.string(), "The primary one."),
+    Column("genres", pa.list_(pa.string()), "All, sorted; several only with `multi`."),
+    Column("label", pa.int64(), "Index into the manifest's genres."),
+    Column("split", pa.string(), "`train`, `val` or `test`."),
+    Column("group", pa.string(), "Equal for covers that belong together; never in two splits."),
+    Column("image", pa.binary(), "An image file, RGB, upright."),
+    Column("width", pa.int32(), "Of `image`, in pixels."),
+    Column("height", pa.int32(), "Of `image`, in pixels."),
+    Column("source", pa.string(), "Path relative to what the store was prepared from."),
 )
 
-REJECTED_SCHEMA = pa.schema(
-    [
-        pa.field("source", pa.string()),
-        pa.field("genre", pa.string()),
-        pa.field("reason", pa.string()),  # a phrase that files of the same fate share
-        pa.field("detail", pa.string()),
-    ]
+REJECTED_COLUMNS = (
+    Column("source", pa.string(), "As in the parts."),
+    Column("genre", pa.string(), "As it was given."),
+    Column("reason", pa.string(), "A phrase that files of the same fate share."),
+    Column("detail", pa.string(), "What is special about this one; may be empty."),
 )
+
+COVER_SCHEMA = pa.schema([(column.name, column.type) for column in COVER_COLUMNS])
+REJECTED_SCHEMA = pa.schema([(column.name, column.type) for column in REJECTED_COLUMNS])
 
 Share = Annotated[float, Field(gt=0.0, lt=1.0)]
 

@@ -71,7 +71,7 @@ class GenreMeasurement(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    genre: str
+    genre: str = Field(description="Its name.")
     n: int = Field(description="Covers that have it, as their primary genre.")
     recall: float | None = Field(description="Share of them that are given it; null without any.")
     recall_interval: tuple[float, float] = Field(description="95 % Wilson score interval.")

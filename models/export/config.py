@@ -57,8 +57,8 @@ class Preprocessing(BaseModel):
 
     model_config = _frozen
 
-    channels: Literal["RGB"] = "RGB"
-    transparency: Literal["on white"] = "on white"
+    channels: Literal["RGB"] = Field("RGB", description="In this order.")
+    transparency: Literal["on white"] = Field("on white", description="What lies behind it.")
     resize: Fit = Field(
         default="squash",
         description="To a square: squashed; whole in its own shape, centred between bars; or the "
@@ -74,7 +74,7 @@ class Preprocessing(BaseModel):
     std: tuple[PositiveFloat, PositiveFloat, PositiveFloat] = Field(
         description="Divided by, per channel."
     )
-    layout: Literal["NCHW"] = "NCHW"
+    layout: Literal["NCHW"] = Field("NCHW", description="Batch, channels, height, width.")
 
     @classmethod
     def of(cls, input_spec: InputSpec, fit: Fit) -> Preprocessing:
@@ -93,9 +93,9 @@ class OnnxNotes(BaseModel):
 
     model_config = _frozen
 
-    input: str
-    outputs: tuple[str, ...]
-    opset: int
+    input: str = Field(description="Its name.")
+    outputs: tuple[str, ...] = Field(description="Their names.")
+    opset: int = Field(description="Version of ONNX's operators.")
 
 
 class Loading(BaseModel):
@@ -103,7 +103,7 @@ class Loading(BaseModel):
 
     model_config = _frozen
 
-    library: Literal["timm", "torchvision", "covertune"]
+    library: Literal["timm", "torchvision", "covertune"] = Field(description="Its name.")
     model: str = Field(description="Name of the network in that library.")
     args: dict[str, Any] = Field(default={}, description="What its constructor is given.")
     how: str = Field(description="The way in, in words.")
@@ -118,7 +118,7 @@ class ModelFacts(BaseModel):
     by_genre: tuple[GenreMeasurement, ...] = Field(
         default=(), description="Measures of each genre on the test split."
     )
-    calibration: Calibration | None = None
+    calibration: Calibration | None = Field(None, description="The temperature in the weights.")
     uncalibrated_because: str | None = Field(
         default=None, description="Why there is no calibration, where somebody might expect one."
     )
@@ -128,14 +128,14 @@ class ModelFacts(BaseModel):
 class CovertuneConfig(ModelFacts):
     """The part of config.json that covertune itself reads."""
 
-    format: Literal[2] = 2
-    backbone: str
+    format: Literal[2] = Field(2, description="Version of this document.")
+    backbone: str = Field(description="As `covertune backbones` names it.")
     licence: str = Field(description="Of the backbone and the weights it started from.")
-    loading: Loading
-    preprocessing: Preprocessing
+    loading: Loading = Field(description="How the network is built.")
+    preprocessing: Preprocessing = Field(description="How a picture becomes its input.")
     onnx: OnnxNotes | None = Field(default=None, description="Null where there is no model.onnx.")
-    no_onnx_because: str | None = None
-    recipe: Recipe
+    no_onnx_because: str | None = Field(None, description="Why there is no model.onnx.")
+    recipe: Recipe = Field(description="How it was fine-tuned.")
 
     @model_validator(mode="after")
     def _one_size(self) -> Self:
@@ -150,20 +150,23 @@ class CovertuneConfig(ModelFacts):
         return ModelFacts(**{name: getattr(self, name) for name in ModelFacts.model_fields})
 
 
+def _for_timm(description: str) -> Any:
+    """A key that is left out where timm does not build the network."""
+    return Field(default=None, exclude_if=lambda value: value is None, description=description)
+
+
 class ModelFolderConfig(BaseModel):
     """config.json."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")  # other programs add keys of their own
 
-    architecture: str | None = Field(default=None, exclude_if=lambda value: value is None)
-    num_classes: int
-    num_features: int | None = Field(default=None, exclude_if=lambda value: value is None)
+    architecture: str | None = _for_timm("Name of the network in timm.")
+    num_classes: int = Field(description="K, the number of genres.")
+    num_features: int | None = _for_timm("Width of the features under the classifier.")
     label_names: list[str] = Field(description="Genres in the order of the logits.", min_length=2)
-    model_args: dict[str, Any] | None = Field(default=None, exclude_if=lambda value: value is None)
-    pretrained_cfg: dict[str, Any] | None = Field(
-        default=None, exclude_if=lambda value: value is None
-    )
-    covertune: CovertuneConfig
+    model_args: dict[str, Any] | None = _for_timm("What timm's constructor is given beside it.")
+    pretrained_cfg: dict[str, Any] | None = _for_timm("Input and classifier, in timm's words.")
+    covertune: CovertuneConfig = Field(description="Everything of covertune's own.")
 
     @model_validator(mode="after")
     def _a_name_each(self) -> Self:

@@ -80,45 +80,50 @@ class _Contender:
 class Score(BaseModel):
     """One model's accuracy on both splits."""
 
-    what: str
-    trial: int | None
-    """None for a probe or an average, which are no trials."""
-    val_top1: float
-    test: Measurement
-    val_any_top1: float | None = Field(default=None, exclude_if=lambda value: value is None)
-    """Only where covers may have several genres; `test` has one then too."""
+    what: str = Field(description="What it is, in words.")
+    trial: int | None = Field(description="None for a probe or an average, which are no trials.")
+    val_top1: float = Field(description="Top-1 on the validation split.")
+    test: Measurement = Field(description="Measures on the test split.")
+    val_any_top1: float | None = Field(
+        default=None,
+        exclude_if=lambda value: value is None,
+        description="Only where covers may have several genres; `test` has one then too.",
+    )
 
 
 class Outcome(BaseModel):
     """What the search was worth; written to RUN/outcome.json."""
 
-    untuned: Score | None
-    probe: Score | None
-    best_trial: Score
-    best: Score
-    """Of the model in RUN/model: best trial, another one or an average (`search.finish.soup`)."""
-    average_of: str | None
-    """Of which; None where the model is one trial's."""
-    calibration: Calibration
-    """Of the model in RUN/model; `best.test` is what it measured calibrated."""
-    baseline_name: str
-    baseline_top1: float | None
-    gap_closed: float | None
-    """(best - untuned) / (baseline - untuned) on the test split; None if it has no meaning."""
-    trials: int
-    completed: int
-    pruned: int
-    failed: int
-    elapsed_s: float
-    whole_search_s: float | None
-    """After a rehearsal: estimated seconds of the same trials on the whole store."""
-    mattered: Insight
-    """Which parameters told the good trials from the poor ones."""
-    checkpoint_bytes: int
-    """What the checkpoints take on disk."""
-    checkpoint_peak_bytes: int
-    """The most they took during the search."""
-    model: Path
+    untuned: Score | None = Field(description="The untuned recipe; null if it was not trained.")
+    probe: Score | None = Field(description="The best frozen probe; null if there is none.")
+    best_trial: Score = Field(description="The trial with the highest validation top-1.")
+    best: Score = Field(
+        description="Of the model in RUN/model: best trial, another one or an average."
+    )
+    average_of: str | None = Field(description="Of which; null where the model is one trial's.")
+    calibration: Calibration = Field(
+        description="Of the model in RUN/model; `best.test` is what it measured calibrated."
+    )
+    baseline_name: str = Field(description="What the best is compared with.")
+    baseline_top1: float | None = Field(description="What that has.")
+    gap_closed: float | None = Field(
+        description="(best - untuned) / (baseline - untuned) on the test split; null if it has no "
+        "meaning."
+    )
+    trials: int = Field(description="Trials of the study.")
+    completed: int = Field(description="Of these, trained to the last epoch.")
+    pruned: int = Field(description="Of these, stopped early.")
+    failed: int = Field(description="Of these, failed.")
+    elapsed_s: float = Field(description="Seconds the search took, all its processes together.")
+    whole_search_s: float | None = Field(
+        description="After a rehearsal: estimated seconds of the same trials on the whole store."
+    )
+    mattered: Insight = Field(
+        description="Which parameters told the good trials from the poor ones."
+    )
+    checkpoint_bytes: int = Field(description="What the checkpoints take on disk.")
+    checkpoint_peak_bytes: int = Field(description="The most they took during the search.")
+    model: Path = Field(description="The model folder.")
 
 
 def conclude(

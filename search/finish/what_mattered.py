@@ -38,7 +38,7 @@ _LEVEL = 0.05
 class Setting(BaseModel):
     """One parameter of the search space."""
 
-    name: str
+    name: str = Field(description="What the study calls it.")
     importance: float = Field(description="PED-ANOVA; 0 if the best trials chose it as all did.")
     chance: float = Field(
         description="Share of random deals in which some parameter seemed that important."

@@ -14,7 +14,7 @@ import optuna
 from optuna.storages import RDBStorage
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 from sqlalchemy.exc import SQLAlchemyError
 
 from covertune.models import Recipe
@@ -46,15 +46,15 @@ _BUSY_TIMEOUT_S = 60
 class TrialRow(BaseModel):
     """One line of the table of trials; the fields of `covertune trials --json`."""
 
-    number: int
-    state: str
-    reason: str | None
-    value: float | None
-    epochs: int
-    seconds: float
-    params: dict[str, Any]
-    node: str | None
-    device: str | None
+    number: int = Field(description="In the study, from 0.")
+    state: str = Field(description="`COMPLETE`, `PRUNED`, `FAIL`, or `RUNNING`.")
+    reason: str | None = Field(description="Why it was stopped or failed.")
+    value: float | None = Field(description="Validation top-1 that was measured last.")
+    epochs: int = Field(description="Measured so far.")
+    seconds: float = Field(description="What its epochs took.")
+    params: dict[str, Any] = Field(description="Its recipe, every setting.")
+    node: str | None = Field(description="The machine it ran on.")
+    device: str | None = Field(description="What it computed on.")
 
 
 def _storage(run: RunFolder, url: str | None, *, driven: bool = False) -> RDBStorage:

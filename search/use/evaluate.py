@@ -18,8 +18,8 @@ __all__ = ["Evaluation", "evaluate_model"]
 class Evaluation(Measurement):
     """The fields of `covertune evaluate --json`."""
 
-    split: str = Field(description="Which covers.")
-    store_fingerprint: str = Field(description="Of the store they are of.")
+    split: str = Field(description="The split of the store.")
+    store_fingerprint: str = Field(description="SHA-256 of the store's content.")
 
 
 def evaluate_model(model: Path, store_path: Path, split: Split | str = "test") -> Evaluation:

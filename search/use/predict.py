@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from covertune.data_pipeline import ImageRejected, load_square
 from covertune.models import Classifier, load_model
@@ -20,16 +20,16 @@ _BATCH = 64
 class GenreProbability(BaseModel):
     """One genre and how likely it is, in [0, 1]."""
 
-    genre: str
-    probability: float
+    genre: str = Field(description="Its name.")
+    probability: float = Field(description="In [0, 1]; those of a cover sum to 1.")
 
 
 class CoverAnswer(BaseModel):
     """All genres of one cover, the likeliest first; or why there are none."""
 
-    path: str
-    genres: list[GenreProbability]
-    error: str | None = None
+    path: str = Field(description="The file, as it was given.")
+    genres: list[GenreProbability] = Field(description="All; none where there is an error.")
+    error: str | None = Field(None, description="Why there are no genres.")
 
 
 def predict_covers(model: Path | Classifier, images: Sequence[Path]) -> list[CoverAnswer]:
