@@ -2,9 +2,10 @@
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
+MKDOCS := NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs  # its theme warns of a successor at every start
 LONG_BENCHMARKS := $(addprefix benchmarks/,peers.py record_curves.py model_folders.py)
 
-.PHONY: help install search test chaos check format bench clean
+.PHONY: help install search test chaos check docs format bench clean
 
 help:  ## what can be made
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 10
@@ -27,11 +28,15 @@ test: install check  ## style, types and all tests this machine can run
 chaos: install  ## searches and prepares killed at 20 random moments each (half an hour)
 	@$(BIN)/python -m pytest tests/chaos -s --kills 20
 
-check: install  ## style and types
+check: install  ## style, types, borders, and whether the documentation builds
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
+	@$(MKDOCS) build --strict --quiet
+
+docs: install  ## the documentation on this machine, made again whenever a page changes
+	@$(MKDOCS) serve --strict
 
 format: install  ## let ruff mend what it can
 	@$(BIN)/ruff check --fix .

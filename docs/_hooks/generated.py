@@ -27,9 +27,7 @@ import yaml
 from pydantic import BaseModel
 
 DOCS = Path(__file__).parent.parent
-DIRECTIVE = re.compile(
-    r"^<!-- (fields|columns|block|commands|api|decisions)(?:: (\S+))? -->$", re.M
-)
+DIRECTIVE = re.compile(r"^<!-- (\w+)(?:: (\S+))? -->$", re.M)
 STATUS = re.compile(r"^Status: (.+)$", re.M)
 _PROGRAM = "covertune.search.cli"
 _PACKAGES = ("covertune.search", "covertune.models", "covertune.data_pipeline")
@@ -95,8 +93,10 @@ def generated(markdown: str, page: str = "") -> str:
                 return _commands()
             case "api":
                 return "\n\n".join(_api(name, page))
-            case _:
+            case "decisions":
                 return "\n".join(_decision_table())
+            case _:
+                raise ValueError(f"{page or 'a page'} asks for {kind!r}, which nobody makes")
 
     return DIRECTIVE.sub(made, markdown)
 
@@ -106,7 +106,8 @@ def _table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> Iterator[str]:
     yield f"| {' | '.join(head)} |"
     yield "|---" * len(head) + "|"
     for row in rows:
-        yield f"| {' | '.join(' '.join(cell.replace('|', chr(92) + '|').split()) for cell in row)} |"
+        cells = (" ".join(cell.replace("|", "\\|").split()) for cell in row)
+        yield f"| {' | '.join(cells)} |"
 
 
 # Fields of pydantic models, by way of their JSON schema.

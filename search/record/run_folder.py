@@ -1,15 +1,17 @@
 """The run folder: where everything one search leaves behind lies.
 
-runs/NAME/run.json     resolved configuration, versions, store fingerprint; the fingerprint is
-                       missing until the first trial may begin
-          study.db     the Optuna study
-          model/       the model folder, once the search has ended
-          outcome.json what the search was worth; written last
-          tune/        Ray Tune's files; tune/checkpoints holds a file for each trial still
-                       needed
-          probes/      frozen-feature probes, one file per backbone and image size
-          artifacts/   pictures and tables of trials, attached to the study
-          log.txt      warnings of the libraries, tracebacks of failed trials
+    runs/NAME/run.json     resolved configuration, versions, store fingerprint; the fingerprint is
+                           missing until the first trial may begin
+              study.db     the Optuna study
+              model/       the model folder, once the search has ended
+              outcome.json what the search was worth; written last
+              tune/        Ray Tune's files; tune/checkpoints holds a file for each trial still
+                           needed
+              probes/      frozen-feature probes, one file per backbone and image size
+              artifacts/   pictures and tables of trials, attached to the study
+              log.txt      warnings of the libraries, tracebacks of failed trials
+
+A run without outcome.json is concluded when it is resumed.
 """
 
 from __future__ import annotations
