@@ -57,8 +57,10 @@ class Preprocessing(BaseModel):
 
     model_config = _frozen
 
-    channels: Literal["RGB"] = Field("RGB", description="In this order.")
-    transparency: Literal["on white"] = Field("on white", description="What lies behind it.")
+    channels: Literal["RGB"] = Field(default="RGB", description="In this order.")
+    transparency: Literal["on white"] = Field(
+        default="on white", description="What lies behind it."
+    )
     resize: Fit = Field(
         default="squash",
         description="To a square: squashed; whole in its own shape, centred between bars; or the "
@@ -74,7 +76,7 @@ class Preprocessing(BaseModel):
     std: tuple[PositiveFloat, PositiveFloat, PositiveFloat] = Field(
         description="Divided by, per channel."
     )
-    layout: Literal["NCHW"] = Field("NCHW", description="Batch, channels, height, width.")
+    layout: Literal["NCHW"] = Field(default="NCHW", description="Batch, channels, height, width.")
 
     @classmethod
     def of(cls, input_spec: InputSpec, fit: Fit) -> Preprocessing:
@@ -118,7 +120,9 @@ class ModelFacts(BaseModel):
     by_genre: tuple[GenreMeasurement, ...] = Field(
         default=(), description="Measures of each genre on the test split."
     )
-    calibration: Calibration | None = Field(None, description="The temperature in the weights.")
+    calibration: Calibration | None = Field(
+        default=None, description="The temperature in the weights."
+    )
     uncalibrated_because: str | None = Field(
         default=None, description="Why there is no calibration, where somebody might expect one."
     )
@@ -128,13 +132,13 @@ class ModelFacts(BaseModel):
 class CovertuneConfig(ModelFacts):
     """The part of config.json that covertune itself reads."""
 
-    format: Literal[2] = Field(2, description="Version of this document.")
+    format: Literal[2] = Field(default=2, description="Version of this document.")
     backbone: str = Field(description="As `covertune backbones` names it.")
     licence: str = Field(description="Of the backbone and the weights it started from.")
     loading: Loading = Field(description="How the network is built.")
     preprocessing: Preprocessing = Field(description="How a picture becomes its input.")
     onnx: OnnxNotes | None = Field(default=None, description="Null where there is no model.onnx.")
-    no_onnx_because: str | None = Field(None, description="Why there is no model.onnx.")
+    no_onnx_because: str | None = Field(default=None, description="Why there is no model.onnx.")
     recipe: Recipe = Field(description="How it was fine-tuned.")
 
     @model_validator(mode="after")

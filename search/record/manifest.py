@@ -41,7 +41,7 @@ class RunManifest(BaseModel):
     earlier_recipes: list[dict[str, Any]] = Field(
         default=[], description="Recipes of earlier runs that are tried first."
     )
-    schema_version: Literal[1] = Field(1, description="Version of the run folder's layout.")
+    schema_version: Literal[1] = Field(default=1, description="Version of the run folder's layout.")
     config: dict[str, Any] = Field(description="The resolved `SearchConfig`, as it was written.")
     versions: dict[str, str] = Field(
         default_factory=lambda: {library: version(library) for library in _LIBRARIES},

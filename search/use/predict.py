@@ -29,7 +29,7 @@ class CoverAnswer(BaseModel):
 
     path: str = Field(description="The file, as it was given.")
     genres: list[GenreProbability] = Field(description="All; none where there is an error.")
-    error: str | None = Field(None, description="Why there are no genres.")
+    error: str | None = Field(default=None, description="Why there are no genres.")
 
 
 def predict_covers(model: Path | Classifier, images: Sequence[Path]) -> list[CoverAnswer]:
