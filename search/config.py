@@ -14,6 +14,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from covertune.search.errors import ConfigError
+from covertune.search.plan import Baseline, HalvingPlan, TrialPlan, TrialResources
 from covertune.vocabulary import Fit
 from covertune.wording import one_line, sentences
 
@@ -175,9 +176,42 @@ class SearchConfig(BaseModel):
             return _DEFAULT_TRIALS
         return self.trials
 
-    def weights_of(self, backbone: str) -> str:
-        """`default`, `none` or a file, for one of the backbones."""
-        return self.weights.get(backbone, "default")
+    @property
+    def trial_plan(self) -> TrialPlan:
+        """What all trials have in common."""
+        return TrialPlan(self.epochs, self.seed, self.weights)
+
+    @property
+    def trial_resources(self) -> TrialResources:
+        """What each trial is to hold."""
+        return TrialResources(self.cpus_per_trial, self.gpus_per_trial, self.concurrency)
+
+    @property
+    def halving(self) -> HalvingPlan:
+        """When trials are judged."""
+        return HalvingPlan(self.grace_epochs, self.epochs, self.eta, self.brackets)
+
+    def baseline_or(self, probe_top1: float | None) -> Baseline:
+        """Return what the search is compared with: the user's baseline, or the probe."""
+        if self.baseline is not None:
+            return Baseline(self.baseline_name, self.baseline)
+        return Baseline("frozen probe", probe_top1)
+
+    def without_effect(self) -> list[str]:
+        """Return a warning for each setting that changes nothing."""
+        told = []
+        rungs = len(self.halving.rungs)
+        if self.grace_epochs >= self.epochs > 1:
+            told.append("no trial is stopped early: there is no rung below the last epoch")
+        if self.brackets > max(rungs, type(self).model_fields["brackets"].default):
+            told.append(
+                f"brackets {self.brackets} has no more effect than {max(rungs, 1)}, the number of "
+                "rungs; more epochs have more"
+            )
+        named = self.baseline_name != type(self).model_fields["baseline_name"].default
+        if named and self.baseline is None:
+            told.append(f"baseline_name {self.baseline_name!r} has no effect without a baseline")
+        return told
 
 
 def load_config(file: Path | None = None, **given: Any) -> SearchConfig:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from covertune.search.plan import Baseline, Slots
 from covertune.vocabulary import Fit
 
 if TYPE_CHECKING:
@@ -21,25 +23,7 @@ __all__ = [
     "ProbeReport",
     "SearchObserver",
     "SearchPlan",
-    "Slots",
 ]
-
-
-@dataclass(frozen=True)
-class Slots:
-    """How many trials run side by side, and what each holds."""
-
-    count: int
-    cpus_per_trial: int
-    gpus_per_trial: float
-    cpus: int
-    gpus: int
-    nodes: int
-
-    @property
-    def decoding_threads(self) -> int:
-        """Threads of a trial that decodes its own covers: its share of the CPUs."""
-        return max(self.cpus_per_trial, self.cpus // self.count)
 
 
 @dataclass(frozen=True)
@@ -63,6 +47,8 @@ class BackboneCheck:
     """Most covers trained at once, if the whole batch did not fit into memory."""
     channels_last: bool = True
     """How maps lie in memory where a trial is over sooner; see `_fastest`."""
+    epoch_s: float = math.nan
+    """Seconds of one fully trained epoch, validation included, on the covers of the search."""
 
 
 @dataclass(frozen=True)
@@ -71,8 +57,6 @@ class PreflightReport:
 
     checks: tuple[BackboneCheck, ...]
     warnings: tuple[str, ...]
-    epoch_s: dict[tuple[str, int], float]
-    """Seconds of one fully trained epoch, validation included, by (backbone, image_px)."""
     search_s: float | None
     """Estimated seconds of all trials; None where only the time budget ends the search."""
 
@@ -102,8 +86,7 @@ class SearchPlan:
     trial_limit: int | None
     time_budget_s: float | None
     epochs: int
-    baseline_name: str
-    baseline_top1: float | None
+    baseline: Baseline
     """On validation covers, if it is the probe's."""
 
 

@@ -31,8 +31,8 @@ from covertune.search.cluster.trainable import TrialInputs
 from covertune.search.config import SearchConfig
 from covertune.search.errors import Interrupted, SearchError
 from covertune.search.events import SearchObserver, SearchPlan
-from covertune.search.finish.gap import baseline_of
 from covertune.search.finish.outcome import Outcome, conclude
+from covertune.search.plan import InputVariant
 from covertune.search.record.checkpoints import checkpoint_result
 from covertune.search.record.compat import close_storage
 from covertune.search.record.pictures import TrialPictures
@@ -98,7 +98,7 @@ def run_search(config: SearchConfig, observer: SearchObserver | None = None) -> 
         get_backbone(backbone)  # what is misspelt is said before Ray starts
     if config.store is not None:
         CoverStore.open(config.store)
-    earlier = earlier_recipes(config)
+    earlier = earlier_recipes(config.warm_start, config.backbones)
     run = RunFolder.create(config)
     with run.lock(), _as_search_error(run):
         try:
@@ -122,13 +122,15 @@ def _search(
     """A search from the start; `maybe_made` if an earlier process may have made the study."""
     with _session(run, config, observer), ExitStack() as ending:
         if config.store is None:
-            config = config.model_copy(update={"store": sample_store(config, run, observer)})
+            config = config.model_copy(
+                update={"store": sample_store(config.runs_dir, run, observer)}
+            )
         context = set_up(config, run, budget, observer)
         sampler = make_sampler(config.sampler, config.seed)
         study = create_study(run, sampler, config.storage, maybe_made=maybe_made)
         ending.callback(close_storage, study)
         run.update(config, **context.known())
-        return _drive(context, study, budget, observer, resumed=[])
+        return _drive(config, context, study, budget, observer, resumed=[])
 
 
 @contextmanager
@@ -138,7 +140,8 @@ def _session(run: RunFolder, config: SearchConfig, observer: SearchObserver) -> 
     def broken_off(what: str) -> None:
         observer.broken_off(f"{what}; see {run.log_file}, and {_go_on(run)}")
 
-    with ray_session(config, broken_off), log_to_file(run.log_file), terminated_as_interrupted():
+    ray = ray_session(config.address, config.memory_gb, broken_off)
+    with ray, log_to_file(run.log_file), terminated_as_interrupted():
         try:
             yield
         except _BREAKS_OFF:
@@ -237,10 +240,11 @@ def resume_search(
             )
             check_space_unchanged(run, study, context.space.suggest)
             run.update(config, **context.known())
-            return _drive(context, study, budget, observer, resumed=resumed)
+            return _drive(config, context, study, budget, observer, resumed=resumed)
 
 
 def _drive(
+    config: SearchConfig,
     context: SearchContext,
     study: optuna.Study,
     budget: Budget,
@@ -248,13 +252,13 @@ def _drive(
     resumed: list[FrozenTrial],
 ) -> SearchResult:
     """Run trials until the budget is used up, then conclude."""
-    config, run = context.config, context.run
+    run = context.run
     pictures = TrialPictures(study, run.artifacts, context.store.genres)
     retention = Retention(run, study, config.keep_checkpoints)
     reporter = Reporter(study, budget, pictures, retention, observer)
     earlier = map(EarlierRecipe.model_validate, run.manifest().earlier_recipes)
     portfolio = Portfolio(context.space, list(earlier))
-    rule = SuccessiveHalving.of(config, covers=context.feed.count("val"))
+    rule = SuccessiveHalving(config.halving, covers=context.feed.count("val"))
     remember_rungs(rule, study)
     searcher = StudySearcher(
         study,
@@ -267,7 +271,6 @@ def _drive(
         observer=reporter,
     )
     reporter.write_clock()
-    baseline_name, baseline_top1 = baseline_of(config, context.probe_top1)
     observer.started(
         SearchPlan(
             run=run.path,
@@ -278,8 +281,7 @@ def _drive(
             trial_limit=config.trial_limit,
             time_budget_s=config.time_budget_s,
             epochs=config.epochs,
-            baseline_name=baseline_name,
-            baseline_top1=baseline_top1,
+            baseline=config.baseline_or(context.probe_top1),
         ),
         study.get_trials(deepcopy=False),
         budget.spent_s,
@@ -317,7 +319,7 @@ def _drive(
 def _trial_inputs(context: SearchContext) -> TrialInputs:
     return TrialInputs(
         splits=context.splits,
-        heads={(p.backbone, p.image_px, p.fit): p.head for p in context.probes},
+        heads={InputVariant.of(probe): probe.head for probe in context.probes},
         num_genres=len(context.store.genres),
         checkpoints=context.run.checkpoints,
         cpus_per_trial=context.slots.cpus_per_trial,

@@ -110,11 +110,10 @@ class LiveView(SearchObserver):
         """One line per backbone and size."""
         self._close_phase()
         for check in report.checks:
-            epoch_s = report.epoch_s[check.backbone, check.image_px]
             console.print(
                 f"[green]ok[/] {check.backbone} at {check.image_px} px on {check.device}: "
                 f"{check.train_covers_per_s:,.0f} covers/s trained, "
-                f"a full epoch {show_duration(epoch_s)}, {check.memory_mb:,.0f} MB",
+                f"a full epoch {show_duration(check.epoch_s)}, {check.memory_mb:,.0f} MB",
                 highlight=False,
                 soft_wrap=True,
             )
@@ -237,7 +236,7 @@ class LiveView(SearchObserver):
         assert plan is not None
         untuned = None if self._untuned is None else self._values.get(self._untuned)
         best = None if self._best is None else self._best[0]
-        return Gap(untuned, best, plan.baseline_top1, plan.baseline_name)
+        return Gap(untuned, best, plan.baseline)
 
     @staticmethod
     def _what(line: _Line) -> str:

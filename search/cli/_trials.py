@@ -37,10 +37,11 @@ def trials(
         print_json([row.model_dump(mode="json") for row in rows])
     else:
         console.print(trials_table(found))
+        baseline = folder.config().baseline_or(folder.manifest().probe_top1)
         trained_s = sum(row.seconds for row in rows)
         console.print(
             f"{len(rows)} trials, {show_duration(trained_s)} of training; on validation: "
-            f"{gap_so_far(found, folder.config(), folder.manifest().probe_top1).in_words}",
+            f"{gap_so_far(found, baseline).in_words}",
             highlight=False,
             soft_wrap=True,
         )

@@ -14,7 +14,7 @@ from covertune.search.cluster.scheduler import HalvingScheduler
 from covertune.search.cluster.searcher import StudySearcher
 from covertune.search.cluster.stopper import BudgetStopper
 from covertune.search.cluster.trainable import CoverTrial, TrialInputs
-from covertune.search.events import Slots
+from covertune.search.plan import Slots
 from covertune.search.schedule.budget import Budget
 
 __all__ = ["run_trials"]

@@ -18,10 +18,9 @@ from covertune.data_pipeline import DataError, in_flight_nbytes
 from covertune.data_pipeline.local_ray import start_local_ray
 from covertune.search.cluster.compat import cluster_address, quieten_tune
 from covertune.search.cluster.watchdog import ray_watched
-from covertune.search.config import SearchConfig
 from covertune.search.errors import PreflightError
-from covertune.search.events import Slots
 from covertune.search.garbage import workers_collect_rarely
+from covertune.search.plan import Slots, TrialResources
 from covertune.wording import first_line
 
 __all__ = ["log_to_file", "ray_session", "slots_of"]
@@ -71,11 +70,14 @@ def log_to_file(file: Path) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def ray_session(config: SearchConfig, on_death: Callable[[str], None]) -> Iterator[None]:
+def ray_session(
+    address: str | None, memory_gb: float | None, on_death: Callable[[str], None]
+) -> Iterator[None]:
     """Start or join Ray; leave a session that was there before as it was.
 
     Args:
-        config: Says which Ray.
+        address: Of a cluster to join; None: a Ray of our own on this machine.
+        memory_gb: Room for decoded covers in a Ray of our own; None: what Ray takes by itself.
         on_death: Called with what died if a Ray that was started here dies; then the process ends.
 
     Raises:
@@ -85,24 +87,26 @@ def ray_session(config: SearchConfig, on_death: Callable[[str], None]) -> Iterat
     if ray.is_initialized():
         yield
         return
-    if config.address is None:
-        _start(config)
+    if address is None:
+        _start(memory_gb)
     else:
-        _join(config.address)
+        _join(address)
     try:
-        with contextlib.nullcontext() if config.address else ray_watched(on_death):
+        with contextlib.nullcontext() if address else ray_watched(on_death):
             yield
     finally:
         ray.shutdown()
 
 
-def _start(config: SearchConfig) -> None:
+def _start(memory_gb: float | None) -> None:
     # A worker that takes too much memory is left to the kernel: Ray then sees a worker that died
     # and retries its trial. Killed by Ray's own monitor it would raise an error that Tune does not
     # expect, and end the search.
     try:
         with workers_collect_rarely():
-            start_local_ray(object_store_nbytes=_object_store_nbytes(config), memory_monitor=False)
+            start_local_ray(
+                object_store_nbytes=_object_store_nbytes(memory_gb), memory_monitor=False
+            )
     except DataError as error:
         raise PreflightError(str(error)) from error
 
@@ -115,11 +119,11 @@ def _join(address: str) -> None:
         raise _no_cluster(address, error) from error
 
 
-def _object_store_nbytes(config: SearchConfig) -> int | None:
+def _object_store_nbytes(memory_gb: float | None) -> int | None:
     """Room for the covers that the user allows memory for; None: what Ray takes by itself."""
-    if config.memory_gb is None:
+    if memory_gb is None:
         return None
-    covers = int(config.memory_gb * 1e9)
+    covers = int(memory_gb * 1e9)
     wanted = covers + in_flight_nbytes(covers, os.cpu_count() or 1)
     if wanted <= _RAYS_SHARE * psutil.virtual_memory().available:
         return None
@@ -148,7 +152,7 @@ def _no_cluster(address: str, error: Exception) -> PreflightError:
     )
 
 
-def slots_of(config: SearchConfig) -> Slots:
+def slots_of(wanted: TrialResources) -> Slots:
     """How the resources of the running Ray session divide into trials.
 
     Raises:
@@ -157,19 +161,19 @@ def slots_of(config: SearchConfig) -> Slots:
     resources = ray.cluster_resources()
     nodes = [node for node in ray.nodes() if node["Alive"]]
     gpus = int(resources.get("GPU", 0))
-    gpus_per_trial = config.gpus_per_trial
+    gpus_per_trial = wanted.gpus
     if gpus_per_trial is None:
         gpus_per_trial = 1.0 if gpus else 0.0
-    count = sum(_fits(node["Resources"], config.cpus_per_trial, gpus_per_trial) for node in nodes)
+    count = sum(_fits(node["Resources"], wanted.cpus, gpus_per_trial) for node in nodes)
     if count == 0:
         raise PreflightError(
-            f"a trial asks for {config.cpus_per_trial} CPUs and {gpus_per_trial:g} GPUs, no node "
+            f"a trial asks for {wanted.cpus} CPUs and {gpus_per_trial:g} GPUs, no node "
             f"has that: {len(nodes)} nodes, {resources.get('CPU', 0):g} CPUs, {gpus} GPUs in all; "
             "lower --cpus-per-trial or --gpus-per-trial"
         )
     return Slots(
-        count=min(count, config.concurrency or count),
-        cpus_per_trial=config.cpus_per_trial,
+        count=min(count, wanted.at_once or count),
+        cpus_per_trial=wanted.cpus,
         gpus_per_trial=gpus_per_trial,
         cpus=int(resources.get("CPU", 0)),
         gpus=gpus,

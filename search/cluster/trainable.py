@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import platform
 import traceback
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,7 @@ from covertune.models import (
 from covertune.models.memory import free_memory, is_out_of_memory
 from covertune.models.training.checkpoint import read_state, write_state
 from covertune.search.cluster.devices import describe_device, this_device
+from covertune.search.plan import InputVariant
 from covertune.search.record.checkpoints import RESULT
 from covertune.search.record.constants import (
     BROKEN_OFF,
@@ -47,7 +49,6 @@ from covertune.search.record.constants import (
     TRACEBACK,
 )
 from covertune.search.record.run_folder import checkpoint_name
-from covertune.vocabulary import Fit
 from covertune.wording import first_line, named_first_line
 
 __all__ = ["CoverTrial", "TrialInputs"]
@@ -57,10 +58,10 @@ __all__ = ["CoverTrial", "TrialInputs"]
 class TrialInputs:
     """What all trials of a search share; large parts are references into the object store."""
 
-    splits: dict[tuple[int, Fit], dict[str, CoverRefs]]
-    """Splits by (image_px, fit), then by split name."""
-    heads: dict[tuple[str, int, Fit], HeadWeights]
-    """Probe heads by (backbone, image_px, fit)."""
+    splits: Mapping[InputVariant, Mapping[str, CoverRefs]]
+    """`train` and `val`, as each backbone takes them."""
+    heads: Mapping[InputVariant, HeadWeights]
+    """Of the probes."""
     num_genres: int
     checkpoints: Path
     cpus_per_trial: int
@@ -92,7 +93,8 @@ class CoverTrial(tune.Trainable):  # type: ignore[misc]  # Ray is untyped
 
     def _build(self) -> FineTuner:
         recipe, inputs = self._recipe, self._inputs
-        splits = inputs.splits[recipe.image_px, recipe.fit]
+        variant = InputVariant.of(recipe)
+        splits = inputs.splits[variant]
         self._train = splits["train"].batches(
             recipe.batch_size, self._device, shuffle=True, seed=recipe.seed
         )
@@ -102,7 +104,7 @@ class CoverTrial(tune.Trainable):  # type: ignore[misc]  # Ray is untyped
         resumes = self._checkpoint.exists()
         head = None
         if recipe.head_init == "probe":
-            head = inputs.heads[recipe.backbone, recipe.image_px, recipe.fit]
+            head = inputs.heads[variant]
         tuner = FineTuner(
             recipe,
             inputs.num_genres,

@@ -12,7 +12,7 @@ import ray
 import torch
 
 from covertune.models.memory import free_memory
-from covertune.search.events import Slots
+from covertune.search.plan import Slots
 
 __all__ = ["Workers"]
 

@@ -37,10 +37,11 @@ from covertune.search.cluster.objects import results
 from covertune.search.cluster.workers import Workers
 from covertune.search.events import SearchObserver
 from covertune.search.finish.export import check_covers, provenance_of, trial_model
-from covertune.search.finish.gap import Gap, baseline_of
+from covertune.search.finish.gap import Gap
 from covertune.search.finish.predictions import LoadModel, predict_refs
 from covertune.search.finish.soup import Ingredients
 from covertune.search.finish.what_mattered import Insight, what_mattered
+from covertune.search.plan import InputVariant
 from covertune.search.record.retention import Retention
 from covertune.search.record.run_folder import RunFolder
 from covertune.search.record.study import ranked, recipe_of
@@ -144,7 +145,8 @@ def conclude(
         retention: Knows what the checkpoints take.
         observer: Hears what happens.
     """
-    run, config = context.run, context.config
+    run = context.run
+    config = run.config()
     trials = study.get_trials(deepcopy=False)
     leaders = ranked(trials)
     with Workers(context.slots) as workers:
@@ -161,21 +163,20 @@ def conclude(
     no_graph = _export(context, contenders[best], calibration, told[_VALIDATION], told[best])
     if no_graph is not None:
         observer.warn(f"the model has no model.onnx: {no_graph}")
-    untuned_top1, probe_top1 = (
-        scores[name].test.top1 if name in scores else None for name in ("untuned", "probe")
-    )
-    name, baseline = baseline_of(config, probe_top1)
+    probe, untuned = scores.get("probe"), scores.get("untuned")
+    baseline = config.baseline_or(None if probe is None else probe.test.top1)
+    gap = Gap(None if untuned is None else untuned.test.top1, scores[best].test.top1, baseline)
     states = [trial.state.name for trial in trials]
     outcome = Outcome(
-        untuned=scores.get("untuned"),
-        probe=scores.get("probe"),
+        untuned=untuned,
+        probe=probe,
         best_trial=scores["best trial"],
         best=scores[best],
         average_of=contenders[best].average_of,
         calibration=calibration,
-        baseline_name=name,
-        baseline_top1=baseline,
-        gap_closed=Gap(untuned_top1, scores[best].test.top1, baseline, name).closed,
+        baseline_name=baseline.name,
+        baseline_top1=baseline.top1,
+        gap_closed=gap.closed,
         trials=len(trials),
         completed=states.count("COMPLETE"),
         pruned=states.count("PRUNED"),
@@ -201,7 +202,7 @@ def _contenders(context: SearchContext, leaders: Sequence[FrozenTrial]) -> dict[
         contenders["untuned"] = _contending_trial("untuned recipe", run, kept)
     probe = max(context.probes, key=lambda probe: probe.metrics.top1, default=None)
     if probe is not None:
-        load = partial(probe_model, probe, context.config.weights_of(probe.backbone), num_genres)
+        load = partial(probe_model, probe, context.plan.weights_of(probe.backbone), num_genres)
         contenders["probe"] = _Contender("frozen probe", load, probe, probe.metrics)
     return contenders
 
@@ -215,10 +216,10 @@ def _better(
         run,
         leaders,
         context.probes,
-        context.config.weights_of(recipe.backbone),
+        context.plan.weights_of(recipe.backbone),
         len(context.store.genres),
     )
-    soup = ingredients.greedy_soup(context.splits[recipe.image_px, recipe.fit]["val"], workers)
+    soup = ingredients.greedy_soup(context.splits[InputVariant.of(recipe)]["val"], workers)
     if soup is None:
         return None
     if soup.trial is not None:
@@ -297,8 +298,8 @@ def _predicted(
     models = {keys[name]: model for name, model in contenders.items()}
     test = _test_covers(context.feed, [model.kind for model in models.values()])
     winner = contenders[best]
-    val = context.splits[winner.kind.image_px, winner.kind.fit]["val"]
-    work = [(model, test[model.kind.image_px, model.kind.fit]) for model in models.values()]
+    val = context.splits[InputVariant.of(winner.kind)]["val"]
+    work = [(model, test[InputVariant.of(model.kind)]) for model in models.values()]
     futures = [
         workers.submit(_predict, model.load, model.kind.backbone, covers)
         for model, covers in [*work, (winner, val)]
@@ -319,16 +320,13 @@ def _score(model: _Contender, told: Predictions) -> Score:
     )
 
 
-def _test_covers(feed: Feed, models: Sequence[Recipe | Probe]) -> dict[tuple[int, Fit], CoverRefs]:
-    """The test split as each of the models takes it, decoded once per size."""
+def _test_covers(feed: Feed, models: Sequence[Recipe | Probe]) -> dict[InputVariant, CoverRefs]:
+    """Return the test split as each of the models takes it, decoded once per size."""
     fits_by_px: dict[int, set[Fit]] = {}
     for model in models:
         fits_by_px.setdefault(model.image_px, set()).add(model.fit)
-    return {
-        (px, fit): splits["test"]
-        for px, fits in sorted(fits_by_px.items())
-        for fit, splits in feed.test_split(px, sorted(fits)).items()
-    }
+    by_size = {px: feed.test_split(px, sorted(fits)) for px, fits in sorted(fits_by_px.items())}
+    return {InputVariant.of(model): by_size[model.image_px][model.fit]["test"] for model in models}
 
 
 def _whole_search_s(context: SearchContext, trials: list[FrozenTrial]) -> float:

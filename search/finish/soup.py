@@ -38,6 +38,7 @@ from covertune.search.cluster.objects import results, share
 from covertune.search.cluster.workers import Workers
 from covertune.search.finish.export import trial_model
 from covertune.search.finish.predictions import predict_refs
+from covertune.search.plan import InputVariant
 from covertune.search.record.run_folder import RunFolder
 from covertune.search.record.study import recipe_of
 from covertune.search.setup.probes import Probe, probe_model
@@ -138,7 +139,7 @@ class Ingredients:
             for trial in rest
             if run.checkpoint(trial.number).exists() and _kind(trial) == wanted
         )
-        probe = next((p for p in probes if (p.backbone, p.image_px, p.fit) == wanted), None)
+        probe = next((p for p in probes if InputVariant.of(p) == wanted), None)
         return cls(run, best, others, probe, weights, num_genres)
 
     def greedy_soup(self, val: CoverRefs, workers: Workers) -> Soup | None:
@@ -196,9 +197,8 @@ class Ingredients:
         return results(futures, "averaging the best models", remedy=f"see {self.run.log_file}")
 
 
-def _kind(trial: FrozenTrial) -> tuple[str, int, str]:
-    recipe = recipe_of(trial)
-    return recipe.backbone, recipe.image_px, recipe.fit
+def _kind(trial: FrozenTrial) -> InputVariant:
+    return InputVariant.of(recipe_of(trial))
 
 
 def _measure(ingredients: Ingredients, shares: dict[int | None, int], val: CoverRefs) -> Soup:

@@ -22,7 +22,7 @@ import itertools
 import math
 
 from covertune.models.metrics import standard_error
-from covertune.search.config import SearchConfig
+from covertune.search.plan import HalvingPlan
 
 __all__ = ["SuccessiveHalving"]
 
@@ -33,49 +33,21 @@ _STANDARD_ERRORS = 0.5
 class SuccessiveHalving:
     """Rungs at r, r*eta, r*eta^2, ... below R; of those judged there the best 1/eta go on."""
 
-    def __init__(
-        self,
-        *,
-        grace_epochs: int,
-        max_epochs: int,
-        eta: int,
-        brackets: int = 1,
-        covers: int | None = None,
-    ) -> None:
+    def __init__(self, plan: HalvingPlan, *, covers: int | None = None) -> None:
         """Lay out the rungs.
 
         Args:
-            grace_epochs: r, the first rung.
-            max_epochs: R; no rung lies at or beyond it.
-            eta: One in eta goes on.
-            brackets: Trials are dealt into so many in turn, by number. Those of the first are
-                judged from the first rung on, those of the second from the second, and so on; all
-                are at the last.
+            plan: Where they lie.
             covers: On how many values, top-1 in [0, 1], are measured; None: values are exact.
         """
         self._covers = covers
-        self._max_epochs = max_epochs
-        self.eta = eta
-        self.rungs: dict[float, dict[int, float]] = {}
+        self._max_epochs = plan.epochs
+        self.eta = plan.eta
+        self.rungs: dict[float, dict[int, float]] = {epoch: {} for epoch in plan.rungs}
         """Values by trial number, by epoch of the rung."""
         self._stopped: set[int] = set()
-        rung = grace_epochs
-        while rung < max_epochs:
-            self.rungs[rung] = {}
-            rung *= eta
-        judged_at = list(self.rungs) or [max_epochs]
-        self._judged_from = [judged_at[min(n, len(judged_at) - 1)] for n in range(brackets)]
-
-    @classmethod
-    def of(cls, config: SearchConfig, *, covers: int | None = None) -> SuccessiveHalving:
-        """The rule of a search; `covers` as in the constructor."""
-        return cls(
-            grace_epochs=config.grace_epochs,
-            max_epochs=config.epochs,
-            eta=config.eta,
-            brackets=config.brackets,
-            covers=covers,
-        )
+        judged_at = plan.rungs or (plan.epochs,)
+        self._judged_from = [judged_at[min(n, len(judged_at) - 1)] for n in range(plan.brackets)]
 
     def record(self, number: int, epoch: float, value: float) -> None:
         """Remember a value measured earlier, without deciding anything (used on resume)."""

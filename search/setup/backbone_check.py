@@ -12,7 +12,7 @@ import platform
 import resource
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -27,9 +27,9 @@ from covertune.models.export import require_weights_return
 from covertune.search.cluster.devices import describe_device, this_device
 from covertune.search.cluster.objects import results, share
 from covertune.search.cluster.workers import Workers
-from covertune.search.config import SearchConfig
 from covertune.search.errors import PreflightError
 from covertune.search.events import BackboneCheck
+from covertune.search.plan import TrialPlan
 from covertune.search.setup.feed import Feed
 
 __all__ = ["check_backbones"]
@@ -43,28 +43,29 @@ _MB = 2**20
 
 
 def check_backbones(
-    config: SearchConfig, feed: Feed, workers: Workers, pairs: list[tuple[str, int]]
+    plan: TrialPlan, feed: Feed, workers: Workers, sizes: Mapping[str, tuple[int, ...]]
 ) -> tuple[BackboneCheck, ...]:
     """Try each backbone and size in a worker.
 
     Args:
-        config: The search.
+        plan: What trials have in common.
         feed: The covers trials will see.
         workers: Do it.
-        pairs: Names, and sizes of their input in px.
+        sizes: Of their input, in px, by backbone.
 
     Raises:
         PreflightError: One does not work.
     """
     store = feed.store
+    pairs = [(name, px) for name, of_it in sizes.items() for px in of_it]
     batch = _GPU_BATCH if workers.slots.gpus_per_trial else _CPU_BATCH
     images, labels_N = store.read_images("train", limit=batch)
     covers = share((images, labels_N, store.read_genres("train", limit=batch)))
-    steps = config.epochs * math.ceil(feed.count("train") / batch)
+    steps = plan.epochs * math.ceil(feed.count("train") / batch)
     pending = [
         workers.submit(
             _check_backbone,
-            *(name, px, config.weights_of(name), len(store.genres), covers, steps),
+            *(name, px, plan.weights_of(name), len(store.genres), covers, steps),
             retries=0,
             fresh_process=len(pairs) > 1,  # on a CPU peak memory is that of a process
         )

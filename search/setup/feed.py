@@ -11,7 +11,6 @@ import numpy as np
 
 from covertune.data_pipeline import CoverRefs, CoverStore, DecodedRefs, StreamedRefs, decode_fits
 from covertune.search.cluster.objects import share
-from covertune.search.config import SearchConfig
 from covertune.search.setup.memory import ROOM_FOR_ALL, MemoryPlan
 from covertune.vocabulary import Fit
 
@@ -167,9 +166,9 @@ class RehearsalFeed:
         raise KeyError(split)
 
 
-def feed_of(config: SearchConfig, store: CoverStore) -> WholeFeed | RehearsalFeed:
-    """The covers a search of this configuration sees."""
-    return RehearsalFeed(store) if config.rehearse else WholeFeed(store)
+def feed_of(store: CoverStore, *, rehearse: bool) -> WholeFeed | RehearsalFeed:
+    """Return the covers a search sees."""
+    return RehearsalFeed(store) if rehearse else WholeFeed(store)
 
 
 def times_larger(feed: Feed) -> float:

@@ -27,11 +27,13 @@ class MemoryPlan:
         streamed: Splits that stay in the store, as (image_px, split).
         needed: Bytes that all splits take decoded.
         room: Bytes there are for them.
+        remedy: What the user can do to have more room.
     """
 
     streamed: frozenset[tuple[int, str]] = frozenset()
     needed: int = 0
     room: float = math.inf
+    remedy: str = "raise --memory-gb"
 
     def resident(self, image_px: int) -> tuple[str, ...]:
         """The splits of trials that are decoded at a size."""
@@ -47,7 +49,12 @@ ROOM_FOR_ALL = MemoryPlan()
 
 
 def plan_memory(
-    sizes: Mapping[tuple[int, str], int], *, free: int, cpus: int, memory_gb: float | None
+    sizes: Mapping[tuple[int, str], int],
+    *,
+    free: int,
+    cpus: int,
+    memory_gb: float | None,
+    in_cluster: bool = False,
 ) -> MemoryPlan:
     """Decide for each split and size.
 
@@ -56,10 +63,15 @@ def plan_memory(
         free: Bytes of Ray's object store.
         cpus: Decode side by side, and take room beside the finished arrays meanwhile.
         memory_gb: What the user allows for the arrays; None: all there is.
+        in_cluster: Whether Ray was started by somebody else, with the object store it has.
     """
-    room = free - in_flight_nbytes(min(sum(sizes.values()), free), cpus)
-    if memory_gb is not None:
-        room = min(room, int(memory_gb * 1e9))
+    room: float = free - in_flight_nbytes(min(sum(sizes.values()), free), cpus)
+    allowed = math.inf if memory_gb is None else int(memory_gb * 1e9)
+    if room < allowed and (memory_gb is not None or in_cluster):
+        remedy = "start Ray with more object_store_memory"
+    else:
+        remedy = MemoryPlan.remedy
+    room = min(room, allowed)
     taken = 0
     streamed = set()
     for image_px, split in sorted(sizes, key=lambda key: (_FIRST_COME.index(key[1]), key[0])):
@@ -67,4 +79,4 @@ def plan_memory(
             taken += sizes[image_px, split]
         else:
             streamed.add((image_px, split))
-    return MemoryPlan(frozenset(streamed), sum(sizes.values()), max(room, 0))
+    return MemoryPlan(frozenset(streamed), sum(sizes.values()), max(room, 0), remedy)

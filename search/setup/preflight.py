@@ -9,75 +9,80 @@ from __future__ import annotations
 
 import math
 import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
 
 from covertune.search.cluster.nodes import require_shared_storage
 from covertune.search.cluster.workers import Workers
-from covertune.search.config import SearchConfig
 from covertune.search.errors import PreflightError
-from covertune.search.events import BackboneCheck, PreflightReport, Slots
+from covertune.search.events import BackboneCheck, PreflightReport
+from covertune.search.plan import HalvingPlan, Slots, TrialPlan
 from covertune.search.record.run_folder import RunFolder
 from covertune.search.schedule.halving import SuccessiveHalving
 from covertune.search.setup.backbone_check import check_backbones
 from covertune.search.setup.feed import Feed
 
-__all__ = ["run_preflight"]
+__all__ = ["ToDo", "run_preflight"]
 
 _TRIALS_WITHOUT_LIMIT = 64  # where nothing but time ends a search, and every checkpoint is kept
 _MB = 2**20
-_BRACKETS = SearchConfig.model_fields["brackets"].default
-_BASELINE_NAME = SearchConfig.model_fields["baseline_name"].default
+
+
+@dataclass(frozen=True)
+class ToDo:
+    """What is still ahead of a search.
+
+    Attributes:
+        trials: To come; None: only the time budget limits them.
+        plan: What they have in common.
+        halving: When they are judged.
+        keep_checkpoints: Of how many that have ended, beside the untuned one's; None: of all.
+    """
+
+    trials: int | None
+    plan: TrialPlan
+    halving: HalvingPlan
+    keep_checkpoints: int | None
 
 
 def run_preflight(
-    config: SearchConfig,
-    feed: Feed,
-    run: RunFolder,
-    workers: Workers,
-    image_px: dict[str, tuple[int, ...]],
-    finished: int = 0,
+    to_do: ToDo, feed: Feed, run: RunFolder, workers: Workers, sizes: Mapping[str, tuple[int, ...]]
 ) -> PreflightReport:
     """Try everything a trial needs.
 
     Args:
-        config: The search.
+        to_do: What is ahead.
         feed: The covers trials will see.
         run: Where checkpoints will go.
         workers: Do it, on what trials will run on.
-        image_px: Input sizes to try, by backbone.
-        finished: Trials of the run that have ended already.
+        sizes: Input sizes to try, by backbone.
 
     Raises:
         PreflightError: Something cannot work; the message names it and the remedy.
     """
-    store, slots = feed.store, workers.slots
-    require_shared_storage(run, store)
-    pairs = [(name, px) for name, sizes in image_px.items() for px in sizes]
-    checks = check_backbones(config, feed, workers, pairs)
-    left = None if config.trial_limit is None else max(config.trial_limit - finished, 0)
-    _check_disk(run, checks, slots, left, config.keep_checkpoints)
-    epoch_s = {(c.backbone, c.image_px): _epoch_s(c, feed, slots) for c in checks}
+    slots = workers.slots
+    require_shared_storage(run, feed.store)
+    checks = tuple(
+        replace(check, epoch_s=_epoch_s(check, feed, slots))
+        for check in check_backbones(to_do.plan, feed, workers, sizes)
+    )
+    _check_disk(run, checks, slots, to_do)
     return PreflightReport(
         checks=checks,
         warnings=(
             *_device_warnings(checks, slots),
             *_memory_warnings(checks),
-            *_streaming_warnings(config, checks, feed, epoch_s),
-            *_setting_warnings(config),
+            *_streaming_warnings(checks, feed),
         ),
-        epoch_s=epoch_s,
-        search_s=None if left is None else _estimate_s(config, slots, left, list(epoch_s.values())),
+        search_s=_estimate_s(to_do, slots, [check.epoch_s for check in checks]),
     )
 
 
 def _check_disk(
-    run: RunFolder,
-    checks: tuple[BackboneCheck, ...],
-    slots: Slots,
-    trials: int | None,
-    keep: int | None,
+    run: RunFolder, checks: tuple[BackboneCheck, ...], slots: Slots, to_do: ToDo
 ) -> None:
     """Room for all checkpoints that a search holds at once, were all of the largest backbone.
 
@@ -89,11 +94,10 @@ def _check_disk(
         run: Where they will lie.
         checks: Know how large they are.
         slots: Trials side by side.
-        trials: That are to come; None: no limit.
-        keep: See `search.record.retention`.
+        to_do: Trials to come, and how many keep their checkpoint.
     """
-    held = run.checkpoint_bytes()
-    trials = _TRIALS_WITHOUT_LIMIT if trials is None else trials
+    held, keep = run.checkpoint_bytes(), to_do.keep_checkpoints
+    trials = _TRIALS_WITHOUT_LIMIT if to_do.trials is None else to_do.trials
     running = min(slots.count, max(trials, 1))
     kept = len(held) + trials
     if keep is not None:
@@ -129,17 +133,9 @@ def _decode_s(check: BackboneCheck, feed: Feed) -> float:
     return streamed / check.decode_covers_per_s / feed.decoding_threads
 
 
-def _streaming_warnings(
-    config: SearchConfig,
-    checks: tuple[BackboneCheck, ...],
-    feed: Feed,
-    epoch_s: dict[tuple[str, int], float],
-) -> list[str]:
+def _streaming_warnings(checks: tuple[BackboneCheck, ...], feed: Feed) -> list[str]:
     """What is not held in memory, and what that costs."""
     told = []
-    allowed = config.memory_gb * 1e9 if config.memory_gb is not None else math.inf
-    ray_is_full = feed.plan.room < allowed and (config.memory_gb or config.address)
-    remedy = "start Ray with more object_store_memory" if ray_is_full else "raise --memory-gb"
     for px in sorted({check.image_px for check in checks}):
         streamed = [split for split in ("train", "val") if feed.plan.streams(px, split)]
         if not streamed:
@@ -149,7 +145,7 @@ def _streaming_warnings(
             f"{' and '.join(streamed)} at {px} px are streamed: decoded covers need "
             f"{feed.plan.needed / 1e9:.2f} GB, there is room for {feed.plan.room / 1e9:.2f} GB; "
             f"decoding them anew takes about {_decode_s(check, feed):,.0f} s of each epoch of "
-            f"{epoch_s[check.backbone, px]:,.0f} s; {remedy} or choose a smaller --image-px"
+            f"{check.epoch_s:,.0f} s; {feed.plan.remedy} or choose a smaller --image-px"
         )
     return told
 
@@ -180,24 +176,10 @@ def _memory_warnings(checks: tuple[BackboneCheck, ...]) -> list[str]:
     ]
 
 
-def _setting_warnings(config: SearchConfig) -> list[str]:
-    """Settings that have no effect."""
-    told = []
-    if config.grace_epochs >= config.epochs > 1:
-        told.append("no trial is stopped early: there is no rung below the last epoch")
-    rungs = len(SuccessiveHalving.of(config).rungs)
-    if config.brackets > max(rungs, _BRACKETS):
-        told.append(
-            f"brackets {config.brackets} has no more effect than {max(rungs, 1)}, the number of "
-            "rungs; more epochs have more"
-        )
-    if config.baseline is None and config.baseline_name != _BASELINE_NAME:
-        told.append(f"baseline_name {config.baseline_name!r} has no effect without a baseline")
-    return told
-
-
-def _estimate_s(config: SearchConfig, slots: Slots, trials: int, epoch_s: list[float]) -> float:
+def _estimate_s(to_do: ToDo, slots: Slots, epoch_s: list[float]) -> float | None:
     """Mean epochs under successive halving, times the mean epoch, over the trials side by side."""
+    if to_do.trials is None:
+        return None
     mean_s = sum(epoch_s) / len(epoch_s)
-    epochs = SuccessiveHalving.of(config).mean_epochs()
-    return math.ceil(trials / slots.count) * epochs * mean_s
+    epochs = SuccessiveHalving(to_do.halving).mean_epochs()
+    return math.ceil(to_do.trials / slots.count) * epochs * mean_s

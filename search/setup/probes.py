@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import logging
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,9 +33,9 @@ from covertune.models.backbones.heads import load_head
 from covertune.search.cluster.devices import this_device
 from covertune.search.cluster.objects import results
 from covertune.search.cluster.workers import Workers
-from covertune.search.events import ProbeReport, Slots
+from covertune.search.events import ProbeReport
+from covertune.search.plan import InputVariant, Slots
 from covertune.search.record.run_folder import RunFolder
-from covertune.vocabulary import Fit
 from covertune.whole import write_whole
 from covertune.wording import first_line
 
@@ -51,18 +52,17 @@ class Probe(ProbeReport):
     head: HeadWeights
 
 
-def probe_file(run: RunFolder, backbone: str, image_px: int, fit: Fit = "squash") -> Path:
-    """Where one probe of a run is kept."""
-    input_kind = f"{image_px}" if fit == "squash" else f"{image_px}-{fit}"
-    return run.probes / f"{backbone.replace('/', '--')}-{input_kind}.safetensors"
+def probe_file(run: RunFolder, variant: InputVariant) -> Path:
+    """Return where one probe of a run is kept."""
+    fit = "" if variant.fit == "squash" else f"-{variant.fit}"
+    return run.probes / f"{variant.backbone.replace('/', '--')}-{variant.height}{fit}.safetensors"
 
 
 def fit_or_load_probe(
     run: RunFolder,
-    backbone: str,
+    variant: InputVariant,
     weights: str,
-    image_px: int,
-    splits: dict[str, CoverRefs],
+    splits: Mapping[str, CoverRefs],
     num_genres: int,
     workers: Workers,
 ) -> Probe:
@@ -70,19 +70,18 @@ def fit_or_load_probe(
 
     Args:
         run: Keeps the probe.
-        backbone: A pretrained backbone.
+        variant: Of a pretrained backbone.
         weights: `default` or a file.
-        image_px: Input size.
-        splits: The `train` and `val` splits at that size, of one fit.
+        splits: `train` and `val`, as the backbone takes them.
         num_genres: K.
         workers: Do it.
 
     Raises:
         SearchError: A worker failed.
     """
-    fit = splits["train"].fit
-    file = probe_file(run, backbone, image_px, fit)
-    kept = _read(file, backbone, image_px, fit)
+    backbone, image_px, fit = variant.backbone, variant.height, variant.fit
+    file = probe_file(run, variant)
+    kept = _read(file, variant)
     if kept is not None:
         return kept
     started = time.perf_counter()
@@ -152,8 +151,8 @@ def _write(file: Path, probe: Probe) -> None:
     write_whole(file, save(head, {"facts": json.dumps(facts)}))
 
 
-def _read(file: Path, backbone: str, image_px: int, fit: Fit) -> Probe | None:
-    """The probe of a file; None if there is none, or a damaged one, which is fitted anew."""
+def _read(file: Path, variant: InputVariant) -> Probe | None:
+    """Return the probe of a file; None if there is none, or a damaged one, which is fitted anew."""
     try:
         with safe_open(file, framework="pt") as opened:
             facts = json.loads(opened.metadata()["facts"])
@@ -164,10 +163,10 @@ def _read(file: Path, backbone: str, image_px: int, fit: Fit) -> Probe | None:
             _log.warning("the probe %s is fitted anew: %s", file, first_line(error))
         return None
     return Probe(
-        backbone=backbone,
-        image_px=image_px,
+        backbone=variant.backbone,
+        image_px=variant.height,
+        fit=variant.fit,
         head=head,
         metrics=metrics,
         seconds=facts["seconds"],
-        fit=fit,
     )

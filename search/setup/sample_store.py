@@ -8,7 +8,6 @@ from pathlib import Path
 from covertune.data_pipeline import CoverStore, PrepareSettings, StoreError, prepare_store
 from covertune.data_pipeline.sample import draw_sample
 from covertune.data_pipeline.store.schema import SCHEMA_VERSION
-from covertune.search.config import SearchConfig
 from covertune.search.errors import RunError
 from covertune.search.events import SearchObserver
 from covertune.search.record.constants import SAMPLE_STORE
@@ -21,18 +20,18 @@ _FOLDER = f"{SAMPLE_STORE}{SCHEMA_VERSION}"  # an older covertune may have left 
 _MAX_PX = 128
 
 
-def sample_store(config: SearchConfig, run: RunFolder, observer: SearchObserver) -> Path:
-    """The path of the sample store of a runs folder, made if it is not there.
+def sample_store(runs_dir: Path, run: RunFolder, observer: SearchObserver) -> Path:
+    """Return the path of the sample store of a runs folder, made if it is not there.
 
     Args:
-        config: Names the runs folder.
+        runs_dir: The runs folder.
         run: Holds the raw covers while they are prepared.
         observer: Hears what happens.
 
     Raises:
         RunError: The runs folder cannot be written, or the store in it is damaged.
     """
-    path = config.runs_dir / _FOLDER
+    path = runs_dir / _FOLDER
     if path.exists():
         try:
             CoverStore.open(path)
@@ -55,7 +54,7 @@ def sample_store(config: SearchConfig, run: RunFolder, observer: SearchObserver)
         shutil.rmtree(run.raw_sample)
     except OSError as error:
         raise RunError(
-            f"cannot make the sample covers in {config.runs_dir}: {reason_of(error)}; "
+            f"cannot make the sample covers in {runs_dir}: {reason_of(error)}; "
             "choose another --runs-dir"
         ) from error
     return path

@@ -21,7 +21,7 @@ from typing import Any
 import optuna
 
 from covertune.search.record.trial_record import ROLE_UNTUNED, TrialRecord
-from covertune.search.space.search_space import BackboneFacts, SearchSpace
+from covertune.search.space.search_space import BackboneOptions, SearchSpace
 from covertune.search.space.warm_start import EarlierRecipe
 
 __all__ = ["Portfolio"]
@@ -98,10 +98,10 @@ class Portfolio:
         """
         self._entries: list[tuple[str, dict[str, Any]]] = [(ROLE_UNTUNED, {})]
         self._entries += [(given.role, space.recipe_to_params(given.recipe)) for given in earlier]
-        for facts in space.backbones:
-            chosen = _TRANSFER if facts.pretrained else _SCRATCH
+        for options in space.backbones:
+            chosen = _TRANSFER if options.pretrained else _SCRATCH
             for name, recipe in chosen.items():
-                answers = _recipe_to_params(space, facts, recipe)
+                answers = _recipe_to_params(space, options, recipe)
                 if not any(answers.items() <= known.items() for _, known in self._entries):
                     self._entries.append((f"recipe: {name}", answers))
 
@@ -119,7 +119,7 @@ class Portfolio:
 
 
 def _recipe_to_params(
-    space: SearchSpace, facts: BackboneFacts, recipe: dict[str, Any]
+    space: SearchSpace, options: BackboneOptions, recipe: dict[str, Any]
 ) -> dict[str, Any]:
     """A recipe as answers to the questions the space asks.
 
@@ -127,13 +127,13 @@ def _recipe_to_params(
     exist falls back to a fresh one by itself.
     """
     answers = {
-        "backbone": facts.name,
-        f"{facts.name}.image_px": max(facts.image_px),
-        "fit": facts.fit,
+        "backbone": options.name,
+        f"{options.name}.image_px": max(options.image_px),
+        "fit": options.fit,
         **_SHARED,
         **recipe,
     }
     share = answers.pop("frozen_share", None)
     if share is not None:
-        answers[f"{facts.name}.frozen_stages"] = round(share * (facts.stages - 1))
+        answers[f"{options.name}.frozen_stages"] = round(share * (options.stages - 1))
     return answers

@@ -13,19 +13,19 @@ from typing import Any
 from optuna.trial import BaseTrial
 
 from covertune.models import UNTUNED, Recipe
-from covertune.search.config import SearchConfig
+from covertune.search.plan import InputVariant, TrialPlan
 from covertune.search.record.trial_record import TrialRecord
 from covertune.vocabulary import Fit
 
-__all__ = ["BackboneFacts", "SearchSpace"]
+__all__ = ["BackboneOptions", "SearchSpace"]
 
 _LEAST_LR = 1e-5
 _LEAST_WEIGHT_DECAY = 1e-6
 
 
 @dataclass(frozen=True)
-class BackboneFacts:
-    """What the space needs to know of a backbone."""
+class BackboneOptions:
+    """What there is to choose of one backbone, and what that depends on."""
 
     name: str
     stages: int
@@ -43,29 +43,29 @@ class BackboneFacts:
 class SearchSpace:
     """Turns an Optuna trial into a recipe."""
 
-    config: SearchConfig
-    backbones: tuple[BackboneFacts, ...]
-    probed: frozenset[tuple[str, int, Fit]]
-    """(backbone, image_px, fit) for which a probe can initialise the head."""
+    plan: TrialPlan
+    backbones: tuple[BackboneOptions, ...]
+    probed: frozenset[InputVariant]
+    """What a probe can initialise the head for."""
     fits: tuple[Fit, ...] = ("squash",)
     """How covers may meet the square."""
 
-    def facts(self, name: str) -> BackboneFacts:
-        """The facts of one backbone."""
-        return next(facts for facts in self.backbones if facts.name == name)
+    def options_of(self, name: str) -> BackboneOptions:
+        """Return what there is to choose of one backbone."""
+        return next(options for options in self.backbones if options.name == name)
 
     def untuned(self) -> Recipe:
         """The yardstick: two epochs, Adam 1e-3 for everything, random head, nothing else."""
-        facts = self.backbones[0]
+        options = self.backbones[0]
         return UNTUNED.model_copy(
             update={
-                "backbone": facts.name,
-                "weights": self.config.weights_of(facts.name),
-                "image_px": max(facts.image_px),
+                "backbone": options.name,
+                "weights": self.plan.weights_of(options.name),
+                "image_px": max(options.image_px),
                 "fit": "squash" if "squash" in self.fits else self.fits[0],
-                "epochs": min(UNTUNED.epochs, self.config.epochs),
-                "channels_last": max(facts.image_px) not in facts.channels_first,
-                "seed": self.config.seed,
+                "epochs": min(UNTUNED.epochs, self.plan.epochs),
+                "channels_last": max(options.image_px) not in options.channels_first,
+                "seed": self.plan.seed,
             }
         )
 
@@ -76,21 +76,23 @@ class SearchSpace:
         """
         if TrialRecord(trial).is_untuned:
             return self.untuned()
-        facts = self.facts(_choice(trial, "backbone", tuple(b.name for b in self.backbones)))
-        image_px = _choice(trial, f"{facts.name}.image_px", facts.image_px)
+        options = self.options_of(_choice(trial, "backbone", tuple(b.name for b in self.backbones)))
+        image_px = _choice(trial, f"{options.name}.image_px", options.image_px)
         fit = _choice(trial, "fit", self.fits)
         recipe: dict[str, Any] = {
-            "backbone": facts.name,
-            "weights": self.config.weights_of(facts.name),
+            "backbone": options.name,
+            "weights": self.plan.weights_of(options.name),
             "image_px": image_px,
             "fit": fit,
-            "epochs": self.config.epochs,
-            "channels_last": image_px not in facts.channels_first,
-            "seed": self.config.seed + trial.number,
+            "epochs": self.plan.epochs,
+            "channels_last": image_px not in options.channels_first,
+            "seed": self.plan.seed + trial.number,
             "optimizer": "adamw",
             "schedule": "cosine",
         }
-        recipe |= self._transfer(trial, facts, (facts.name, image_px, fit) in self.probed)
+        recipe |= self._transfer(
+            trial, options, InputVariant.square(options.name, image_px, fit) in self.probed
+        )
         recipe |= {
             "batch_size": trial.suggest_categorical("batch_size", [16, 32, 64]),
             "weight_decay": trial.suggest_float("weight_decay", _LEAST_WEIGHT_DECAY, 0.3, log=True),
@@ -116,7 +118,7 @@ class SearchSpace:
         Returns:
             Answers by question; those that suit no question are ignored by Optuna.
         """
-        facts = self.facts(recipe.backbone)
+        options = self.options_of(recipe.backbone)
         taken_over = {
             name: getattr(recipe, name)
             for name in (
@@ -127,23 +129,27 @@ class SearchSpace:
         }
         mixing = "mixup" if recipe.mixup_alpha else "cutmix" if recipe.cutmix_alpha else "none"
         adapted: dict[str, Any] = {
-            "backbone": facts.name,
+            "backbone": options.name,
             "head_init": "probe" if recipe.head_init == "probe" else "zero",
-            f"{facts.name}.image_px": min(facts.image_px, key=lambda px: abs(px - recipe.image_px)),
-            "fit": recipe.fit if recipe.fit in self.fits else facts.fit,
+            f"{options.name}.image_px": min(
+                options.image_px, key=lambda px: abs(px - recipe.image_px)
+            ),
+            "fit": recipe.fit if recipe.fit in self.fits else options.fit,
             "scratch.lr": recipe.lr_head,
             "lr_backbone": max(recipe.lr_backbone, _LEAST_LR),
             "weight_decay": max(recipe.weight_decay, _LEAST_WEIGHT_DECAY),
-            f"{facts.name}.frozen_stages": recipe.frozen_stages,
+            f"{options.name}.frozen_stages": recipe.frozen_stages,
             "mixing": mixing,
             "ema": recipe.ema_decay is not None,
             "ema_decay": recipe.ema_decay,
         }
         return taken_over | adapted
 
-    def _transfer(self, trial: BaseTrial, facts: BackboneFacts, is_probed: bool) -> dict[str, Any]:
+    def _transfer(
+        self, trial: BaseTrial, options: BackboneOptions, is_probed: bool
+    ) -> dict[str, Any]:
         """What is taken over from the pretrained backbone, and how fast it may change."""
-        if not facts.pretrained:
+        if not options.pretrained:
             rate = trial.suggest_float("scratch.lr", 1e-4, 1e-2, log=True)
             return {
                 "lr_head": rate,
@@ -160,7 +166,7 @@ class SearchSpace:
         answers["batch_norm"] = trial.suggest_categorical("batch_norm", ["train", "frozen"])
         # The last stage stays free: with every stage frozen nothing is left but the probe.
         answers["frozen_stages"] = trial.suggest_int(
-            f"{facts.name}.frozen_stages", 0, facts.stages - 1
+            f"{options.name}.frozen_stages", 0, options.stages - 1
         )
         return answers
 

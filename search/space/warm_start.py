@@ -6,12 +6,12 @@ search measures itself. They go into run.json, so that a resumed search needs no
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
 
 from covertune.models import Recipe
-from covertune.search.config import SearchConfig
 from covertune.search.errors import RunError
 from covertune.search.record.run_folder import RunFolder
 from covertune.search.record.study import ranked, read_trials, recipe_of
@@ -32,16 +32,20 @@ class EarlierRecipe(BaseModel):
     recipe: Recipe
 
 
-def earlier_recipes(config: SearchConfig) -> list[EarlierRecipe]:
-    """The best few recipes of each run that `warm_start` names, in its order, best first.
+def earlier_recipes(paths: Sequence[Path], backbones: Sequence[str]) -> list[EarlierRecipe]:
+    """Return the best few recipes of each run, in the order of the runs, best first.
+
+    Args:
+        paths: Of the runs.
+        backbones: Those that the search tries; recipes of others are left out.
 
     Raises:
         RunError: Not a run, or it has no trial that this search can learn from.
     """
-    return [earlier for path in config.warm_start for earlier in _best_of(path, config.backbones)]
+    return [earlier for path in paths for earlier in _best_of(path, backbones)]
 
 
-def _best_of(path: Path, backbones: tuple[str, ...]) -> list[EarlierRecipe]:
+def _best_of(path: Path, backbones: Sequence[str]) -> list[EarlierRecipe]:
     run = RunFolder.open(path)
     best = [
         (trial, recipe)
