@@ -15,6 +15,7 @@ ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted(ROOT.glob("docs/**/*.md"))]
 CHANGELOG = ROOT / "CHANGELOG.md"  # names what there was; only its links must hold
 FOLDERS = {"benchmarks", "data_pipeline", "docs", "models", "search", "src", "tests"}
+OURS = {file.name for folder in FOLDERS for file in (ROOT / folder).rglob("*.py")}
 THEIRS = {"search.py", "train.py", "utils.py"}  # of other projects, and one that may not be
 
 FENCE = re.compile(r"^```(\w*)[^\n]*\n(.*?)^```$", re.M | re.S)
@@ -38,13 +39,12 @@ def words(text):
 
 
 def missing_paths(text):
-    python_files = {file.name for file in ROOT.rglob("*.py") if ".venv" not in file.parts}
     for word in set(words(text)):
         first, slash, rest = word.partition("/")
         if slash and first in FOLDERS:
             if rest and not list(ROOT.glob(word.rstrip("/"))):
                 yield word
-        elif re.fullmatch(r"\w+\.py", word) and word not in python_files | THEIRS:
+        elif re.fullmatch(r"\w+\.py", word) and word not in OURS | THEIRS:
             yield word
 
 
