@@ -2,7 +2,8 @@
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
-MKDOCS := NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs  # its theme warns of a successor at every start
+# The theme warns of a successor at every start; with --quiet, --strict would not count warnings.
+MKDOCS := NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs
 LONG_BENCHMARKS := $(addprefix benchmarks/,peers.py record_curves.py model_folders.py)
 
 .PHONY: help install search test chaos check docs format bench clean
@@ -33,7 +34,7 @@ check: install  ## style, types, borders, and whether the documentation builds
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
-	@$(MKDOCS) build --strict --quiet
+	@$(MKDOCS) build --strict
 
 docs: install  ## the documentation on this machine, made again whenever a page changes
 	@$(MKDOCS) serve --strict

@@ -13,6 +13,7 @@ from covertune.data_pipeline.store.schema import COVER_SCHEMA, REJECTED_SCHEMA, 
 from covertune.models.training.recipe import Recipe
 from covertune.search.cli import app
 from covertune.search.config import SearchConfig
+from covertune.search.record import trial_record
 from covertune.search.record.manifest import RunManifest
 
 ROOT = Path(__file__).parents[2]
@@ -113,6 +114,17 @@ def test_folders_are_drawn_whole(hook):
     assert told[1].startswith("runs/NAME/run.json ")
     for name in ("study.db", "model/", "outcome.json", "tune/", "probes/", "artifacts/", "log.txt"):
         assert any(line.strip().startswith(name) for line in told)
+
+
+def test_every_attribute_of_a_trial_is_named(hook):
+    told = hook.generated("<!-- block: covertune.search.record.trial_record -->")
+    constants = {
+        value
+        for name, value in vars(trial_record).items()
+        if re.fullmatch("_[A-Z_]+", name) and isinstance(value, str)
+    }
+    assert len(constants) > 10
+    assert {name for name in constants if not re.search(rf"\b{name}\b", told)} == set()
 
 
 @pytest.fixture(scope="module")
