@@ -22,6 +22,7 @@ from covertune.search.cluster.searcher import StudySearcher
 from covertune.search.config import SearchConfig
 from covertune.search.events import SearchObserver
 from covertune.search.finish.soup import lowest_loss
+from covertune.search.plan import HalvingPlan, InputVariant, TrialPlan
 from covertune.search.record.constants import (
     CONFUSION,
     EPOCH,
@@ -37,7 +38,7 @@ from covertune.search.schedule.budget import Budget
 from covertune.search.schedule.halving import SuccessiveHalving
 from covertune.search.space.portfolio import Portfolio
 from covertune.search.space.sampler import make_sampler
-from covertune.search.space.search_space import BackboneFacts, SearchSpace
+from covertune.search.space.search_space import BackboneOptions, SearchSpace
 
 __all__ = ["CONTESTANTS", "Measured", "measured_most", "space_of"]
 
@@ -67,9 +68,9 @@ def space_of(table, seed):
     backbone, sizes = facts["backbone"], tuple(facts["image_px"])
     probed = sizes if facts["pretrained"] else ()
     return SearchSpace(
-        SearchConfig(backbones=(backbone,), image_px=sizes, epochs=table.epochs, seed=seed),
-        (BackboneFacts(backbone, facts["stages"], facts["pretrained"], sizes),),
-        frozenset((backbone, px, "squash") for px in probed),
+        TrialPlan(table.epochs, seed),
+        (BackboneOptions(backbone, facts["stages"], facts["pretrained"], sizes),),
+        frozenset(InputVariant.square(backbone, px, "squash") for px in probed),
     )
 
 
@@ -79,13 +80,8 @@ class Covertune:
     def __init__(self, table, seed, clock):
         self.space = space_of(table, seed)
         self.study = optuna.create_study(direction="maximize", sampler=make_sampler("tpe", seed))
-        self.rule = SuccessiveHalving(
-            grace_epochs=GRACE_EPOCHS,
-            max_epochs=table.epochs,
-            eta=ETA,
-            brackets=SearchConfig().brackets,
-            covers=table.facts["covers"]["val"],
-        )
+        halving = HalvingPlan(GRACE_EPOCHS, table.epochs, ETA, SearchConfig().brackets)
+        self.rule = SuccessiveHalving(halving, covers=table.facts["covers"]["val"])
         portfolio = Portfolio(self.space)
         self.searcher = StudySearcher(
             self.study,

@@ -37,6 +37,7 @@ from covertune.search.cluster.reporter import Reporter
 from covertune.search.cluster.scheduler import HalvingScheduler
 from covertune.search.cluster.searcher import StudySearcher
 from covertune.search.events import SearchObserver
+from covertune.search.plan import InputVariant
 from covertune.search.record.compat import close_storage
 from covertune.search.record.constants import EPOCH, FINISHED, METRIC, MODE
 from covertune.search.record.pictures import TrialPictures
@@ -46,12 +47,12 @@ from covertune.search.schedule.budget import Budget
 from covertune.search.schedule.halving import SuccessiveHalving
 from covertune.search.space.portfolio import Portfolio
 from covertune.search.space.sampler import make_sampler
-from covertune.search.space.search_space import BackboneFacts, SearchSpace
+from covertune.search.space.search_space import BackboneOptions, SearchSpace
 
 EPOCHS = 6
 GENRES = 30
 CONFUSION = [[1] * GENRES] * GENRES
-BACKBONE = BackboneFacts("efficientnet_lite0", 9, True, (128,))
+BACKBONE = BackboneOptions("efficientnet_lite0", 9, True, (128,))
 
 
 def finished_trials(space, number, seed=0):
@@ -78,13 +79,17 @@ def result(epoch, rng, **more):
 
 def measure(finished, trials, scratch):
     config = SearchConfig(epochs=EPOCHS, runs_dir=scratch, name=f"run-{finished}")
-    space = SearchSpace(config, (BACKBONE,), frozenset({(BACKBONE.name, 128, "squash")}))
+    space = SearchSpace(
+        config.trial_plan,
+        (BACKBONE,),
+        frozenset({InputVariant.square(BACKBONE.name, 128, "squash")}),
+    )
     run = RunFolder.create(config)
     study = create_study(run, make_sampler("tpe", 0), None)
     before = finished_trials(space, finished)
     study.add_trials(before)
     budget = Budget(None)
-    rule = SuccessiveHalving.of(config)
+    rule = SuccessiveHalving(config.halving)
     portfolio = Portfolio(space)
     pictures = TrialPictures(study, run.artifacts, [f"genre {n}" for n in range(GENRES)])
     retention = Retention(run, study, config.keep_checkpoints)

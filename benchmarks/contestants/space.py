@@ -18,12 +18,12 @@ def search_space(piece):
     """The space of a search over one backbone at one size."""
     # Here, because a trial of Syne Tune, which is a process of its own, needs none of it.
     from covertune.search.config import SearchConfig
-    from covertune.search.space.search_space import BackboneFacts, SearchSpace
+    from covertune.search.space.search_space import BackboneOptions, SearchSpace
 
     config = SearchConfig(epochs=piece.epochs, image_px=(piece.image_px,), seed=piece.seed)
     stages = len(get_backbone(BACKBONE).stage_names())
-    facts = BackboneFacts(BACKBONE, stages, pretrained=True, image_px=(piece.image_px,))
-    return SearchSpace(config, (facts,), probed=frozenset())
+    facts = BackboneOptions(BACKBONE, stages, pretrained=True, image_px=(piece.image_px,))
+    return SearchSpace(config.trial_plan, (facts,), probed=frozenset())
 
 
 def questions(piece):

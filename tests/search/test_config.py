@@ -97,3 +97,11 @@ def test_every_field_is_described():
 def test_it_survives_json():
     config = load_config(backbones=("small_cnn",), weights={"small_cnn": "none"}, trials=3)
     assert SearchConfig.model_validate_json(config.model_dump_json()) == config
+
+
+def test_settings_without_effect_are_warned_of():
+    assert SearchConfig().without_effect() == []
+    assert "no rung below" in SearchConfig(epochs=3, grace_epochs=3).without_effect()[0]
+    [told] = SearchConfig(epochs=10, brackets=4).without_effect()
+    assert told.startswith("brackets 4 has no more effect than 3, the number of rungs")
+    assert "no effect without" in SearchConfig(baseline_name="Kaggle").without_effect()[0]

@@ -15,6 +15,7 @@ from covertune.search.cli._ending import show_result
 from covertune.search.cli._live import LiveView
 from covertune.search.cluster.session import slots_of
 from covertune.search.cluster.workers import Workers
+from covertune.search.plan import InputVariant, TrialResources
 from covertune.search.setup.feed import RehearsalFeed, WholeFeed
 from covertune.search.setup.probes import fit_or_load_probe
 
@@ -150,10 +151,10 @@ def test_a_probe_of_the_store(multi, tmp_path):
     """Its pieces are gathered from several workers."""
     run = RunFolder.create(SearchConfig(runs_dir=tmp_path, name="a"))
     splits = WholeFeed(CoverStore.open(multi)).for_trials(32)["squash"]
-    workers = Workers(slots_of(SearchConfig()))
+    workers = Workers(slots_of(TrialResources()))
+    variant = InputVariant.square("efficientnet_lite0", 32, "squash")
     probe, again = (
-        fit_or_load_probe(run, "efficientnet_lite0", "default", 32, splits, 3, workers)
-        for _ in range(2)
+        fit_or_load_probe(run, variant, "default", splits, 3, workers) for _ in range(2)
     )
     assert probe.metrics.top1 <= probe.metrics.any_top1
     assert probe.metrics.any_top1 == again.metrics.any_top1 > 0.5

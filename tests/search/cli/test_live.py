@@ -7,10 +7,11 @@ import pytest
 from optuna.trial import TrialState, create_trial
 from rich.console import Console
 
-from covertune.models import UNTUNED
+from covertune.models import UNTUNED, ProgressMetrics
 from covertune.search.cli._console import show_bytes
 from covertune.search.cli._live import LiveView
-from covertune.search.events import SearchPlan, Slots
+from covertune.search.events import SearchPlan
+from covertune.search.plan import Baseline, Slots
 
 
 @pytest.fixture
@@ -19,21 +20,22 @@ def view(tmp_path):
     view = LiveView()
     slots = Slots(count=2, cpus_per_trial=1, gpus_per_trial=0, cpus=2, gpus=0, nodes=1)
     view._plan = SearchPlan(
-        tmp_path / "a", "store", 3, {"train": 9}, slots, 4, None, 2, "probe", 0.5
+        tmp_path / "a", "store", 3, {"train": 9}, slots, 4, None, 2, Baseline("probe", 0.5)
     )
     view.trial_started(0, "untuned", UNTUNED)
     return view
 
 
 def measured(top1):
-    return {"epoch": 1, "top1": top1}
+    everything = dict.fromkeys(ProgressMetrics.model_fields, 0) | {"epoch": 1, "top1": top1}
+    return ProgressMetrics(**everything), [[1]]
 
 
 def test_the_gap_is_told_above_the_table(view):
     assert view._gap.in_words == "probe 0.500"
-    view.epoch(SimpleNamespace(number=0), measured(0.3))
+    view.epoch(SimpleNamespace(number=0), *measured(0.3))
     view.trial_started(1, "sampled", UNTUNED)
-    view.epoch(SimpleNamespace(number=1), measured(0.4))
+    view.epoch(SimpleNamespace(number=1), *measured(0.4))
     console = Console(width=100, record=True, file=io.StringIO())
     console.print(view._render())
     second = console.export_text().splitlines()[1].rstrip()

@@ -9,6 +9,7 @@ from covertune.search.cluster.searcher import StudySearcher
 from covertune.search.cluster.stopper import BudgetStopper
 from covertune.search.config import SearchConfig
 from covertune.search.events import SearchObserver
+from covertune.search.plan import HalvingPlan
 from covertune.search.record.constants import BROKEN_OFF, EPOCH, FAILURE, METRIC
 from covertune.search.record.run_folder import RunFolder
 from covertune.search.record.study import best_trial, trial_rows
@@ -16,9 +17,9 @@ from covertune.search.schedule.budget import Budget
 from covertune.search.schedule.halving import SuccessiveHalving
 from covertune.search.setup.resuming import reclaim_interrupted_trials, remember_rungs
 from covertune.search.space.portfolio import Portfolio
-from covertune.search.space.search_space import BackboneFacts, SearchSpace
+from covertune.search.space.search_space import BackboneOptions, SearchSpace
 
-CNN = BackboneFacts("small_cnn", stages=4, pretrained=False, image_px=(32,))
+CNN = BackboneOptions("small_cnn", stages=4, pretrained=False, image_px=(32,))
 
 
 class Bench:
@@ -26,7 +27,7 @@ class Bench:
 
     def __init__(self, tmp_path, trial_limit=None, resumed=()):
         config = SearchConfig(backbones=("small_cnn",), epochs=3, image_px=(32,))
-        space = SearchSpace(config, (CNN,), frozenset())
+        space = SearchSpace(config.trial_plan, (CNN,), frozenset())
         self.study = optuna.create_study(
             storage=f"sqlite:///{tmp_path}/study.db",
             study_name="s",
@@ -36,7 +37,7 @@ class Bench:
         )
         self.clock = 0.0
         self.budget = Budget(100.0, clock=lambda: self.clock)
-        self.rule = SuccessiveHalving(grace_epochs=1, max_epochs=3, eta=3)
+        self.rule = SuccessiveHalving(HalvingPlan(grace_epochs=1, epochs=3, eta=3))
         self.searcher = StudySearcher(
             self.study,
             space,

@@ -8,9 +8,8 @@ import ray
 import yaml
 
 from covertune.search.cluster.session import _fits, ray_session, slots_of
-from covertune.search.config import SearchConfig
 from covertune.search.errors import PreflightError
-from covertune.search.events import Slots
+from covertune.search.plan import Slots, TrialResources
 
 ROOT = Path(__file__).parents[3]
 
@@ -71,15 +70,15 @@ def test_the_launcher_accepts_cluster_yaml():
 
 
 def test_slots_of_this_machine(local_ray):
-    slots = slots_of(SearchConfig())
+    slots = slots_of(TrialResources())
     assert slots == Slots(2, cpus_per_trial=1, gpus_per_trial=0.0, cpus=2, gpus=0, nodes=1)
-    assert slots_of(SearchConfig(cpus_per_trial=2)).count == 1
-    assert slots_of(SearchConfig(concurrency=1)).count == 1
+    assert slots_of(TrialResources(cpus=2)).count == 1
+    assert slots_of(TrialResources(at_once=1)).count == 1
 
 
 def test_a_trial_no_node_holds_is_refused(local_ray):
     with pytest.raises(PreflightError, match=r"asks for 3 CPUs and 0 GPUs, no node has that"):
-        slots_of(SearchConfig(cpus_per_trial=3))
+        slots_of(TrialResources(cpus=3))
 
 
 @pytest.mark.parametrize(
@@ -107,7 +106,7 @@ def test_a_ray_that_does_not_come_up_is_one_line(monkeypatch):
     monkeypatch.setattr(ray, "is_initialized", lambda: False)
     monkeypatch.setattr(ray, "init", times_out)
     message = r"^Ray does not start on this machine: The current node timed out; if the machine"
-    with pytest.raises(PreflightError, match=message) as told, ray_session(SearchConfig(), print):
+    with pytest.raises(PreflightError, match=message) as told, ray_session(None, None, print):
         pass
     assert "\n" not in str(told.value)
 
@@ -118,11 +117,10 @@ import psutil
 import ray
 from ray._private import worker
 from covertune.search.cluster.session import _object_store_nbytes, ray_session
-from covertune.search.config import SearchConfig
 
-config = SearchConfig(memory_gb=0.4e-9 * psutil.virtual_memory().available)
-asked = _object_store_nbytes(config)
-with ray_session(config, print):
+memory_gb = 0.4e-9 * psutil.virtual_memory().available
+asked = _object_store_nbytes(memory_gb)
+with ray_session(None, memory_gb, print):
     [node] = ray.nodes()
     with open(worker._global_node.get_session_dir_path() + "/logs/raylet.out") as log:
         assert "MemoryMonitor disabled" in log.read()

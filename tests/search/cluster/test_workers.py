@@ -10,7 +10,7 @@ import torch
 from covertune.search.cluster.objects import results
 from covertune.search.cluster.workers import Workers
 from covertune.search.errors import SearchError
-from covertune.search.events import Slots
+from covertune.search.plan import Slots
 
 SLOTS = Slots(count=1, cpus_per_trial=1, gpus_per_trial=0.0, cpus=2, gpus=0, nodes=1)
 

@@ -9,8 +9,8 @@ from covertune.models import FineTuner, Recipe
 from covertune.models.training.checkpoint import write_state
 from covertune.search.cluster.workers import Workers
 from covertune.search.config import SearchConfig
-from covertune.search.events import Slots
 from covertune.search.finish.soup import Ingredients
+from covertune.search.plan import Slots
 from covertune.search.record.run_folder import RunFolder
 from covertune.search.record.study import ranked
 from covertune.search.setup.feed import WholeFeed

@@ -1,24 +1,29 @@
 """Successive halving: who goes on after a rung."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from covertune.search.plan import HalvingPlan
 from covertune.search.schedule.halving import SuccessiveHalving
+
+NINE = HalvingPlan(grace_epochs=1, epochs=9, eta=3)
 
 
 def rule(**overrides):
-    return SuccessiveHalving(**({"grace_epochs": 1, "max_epochs": 9, "eta": 3} | overrides))
+    return SuccessiveHalving(replace(NINE, **overrides))
 
 
 def test_rungs_are_geometric_and_below_the_last_epoch():
     assert list(rule().rungs) == [1, 3]
-    assert list(rule(max_epochs=10).rungs) == [1, 3, 9]
-    assert list(rule(grace_epochs=2, max_epochs=20, eta=2).rungs) == [2, 4, 8, 16]
+    assert list(rule(epochs=10).rungs) == [1, 3, 9]
+    assert list(rule(grace_epochs=2, epochs=20, eta=2).rungs) == [2, 4, 8, 16]
 
 
 def test_one_epoch_leaves_nothing_to_stop():
-    assert rule(max_epochs=1).rungs == {}
+    assert rule(epochs=1).rungs == {}
 
 
 def test_one_in_three_of_fewer_than_three_is_nobody_to_stop():
@@ -84,7 +89,7 @@ def test_everyone_is_judged_at_the_last_rung():
         assert halving.should_continue(number, 1, value) == (number != 4)
     for number, value in ((0, 0.9), (1, 0.8), (2, 0.7), (3, 0.1)):
         assert halving.should_continue(number, 3, value) == (number < 2)
-    only_one = rule(max_epochs=3, brackets=2)
+    only_one = rule(epochs=3, brackets=2)
     assert only_one.should_continue(0, 1, 0.9)
     assert only_one.should_continue(2, 1, 0.8)
     assert not only_one.should_continue(1, 1, 0.7)
@@ -95,7 +100,7 @@ def test_mean_epochs_follow_the_rungs():
     assert rule().mean_epochs() == pytest.approx(1 + 2 / 3 + 6 / 9)
     # and of the second bracket all train 3, a third 6 more
     assert rule(brackets=2).mean_epochs() == pytest.approx((1 + 2 / 3 + 6 / 9 + 3 + 6 / 3) / 2)
-    assert rule(max_epochs=1, brackets=2).mean_epochs() == 1
+    assert rule(epochs=1, brackets=2).mean_epochs() == 1
 
 
 @given(st.lists(st.floats(0, 1, allow_nan=False), min_size=3, max_size=60, unique=True))
@@ -121,16 +126,16 @@ def test_an_answer_agrees_with_the_rank_at_that_moment(values, eta):
 
 def test_half_a_standard_error_behind_is_not_behind():
     """On 400 covers 0.5 is known to 2.5 points."""
-    rule = SuccessiveHalving(grace_epochs=1, max_epochs=9, eta=3, covers=400)
+    rule = SuccessiveHalving(NINE, covers=400)
     assert rule.should_continue(0, 1, 0.5)
     assert rule.should_continue(1, 1, 0.2)
     assert rule.should_continue(2, 1, 0.489)
     assert not rule.should_continue(3, 1, 0.487)
-    assert SuccessiveHalving(grace_epochs=1, max_epochs=9, eta=3).should_continue(0, 1, 0.5)
+    assert SuccessiveHalving(NINE).should_continue(0, 1, 0.5)
 
 
 def test_on_very_many_covers_the_rank_alone_counts():
-    rule = SuccessiveHalving(grace_epochs=1, max_epochs=9, eta=3, covers=10**8)
+    rule = SuccessiveHalving(NINE, covers=10**8)
     assert rule.should_continue(0, 1, 0.5)
     assert rule.should_continue(1, 1, 0.2)
     assert not rule.should_continue(2, 1, 0.499)

@@ -2,7 +2,8 @@
 
 import pytest
 
-from covertune.search.events import BackboneCheck, Slots
+from covertune.search.events import BackboneCheck
+from covertune.search.plan import Slots
 
 CHECK = {
     "backbone": "small_cnn",

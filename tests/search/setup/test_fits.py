@@ -15,7 +15,8 @@ from covertune.data_pipeline import (
 from covertune.models import load_model
 from covertune.search.cluster.workers import Workers
 from covertune.search.config import SearchConfig
-from covertune.search.events import SearchObserver, Slots
+from covertune.search.events import SearchObserver
+from covertune.search.plan import Slots
 from covertune.search.record.run_folder import RunFolder
 from covertune.search.record.study import open_study, recipe_of
 from covertune.search.run import resume_search, run_search

@@ -9,30 +9,27 @@ from covertune.search.config import SearchConfig
 from covertune.search.errors import PreflightError
 from covertune.search.record.run_folder import RunFolder
 from covertune.search.setup.preflight import (
+    ToDo,
     _check_disk,
     _device_warnings,
     _estimate_s,
     _memory_warnings,
-    _setting_warnings,
 )
+
+
+def to_do(trials, keep=3, **settings):
+    config = SearchConfig(**settings)
+    return ToDo(trials, config.trial_plan, config.halving, keep)
 
 
 def test_the_estimate_follows_the_rungs(slots):
     # 9 epochs, eta 3: all train 1, a third 2 more, a ninth 6 more = 1 + 2/3 + 6/9 epochs each
-    config = SearchConfig(trials=6, epochs=9, brackets=1)
-    assert _estimate_s(config, slots(), 6, [30.0]) == pytest.approx(3 * 30 * (1 + 2 / 3 + 6 / 9))
+    one = to_do(6, epochs=9, brackets=1)
+    assert _estimate_s(one, slots(), [30.0]) == pytest.approx(3 * 30 * (1 + 2 / 3 + 6 / 9))
     # of the second bracket all train 3, a third 6 more
-    both = SearchConfig(trials=6, epochs=9)
     mean = (1 + 2 / 3 + 6 / 9 + 3 + 6 / 3) / 2
-    assert _estimate_s(both, slots(), 6, [30.0]) == pytest.approx(3 * 30 * mean)
-
-
-def test_settings_without_effect_are_warned_of():
-    assert _setting_warnings(SearchConfig()) == []
-    assert "no rung below" in _setting_warnings(SearchConfig(epochs=3, grace_epochs=3))[0]
-    [told] = _setting_warnings(SearchConfig(epochs=10, brackets=4))
-    assert told.startswith("brackets 4 has no more effect than 3, the number of rungs")
-    assert "no effect without" in _setting_warnings(SearchConfig(baseline_name="Kaggle"))[0]
+    assert _estimate_s(to_do(6, epochs=9), slots(), [30.0]) == pytest.approx(3 * 30 * mean)
+    assert _estimate_s(to_do(None), slots(), [30.0]) is None
 
 
 @pytest.fixture
@@ -41,14 +38,14 @@ def run(tmp_path):
 
 
 def test_a_full_disk_is_said_with_figures(run, check, slots):
-    _check_disk(run, (check(),), slots(), 16, 3)
+    _check_disk(run, (check(),), slots(), to_do(16))
     large = check(checkpoint_mb=1e9, backbone="vit_h")
     with pytest.raises(
         PreflightError,
         match=r"needs about 8,000,000,000 MB for checkpoints \(4 kept and 2 running, vit_h takes "
         r"1,000,000,000 MB each\), .* MB free; choose another --runs-dir, a smaller keep_checkp",
     ):
-        _check_disk(run, (check(), large), slots(), 16, 3)
+        _check_disk(run, (check(), large), slots(), to_do(16))
 
 
 @pytest.mark.parametrize(
@@ -71,17 +68,17 @@ def test_how_many_checkpoints_lie_there_at_once(
             shutil, "disk_usage", lambda path, free=free_mb: usage._replace(free=free * 2**20)
         )
         with contextlib.nullcontext() if fits else pytest.raises(PreflightError):
-            _check_disk(run, (check(),), slots(), trials, keep)
+            _check_disk(run, (check(),), slots(), to_do(trials, keep))
 
 
 def test_what_a_resumed_run_holds_is_counted_on(run, check, slots, monkeypatch):
     usage = shutil.disk_usage(run.path)
     monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=5 * 2**20))
     with pytest.raises(PreflightError):
-        _check_disk(run, (check(),), slots(), 16, 3)
+        _check_disk(run, (check(),), slots(), to_do(16))
     for number in range(3):
         run.checkpoint(number).write_bytes(bytes(2**20))
-    _check_disk(run, (check(),), slots(), 16, 3)
+    _check_disk(run, (check(),), slots(), to_do(16))
 
 
 def test_a_batch_that_did_not_fit_is_warned_of(check):

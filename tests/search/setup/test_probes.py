@@ -8,11 +8,12 @@ import torch
 
 from covertune.data_pipeline import CoverStore, decode_store
 from covertune.search.config import SearchConfig
+from covertune.search.plan import InputVariant, TrialResources
 from covertune.search.record.run_folder import RunFolder
 from covertune.search.run import run_search
 from covertune.search.setup.probes import fit_or_load_probe, probe_file, probe_model
 
-LITE = "efficientnet_lite0"
+VARIANT = InputVariant.square("efficientnet_lite0", 32, "squash")
 
 
 @pytest.fixture(scope="module")
@@ -28,8 +29,8 @@ def fit(run, store):
 
     opened = CoverStore.open(store)
     splits = decode_store(opened, 32)
-    workers = Workers(slots_of(SearchConfig()))
-    return lambda: fit_or_load_probe(run, LITE, "default", 32, splits, len(opened.genres), workers)
+    workers = Workers(slots_of(TrialResources()))
+    return lambda: fit_or_load_probe(run, VARIANT, "default", splits, len(opened.genres), workers)
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +40,7 @@ def probe(fit):
 
 def test_a_probe_is_fitted_once_and_read_after_that(run, fit, probe):
     again = fit()
-    assert probe_file(run, LITE, 32).exists()
+    assert probe_file(run, VARIANT).exists()
     assert again.seconds == probe.seconds
     assert torch.equal(probe.head.weight_KD, again.head.weight_KD)
     assert again.metrics.top1 == probe.metrics.top1 > 0.5  # the genres differ in colour
@@ -48,11 +49,11 @@ def test_a_probe_is_fitted_once_and_read_after_that(run, fit, probe):
 def test_colleagues_can_read_it(run, probe):
     umask = os.umask(0)
     os.umask(umask)
-    assert stat.S_IMODE(probe_file(run, LITE, 32).stat().st_mode) == 0o666 & ~umask
+    assert stat.S_IMODE(probe_file(run, VARIANT).stat().st_mode) == 0o666 & ~umask
 
 
 def test_a_damaged_probe_is_fitted_anew(run, fit, probe, told):
-    file = probe_file(run, LITE, 32)
+    file = probe_file(run, VARIANT)
     file.write_bytes(file.read_bytes()[:100])
     again = fit()
     assert "is fitted anew" in told.text
@@ -66,7 +67,7 @@ def test_a_probe_is_a_classifier(probe):
 
 
 def test_a_name_with_a_slash_is_one_file(run):
-    assert probe_file(run, "timm/resnet10t", 64).parent == run.probes
+    assert probe_file(run, InputVariant.square("timm/resnet10t", 64, "pad")).parent == run.probes
 
 
 def test_trials_start_from_it_and_the_outcome_names_it(store, tmp_path):

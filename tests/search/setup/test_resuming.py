@@ -6,14 +6,15 @@ from optuna.trial import create_trial
 
 from covertune.search.config import SearchConfig
 from covertune.search.errors import RunError
+from covertune.search.plan import InputVariant
 from covertune.search.record.run_folder import RunFolder
 from covertune.search.record.trial_record import ROLE_UNTUNED
 from covertune.search.setup.resuming import check_space_unchanged, extended
-from covertune.search.space.search_space import BackboneFacts, SearchSpace
+from covertune.search.space.search_space import BackboneOptions, SearchSpace
 
 BACKBONES = (
-    BackboneFacts("efficientnet_lite0", stages=9, pretrained=True, image_px=(128, 160)),
-    BackboneFacts("small_cnn", stages=4, pretrained=False, image_px=(64,)),
+    BackboneOptions("efficientnet_lite0", stages=9, pretrained=True, image_px=(128, 160)),
+    BackboneOptions("small_cnn", stages=4, pretrained=False, image_px=(64,)),
 )
 
 
@@ -33,7 +34,11 @@ def asked(suggest, trials):
 
 def test_a_space_goes_on_in_its_own_study(run):
     config = SearchConfig(backbones=tuple(facts.name for facts in BACKBONES))
-    space = SearchSpace(config, BACKBONES, frozenset({("efficientnet_lite0", 160, "squash")}))
+    space = SearchSpace(
+        config.trial_plan,
+        BACKBONES,
+        frozenset({InputVariant.square("efficientnet_lite0", 160, "squash")}),
+    )
     study = asked(space.suggest, trials=30)
     study.add_trial(create_trial(value=0.5, user_attrs={"role": ROLE_UNTUNED, "recipe": {}}))
     check_space_unchanged(run, study, space.suggest)

@@ -4,17 +4,21 @@ import optuna
 import pytest
 
 from covertune.search.config import SearchConfig
+from covertune.search.plan import InputVariant
 from covertune.search.record.trial_record import ROLE_UNTUNED
 from covertune.search.space.portfolio import Portfolio
-from covertune.search.space.search_space import BackboneFacts, SearchSpace
+from covertune.search.space.search_space import BackboneOptions, SearchSpace
 
-LITE = BackboneFacts("efficientnet_lite0", stages=9, pretrained=True, image_px=(128,))
-CNN = BackboneFacts("small_cnn", stages=4, pretrained=False, image_px=(64, 128))
+LITE = BackboneOptions("efficientnet_lite0", stages=9, pretrained=True, image_px=(128,))
+CNN = BackboneOptions("small_cnn", stages=4, pretrained=False, image_px=(64, 128))
 
 
-def space(*backbones, probed=(("efficientnet_lite0", 128, "squash"),), **settings):
+PROBED = (InputVariant.square("efficientnet_lite0", 128, "squash"),)
+
+
+def space(*backbones, probed=PROBED, **settings):
     config = SearchConfig(backbones=tuple(b.name for b in backbones), **settings)
-    return SearchSpace(config, backbones, frozenset(probed))
+    return SearchSpace(config.trial_plan, backbones, frozenset(probed))
 
 
 def draw(space, count=40):
@@ -69,8 +73,8 @@ def test_a_recipe_carries_weights_epochs_and_its_own_seed():
 
 def test_the_fit_is_asked_for_only_if_there_is_a_choice():
     config = SearchConfig(backbones=(LITE.name,), fits=("pad", "squash"))
-    probed = frozenset({(LITE.name, 128, "pad")})
-    chosen = SearchSpace(config, (LITE,), probed, config.fits)
+    probed = frozenset({InputVariant.square(LITE.name, 128, "pad")})
+    chosen = SearchSpace(config.trial_plan, (LITE,), probed, config.fits)
     fits = set()
     for trial, recipe in draw(chosen):
         assert trial.params["fit"] == recipe.fit
@@ -79,7 +83,7 @@ def test_the_fit_is_asked_for_only_if_there_is_a_choice():
     assert fits == {"pad", "squash"}
     assert chosen.untuned().fit == "squash", "what one does without thinking"
     for fits in (("squash",), ("crop",)):
-        only = SearchSpace(config, (LITE,), frozenset(), fits)
+        only = SearchSpace(config.trial_plan, (LITE,), frozenset(), fits)
         for trial, recipe in draw(only, 3):
             assert "fit" not in trial.params
             assert (recipe.fit,) == fits
@@ -88,8 +92,8 @@ def test_the_fit_is_asked_for_only_if_there_is_a_choice():
 
 def test_known_recipes_take_the_fit_of_the_best_probe():
     config = SearchConfig(backbones=(LITE.name,), fits=("squash", "pad"))
-    facts = BackboneFacts(LITE.name, 9, True, (128,), "pad")
-    chosen = SearchSpace(config, (facts,), frozenset(), config.fits)
+    options = BackboneOptions(LITE.name, 9, True, (128,), "pad")
+    chosen = SearchSpace(config.trial_plan, (options,), frozenset(), config.fits)
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
     portfolio = Portfolio(chosen)
     found = []

@@ -6,22 +6,28 @@ import pytest
 from covertune.models import Recipe
 from covertune.search.config import SearchConfig
 from covertune.search.errors import RunError
+from covertune.search.plan import InputVariant
 from covertune.search.record.compat import close_storage
 from covertune.search.record.run_folder import RunFolder
 from covertune.search.record.study import create_study
 from covertune.search.space.portfolio import Portfolio
 from covertune.search.space.sampler import make_sampler
-from covertune.search.space.search_space import BackboneFacts, SearchSpace
+from covertune.search.space.search_space import BackboneOptions, SearchSpace
 from covertune.search.space.warm_start import EarlierRecipe, earlier_recipes
 
-LITE = BackboneFacts("efficientnet_lite0", stages=9, pretrained=True, image_px=(96, 128))
-CNN = BackboneFacts("small_cnn", stages=4, pretrained=False, image_px=(64, 128))
+LITE = BackboneOptions("efficientnet_lite0", stages=9, pretrained=True, image_px=(96, 128))
+CNN = BackboneOptions("small_cnn", stages=4, pretrained=False, image_px=(64, 128))
 
 
 def space(*backbones):
     config = SearchConfig(backbones=tuple(b.name for b in backbones))
-    probed = {(b.name, px, "squash") for b in backbones if b.pretrained for px in b.image_px}
-    return SearchSpace(config, backbones, frozenset(probed))
+    probed = {
+        InputVariant.square(b.name, px, "squash")
+        for b in backbones
+        if b.pretrained
+        for px in b.image_px
+    }
+    return SearchSpace(config.trial_plan, backbones, frozenset(probed))
 
 
 def portfolio_of(space, *recipes):
@@ -95,14 +101,14 @@ def test_a_known_recipe_that_won_before_is_tried_once():
 
 def test_the_three_best_are_taken_and_the_yardstick_never(earlier_run):
     run = earlier_run(values=(0.9, 0.5, 0.6, 0.4, 0.3))
-    found = earlier_recipes(SearchConfig(backbones=("small_cnn",), warm_start=(run.path,)))
+    found = earlier_recipes((run.path,), ["small_cnn"])
     assert [given.recipe.seed for given in found] == [2, 1, 3]
     assert found[0].role == "recipe: trial 2 of earlier"
 
 
 def test_several_runs_in_the_order_they_are_named(earlier_run):
     paths = tuple(earlier_run(name).path for name in ("one", "two"))
-    found = earlier_recipes(SearchConfig(backbones=("small_cnn",), warm_start=paths[::-1]))
+    found = earlier_recipes(paths[::-1], ["small_cnn"])
     assert [given.role for given in found[::3]] == [
         "recipe: trial 2 of two",
         "recipe: trial 2 of one",
@@ -112,9 +118,9 @@ def test_several_runs_in_the_order_they_are_named(earlier_run):
 def test_a_run_of_other_backbones_teaches_nothing(earlier_run):
     run = earlier_run()
     with pytest.raises(RunError, match=r"no measured trial of efficientnet_lite0; name a backbone"):
-        earlier_recipes(SearchConfig(warm_start=(run.path,)))
+        earlier_recipes((run.path,), ["efficientnet_lite0"])
 
 
 def test_what_is_no_run_is_refused(tmp_path):
     with pytest.raises(RunError, match="no run at"):
-        earlier_recipes(SearchConfig(warm_start=(tmp_path / "none",)))
+        earlier_recipes((tmp_path / "none",), ["efficientnet_lite0"])
