@@ -16,13 +16,13 @@ from covertune.models import load_model
 from covertune.search.cluster.workers import Workers
 from covertune.search.config import SearchConfig
 from covertune.search.events import SearchObserver
-from covertune.search.plan import Slots
+from covertune.search.plan import InputVariant, Slots
 from covertune.search.record.run_folder import RunFolder
 from covertune.search.record.study import open_study, recipe_of
 from covertune.search.run import resume_search, run_search
 from covertune.search.setup.feed import RehearsalFeed
 from covertune.search.setup.probes import fit_or_load_probe, probe_file
-from covertune.search.setup.set_up import _feed, _fits_that_differ
+from covertune.search.setup.set_up import _Steps
 from covertune.search.use.evaluate import evaluate_model
 from covertune.search.use.predict import predict_covers
 from covertune.vocabulary import SPLITS
@@ -54,29 +54,36 @@ class Listener(SearchObserver):
         self.warnings.append(text)
 
 
+def steps(config, listener=None):
+    return _Steps(config, run=None, budget=None, observer=listener)
+
+
 def test_where_all_covers_are_squares_the_choice_has_no_effect_and_says_so(store):
     listener = Listener()
     squares = CoverStore.open(store)
     config = SearchConfig(fits=("squash", "pad"))
-    assert _fits_that_differ(config, squares, listener) == ("squash",)
+    assert steps(config, listener).fits_that_differ(squares) == ("squash",)
     assert listener.warnings == [
         "fit squash, pad has no effect: all covers of the store are squares"
     ]
-    assert _fits_that_differ(SearchConfig(), squares, listener) == ("squash",)
+    assert steps(SearchConfig(), listener).fits_that_differ(squares) == ("squash",)
     assert len(listener.warnings) == 1
 
 
 def test_tall_covers_leave_the_choice(tall):
     listener = Listener()
     config = SearchConfig(fits=("pad", "crop"))
-    assert _fits_that_differ(config, CoverStore.open(tall / "store"), listener) == ("pad", "crop")
+    assert steps(config, listener).fits_that_differ(CoverStore.open(tall / "store")) == (
+        "pad",
+        "crop",
+    )
     assert listener.warnings == []
 
 
 def test_each_fit_counts_in_the_memory_plan(tall):
     store = CoverStore.open(tall / "store")
     sizes = {"efficientnet_lite0": (32,)}
-    needed = [_feed(SearchConfig(), store, SLOTS, sizes, fits).plan.needed for fits in (1, 3)]
+    needed = [steps(SearchConfig())._feed(store, SLOTS, sizes, fits).plan.needed for fits in (1, 3)]
     assert needed == [decoded_nbytes(store, 32, SPLITS), 3 * decoded_nbytes(store, 32, SPLITS)]
 
 
@@ -94,21 +101,20 @@ def test_probes_of_fits_are_kept_apart(tall, tmp_path):
     store = CoverStore.open(tall / "store")
     run = RunFolder.create(SearchConfig(runs_dir=tmp_path, name="r"))
     fitted = RehearsalFeed(store).for_trials(32, ("squash", "crop"))
+    variants = [InputVariant.square("efficientnet_lite0", 32, fit) for fit in ("squash", "crop")]
     probes = [
-        fit_or_load_probe(run, "efficientnet_lite0", "default", 32, splits, 2, Workers(SLOTS))
-        for splits in fitted.values()
+        fit_or_load_probe(run, variant, "default", fitted[variant.fit], 2, Workers(SLOTS))
+        for variant in variants
     ]
     assert [probe.fit for probe in probes] == ["squash", "crop"]
     assert (probes[0].head.weight_KD != probes[1].head.weight_KD).any()
-    files = [probe_file(run, "efficientnet_lite0", 32, fit) for fit in ("squash", "crop")]
+    files = [probe_file(run, variant) for variant in variants]
     assert [file.name for file in files] == [
         "efficientnet_lite0-32.safetensors",  # as before there was a choice
         "efficientnet_lite0-32-crop.safetensors",
     ]
     assert all(file.exists() for file in files)
-    again = fit_or_load_probe(
-        run, "efficientnet_lite0", "default", 32, fitted["crop"], 2, Workers(SLOTS)
-    )
+    again = fit_or_load_probe(run, variants[1], "default", fitted["crop"], 2, Workers(SLOTS))
     assert again.fit == "crop"
 
 
