@@ -102,17 +102,7 @@ def save_model(
             each other.
     """
     names = list(genres)
-    if os.path.lexists(out) and not replace:
-        raise ModelFolderError(
-            f"a model folder must be new, {out} exists; remove it or choose another place"
-        )
-    if len(check_images_NHWC) == 0:
-        raise ModelFolderError("comparing the ways into a model folder needs a cover, got none")
-    if (logits := head_of(model).out_features) != len(names):
-        raise ModelFolderError(
-            f"a model folder needs a name for each of the model's {logits} genres, "
-            f"got {len(names)}; give those of the store it was trained on"
-        )
+    _require_savable(out, model, names, check_images_NHWC, replace=replace)
     state = state_of(model)
     loaded = _as_loaded(state, recipe, len(names))
     pixel_values = backbone.input.normalise(torch.tensor(check_images_NHWC)).contiguous()
@@ -122,12 +112,7 @@ def save_model(
             config = _config(recipe, backbone, names, facts)
             config, difference = _write_graph(folder, config, loaded, pixel_values)
             config = find_loading(folder / WEIGHTS, config, backbone, loaded, pixel_values)
-            write_config(config, folder)
-            (folder / CARD).write_text(write_card(config, backbone), encoding="utf-8")
-            if config.covertune.onnx is not None:
-                (folder / PROGRAM).write_text(write_program(config), encoding="utf-8")
-            sealed = [file.name for file in folder.iterdir() if file.name not in (CARD, PROGRAM)]
-            write_sums(folder, sealed)
+            _write_documents(folder, config, backbone)
             files = {file.name: file.stat().st_size for file in sorted(folder.iterdir())}
     except (OSError, safetensors.SafetensorError) as error:
         raise ModelFolderError(
@@ -168,6 +153,27 @@ def load_model(path: Path, device: torch.device | str = "cpu") -> Classifier:
         facts=ours.facts,
         device=device,
     )
+
+
+def _require_savable(
+    out: Path,
+    model: nn.Module,
+    genres: list[str],
+    check_images_NHWC: npt.NDArray[np.uint8],
+    *,
+    replace: bool,
+) -> None:
+    if os.path.lexists(out) and not replace:
+        raise ModelFolderError(
+            f"a model folder must be new, {out} exists; remove it or choose another place"
+        )
+    if len(check_images_NHWC) == 0:
+        raise ModelFolderError("comparing the ways into a model folder needs a cover, got none")
+    if (logits := head_of(model).out_features) != len(genres):
+        raise ModelFolderError(
+            f"a model folder needs a name for each of the model's {logits} genres, "
+            f"got {len(genres)}; give those of the store it was trained on"
+        )
 
 
 def _as_loaded(state: dict[str, Tensor], recipe: Recipe, num_genres: int) -> nn.Module:
@@ -225,3 +231,12 @@ def _write_graph(
             partly.unlink()
         found = {"no_onnx_because": str(error)}
     return config.model_copy(update={"covertune": ours.model_copy(update=found)}), difference
+
+
+def _write_documents(folder: Path, config: ModelFolderConfig, backbone: Backbone) -> None:
+    """Write config.json, the card, predict.py where there is a graph, and the digests."""
+    write_config(config, folder)
+    write_sums(folder, [file.name for file in folder.iterdir()])  # not of what people may edit
+    (folder / CARD).write_text(write_card(config, backbone), encoding="utf-8")
+    if config.covertune.onnx is not None:
+        (folder / PROGRAM).write_text(write_program(config), encoding="utf-8")

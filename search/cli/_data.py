@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from covertune.search.cli._console import console, print_json
 from covertune.vocabulary import Conflicts
 from covertune.wording import sentences
+
+if TYPE_CHECKING:
+    from covertune.data_pipeline import PrepareSettings
 
 __all__ = ["app"]
 
@@ -143,23 +146,18 @@ def prepare(
 
       covertune data prepare covers/ my-store --conflicts multi
     """
-    from pydantic import ValidationError
-
-    from covertune.data_pipeline import DownloadSettings, PrepareSettings, prepare_store
+    from covertune.data_pipeline import DownloadSettings, prepare_store
     from covertune.search.cli._progress import progress_bars
     from covertune.search.cli._tables import prepare_table
 
-    try:
-        settings = PrepareSettings(
-            max_px=max_px,
-            val_share=val_share,
-            test_share=test_share,
-            seed=seed,
-            conflicts=conflicts,
-            near_copies=near_copies,
-        )
-    except ValidationError as error:
-        raise typer.BadParameter("; ".join(sentences(error))) from error
+    settings = _settings(
+        max_px=max_px,
+        val_share=val_share,
+        test_share=test_share,
+        seed=seed,
+        conflicts=conflicts,
+        near_copies=near_copies,
+    )
     with progress_bars("downloading covers", "preparing covers") as (downloading, preparing):
         summary = prepare_store(
             source,
@@ -178,6 +176,17 @@ def prepare(
         )
     console.print(prepare_table(summary))
     console.out(f"next:  covertune search {out}", highlight=False)
+
+
+def _settings(**values: Any) -> PrepareSettings:
+    from pydantic import ValidationError
+
+    from covertune.data_pipeline import PrepareSettings
+
+    try:
+        return PrepareSettings(**values)
+    except ValidationError as error:
+        raise typer.BadParameter("; ".join(sentences(error))) from error
 
 
 @app.command()

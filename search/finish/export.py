@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -30,19 +27,17 @@ from covertune.models import (
 )
 from covertune.search.errors import RunError
 from covertune.search.finish.predictions import predict_split
+from covertune.search.finish.provenance import provenance_of
 from covertune.search.record.checkpoints import checkpoint_result
-from covertune.search.record.constants import SAMPLE_STORE
 from covertune.search.record.run_folder import RunFolder
 from covertune.search.record.study import best_trial, read_trials, recipe_of
 from covertune.search.record.trial_record import progress_of
 from covertune.search.setup.resuming import require_same_store
-from covertune.vocabulary import SPLITS, Fit
+from covertune.vocabulary import Fit
 
-__all__ = ["Exported", "check_covers", "export_run", "provenance_of", "trial_model"]
+__all__ = ["Exported", "check_covers", "export_run", "trial_model"]
 
 _CHECKED_COVERS = 16
-_DEMONSTRATION = "its covers were drawn by a program, as `covertune data sample` does"
-_REHEARSAL = "all of these are a sample of the store's training covers"
 
 
 @dataclass(frozen=True)
@@ -107,22 +102,11 @@ def export_run(run: RunFolder, out: Path, number: int | None = None) -> Exported
     """
     if os.path.lexists(out):
         raise RunError(f"{out} exists already; choose another folder, or remove it first")
-    notes = []
     store = _StoreAtHand.of(run)
-    if number is None and (run.model / "config.json").exists():
-        classifier = _announced(run)
-    else:
-        trial = _chosen_trial(run, number)
-        if number is None:
-            notes.append(
-                f"the search has exported no model yet; this is its best trial, {trial.number}"
-            )
-        classifier = _classifier_of(run, trial, store)
-    facts = classifier.facts
-    if facts.calibration is None:
-        facts, problem = _calibrated(classifier, run, store)
-        if problem is not None:
-            notes.append(f"its probabilities are not calibrated: {problem}")
+    classifier, notes = _chosen_model(run, number, store)
+    facts, problem = _calibrated(classifier, run, store)
+    if problem is not None:
+        notes.append(f"its probabilities are not calibrated: {problem}")
     written = save_model(
         out,
         classifier.model,
@@ -135,6 +119,21 @@ def export_run(run: RunFolder, out: Path, number: int | None = None) -> Exported
     if (why := written.config.covertune.no_onnx_because) is not None:
         notes.append(f"it has no model.onnx: {why}")
     return Exported(out, tuple(notes))
+
+
+def _chosen_model(
+    run: RunFolder, number: int | None, store: _StoreAtHand
+) -> tuple[Classifier, list[str]]:
+    """The model that is asked for; and what its user should know, where it is another."""
+    if number is not None:
+        return _classifier_of(run, _chosen_trial(run, number), store), []
+    if (run.model / "config.json").exists():
+        return _announced(run), []
+    best = best_trial(read_trials(run), with_checkpoint_in=run)
+    if best is None:
+        raise RunError(f"run {run.name!r} has no trial with a measured model yet")
+    note = f"the search has exported no model yet; this is its best trial, {best.number}"
+    return _classifier_of(run, best, store), [note]
 
 
 def _announced(run: RunFolder) -> Classifier:
@@ -163,13 +162,8 @@ class _StoreAtHand:
             return cls(None, error)
 
 
-def _chosen_trial(run: RunFolder, number: int | None) -> FrozenTrial:
+def _chosen_trial(run: RunFolder, number: int) -> FrozenTrial:
     trials = read_trials(run)
-    if number is None:
-        best = best_trial(trials, with_checkpoint_in=run)
-        if best is None:
-            raise RunError(f"run {run.name!r} has no trial with a measured model yet")
-        return best
     if not 0 <= number < len(trials):
         raise RunError(
             f"run {run.name!r} has no trial {number}; its trials are 0 to {len(trials) - 1}"
@@ -209,13 +203,15 @@ def _genres_of(run: RunFolder, store: _StoreAtHand) -> list[str]:
 def _calibrated(
     classifier: Classifier, run: RunFolder, store: _StoreAtHand
 ) -> tuple[ModelFacts, str | None]:
-    """Fold a temperature into the classifier.
+    """Fold a temperature into the classifier, unless it has one.
 
     Returns:
         What is then known of it; and why it is not calibrated. The folder says no more than that
         the store was not there: paths of this machine are nobody else's business.
     """
     facts = classifier.facts
+    if facts.calibration is not None:
+        return facts, None
 
     def uncalibrated(because: str, problem: object = None) -> tuple[ModelFacts, str]:
         return facts.model_copy(update={"uncalibrated_because": because}), str(problem or because)
@@ -238,14 +234,6 @@ def _calibrated(
     return facts.model_copy(update={"metrics": metrics, "calibration": calibration}), None
 
 
-def _store_in_words(store: Path | None) -> dict[str, str]:
-    if store is None:
-        return {}
-    if store.name.startswith(SAMPLE_STORE):
-        return {"store": "generated sample covers", "demonstration": _DEMONSTRATION}
-    return {"store": store.name}
-
-
 def check_covers(store: CoverStore | None, image_px: int, fit: Fit) -> npt.NDArray[np.uint8]:
     """A few covers to compare the ways into a model folder on; noise where no store can be read."""
     try:
@@ -256,30 +244,3 @@ def check_covers(store: CoverStore | None, image_px: int, fit: Fit) -> npt.NDArr
         pass
     shape = (_CHECKED_COVERS, image_px, image_px, 3)
     return np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
-
-
-def provenance_of(
-    run: RunFolder, store: CoverStore | None, origin: Mapping[str, Any]
-) -> dict[str, Any]:
-    """Where a model comes from, for its card.
-
-    Args:
-        run: The run.
-        store: Of the run, if it is at hand.
-        origin: Which trial it is, or which trials it is made of.
-    """
-    config = run.config()
-    manifest = run.manifest()
-    covers = manifest.covers
-    if covers is None and store is not None and not config.rehearse:  # a run of covertune 0.1
-        covers = {split: store.count(split) for split in SPLITS}
-    return {
-        "run": run.name,
-        **origin,
-        **_store_in_words(config.store),
-        "store_fingerprint": manifest.store_fingerprint,
-        **({} if covers is None else {"covers": covers}),
-        **({"rehearsal": _REHEARSAL} if config.rehearse else {}),
-        "covertune": version("covertune"),
-        "torch": version("torch"),
-    }
