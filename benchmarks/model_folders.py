@@ -30,8 +30,8 @@ def try_one(name: str) -> dict[str, object]:
     import numpy as np
 
     from covertune.models import (
+        CardData,
         ModelError,
-        ModelFacts,
         Recipe,
         get_backbone,
         load_model,
@@ -54,7 +54,7 @@ def try_one(name: str) -> dict[str, object]:
     started = time.perf_counter()
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place) / "model"
-        written = save_model(folder, model, recipe, backbone, GENRES, ModelFacts(), covers)
+        written = save_model(folder, model, recipe, backbone, GENRES, CardData(), covers)
         seconds = time.perf_counter() - started
         load_model(folder).probabilities(covers)
     ours = written.config.covertune

@@ -43,7 +43,7 @@ if TYPE_CHECKING:
         predict_probabilities,
     )
     from covertune.models.export import (
-        ModelFacts,
+        CardData,
         ModelFolderSummary,
         load_model,
         save_model,
@@ -66,6 +66,7 @@ __all__ = [
     "UNTUNED",
     "Backbone",
     "Calibration",
+    "CardData",
     "Classifier",
     "Collapse",
     "EpochReport",
@@ -78,7 +79,6 @@ __all__ = [
     "Measurement",
     "Metrics",
     "ModelError",
-    "ModelFacts",
     "ModelFolderError",
     "ModelFolderSummary",
     "NonFiniteLoss",
@@ -143,7 +143,7 @@ _HOMES = {
         "WeightsError",
     ),
     "covertune.models.export": (
-        "ModelFacts",
+        "CardData",
         "ModelFolderSummary",
         "load_model",
         "save_model",

@@ -9,7 +9,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
 from covertune.data_pipeline.store.cover_store import CoverStore
-from covertune.data_pipeline.store.schema import PrepareSettings, StoreFacts
+from covertune.data_pipeline.store.schema import PrepareSettings, StoreSummary
 
 __all__ = ["SideReport", "StoreReport", "inspect_store"]
 
@@ -24,7 +24,7 @@ class SideReport(BaseModel):
     max: int = Field(description="The longest.")
 
 
-class StoreReport(StoreFacts):
+class StoreReport(StoreSummary):
     """What a cover store holds."""
 
     path: Path = Field(description="The store.")
@@ -51,7 +51,7 @@ def inspect_store(path: Path) -> StoreReport:
     covers = store.read_columns(["width", "height", "group", "genres"])
     sizes = Counter(Counter(covers["group"].to_pylist()).values())
     return StoreReport(
-        **manifest.facts(),
+        **manifest.summary(),
         path=store.path,
         schema_version=manifest.schema_version,
         source=manifest.source,

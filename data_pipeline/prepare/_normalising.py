@@ -21,7 +21,7 @@ from covertune.data_pipeline.images import normalise, reuse_memory
 from covertune.data_pipeline.prepare._reading import read_ahead
 from covertune.data_pipeline.sources import Source
 
-__all__ = ["Outcome", "Outcomes", "normalise_sources"]
+__all__ = ["NormalisedSource", "NormalisedSources", "normalise_sources"]
 
 _LARGEST_BLOCK = 256  # paths a task; more would make the progress bar jump
 _SMALLEST_BLOCK = 16  # a tenth of a second of work, much more than handing it out
@@ -29,7 +29,7 @@ _BLOCKS_PER_CPU = 4  # of what is left: blocks become smaller, so that all CPUs 
 
 
 @dataclass(frozen=True)
-class Outcome:
+class NormalisedSource:
     """What became of one source: a cover in the spool, or a reason why not.
 
     Attributes:
@@ -54,11 +54,13 @@ class Outcome:
 
 
 @dataclass(frozen=True)
-class Outcomes:
-    """What became of N sources, as columns: a list of `Outcome` would take several times the room.
+class NormalisedSources:
+    """What became of N sources.
+
+    As columns: a list of `NormalisedSource` would take several times the room.
 
     Attributes:
-        table: A row for each source, in their order, with the fields of `Outcome`.
+        table: A row for each source, in their order, with the fields of `NormalisedSource`.
         signatures_ND: uint8, D = SIGNATURE_BYTES: what copies of a picture are found by; zeros
             where the source was refused.
     """
@@ -69,7 +71,7 @@ class Outcomes:
 
 _ARROW_TYPES = {"int": pa.int64(), "str": pa.string()}
 _OUTCOME_SCHEMA = pa.schema(
-    [pa.field(field.name, _ARROW_TYPES[str(field.type)]) for field in fields(Outcome)]
+    [pa.field(field.name, _ARROW_TYPES[str(field.type)]) for field in fields(NormalisedSource)]
 )
 
 
@@ -80,7 +82,7 @@ def normalise_sources(
     progress: Callable[[int, int], None] | None = None,
     *,
     downloads: Path | None = None,
-) -> Outcomes:
+) -> NormalisedSources:
     """Read and normalise all sources.
 
     Args:
@@ -119,7 +121,7 @@ def normalise_sources(
             progress(done, total)
     table = pa.concat_tables(tables[first] for first in sorted(tables)).combine_chunks()
     assert len(table) == total, "each source once"
-    return Outcomes(table, signatures_ND)
+    return NormalisedSources(table, signatures_ND)
 
 
 def _blocks_of(sources: Sequence[Source], cpus: int) -> Iterator[tuple[int, list[str]]]:
@@ -142,22 +144,22 @@ def _normalise_block(
     """The work of one task; runs in a Ray worker.
 
     Returns:
-        Index of the first source, then what `Outcomes` holds of these sources.
+        Index of the first source, then what `NormalisedSources` holds of these sources.
     """
     reuse_memory()
     first, paths = block
     name = f"{uuid.uuid4().hex}.bin"  # a task that Ray repeats writes another file
-    outcomes = []
+    normalised = []
     signatures_ND = np.zeros((len(paths), SIGNATURE_BYTES), dtype=np.uint8)
     with (spool / name).open("xb") as file:
         for row, read in enumerate(read_ahead(paths, downloads)):
             try:
                 image = normalise(read(), max_px)
             except ImageRejected as err:
-                outcomes.append(Outcome(reason=err.reason, detail=err.detail))
+                normalised.append(NormalisedSource(reason=err.reason, detail=err.detail))
                 continue
-            outcomes.append(
-                Outcome(
+            normalised.append(
+                NormalisedSource(
                     cover_id=image.cover_id,
                     width=image.width,
                     height=image.height,
@@ -168,5 +170,5 @@ def _normalise_block(
             )
             signatures_ND[row] = np.frombuffer(image.signature, np.uint8)
             file.write(image.data)
-    rows = [vars(outcome) for outcome in outcomes]
+    rows = [vars(outcome) for outcome in normalised]
     return first, pa.Table.from_pylist(rows, schema=_OUTCOME_SCHEMA), signatures_ND

@@ -20,7 +20,7 @@ from covertune.data_pipeline.filesystems import redact_credentials
 from covertune.data_pipeline.local_ray import start_local_ray
 from covertune.data_pipeline.prepare import _writing
 from covertune.data_pipeline.prepare._comparing import PLACE, compare_in_spool
-from covertune.data_pipeline.prepare._normalising import Outcomes, normalise_sources
+from covertune.data_pipeline.prepare._normalising import NormalisedSources, normalise_sources
 from covertune.data_pipeline.prepare._selecting import Selection, select_covers
 from covertune.data_pipeline.prepare._splits import assign_splits
 from covertune.data_pipeline.prepare._writing import Rejected
@@ -28,15 +28,15 @@ from covertune.data_pipeline.sources import FoundSources, Source, find_sources
 from covertune.data_pipeline.store.schema import (
     SCHEMA_VERSION,
     PrepareSettings,
-    StoreFacts,
     StoreManifest,
+    StoreSummary,
 )
 from covertune.vocabulary import SPLITS, Conflicts, Split
 
 __all__ = ["PrepareSummary", "prepare_store"]
 
 
-class PrepareSummary(StoreFacts):
+class PrepareSummary(StoreSummary):
     """What a prepare did."""
 
     path: Path = Field(description="The new store.")
@@ -51,7 +51,7 @@ class PrepareSummary(StoreFacts):
     def of(cls, manifest: StoreManifest, path: Path, downloads: DownloadCounts | None) -> Self:
         """Sum up what a manifest tells of the prepare that wrote it."""
         return cls(
-            **manifest.facts(),
+            **manifest.summary(),
             path=path,
             kept=manifest.kept,
             conflicts=manifest.settings.conflicts,
@@ -145,20 +145,20 @@ def _write_store(
     """
     spool = (folder / "spool").absolute()
     spool.mkdir()
-    outcomes = normalise_sources(
+    normalised = normalise_sources(
         found.sources, spool, settings.max_px, progress=progress, downloads=downloads
     )
 
     def compare(pairs: Candidates, shown_by: np.ndarray) -> np.ndarray:
-        return compare_in_spool(pairs, outcomes.table.select(PLACE).take(shown_by), spool)
+        return compare_in_spool(pairs, normalised.table.select(PLACE).take(shown_by), spool)
 
-    chosen = select_covers(found.sources, outcomes, settings, compare)
+    chosen = select_covers(found.sources, normalised, settings, compare)
     rejected = [
         Rejected(found.sources[row].source, found.sources[row].genre, *why)
         for row, why in sorted(chosen.refused.items())
     ]
     _require_enough(found.sources, chosen, rejected, settings.min_covers)
-    covers = _writing.order_in_store(_covers(found.sources, outcomes, chosen, settings))
+    covers = _writing.order_in_store(_covers(found.sources, normalised, chosen, settings))
     parts = _writing.write_parts(folder, covers, spool)
     _writing.write_rejected(folder, rejected)
     shutil.rmtree(spool)
@@ -222,10 +222,13 @@ def _require_enough(
 
 
 def _covers(
-    sources: Sequence[Source], outcomes: Outcomes, chosen: Selection, settings: PrepareSettings
+    sources: Sequence[Source],
+    normalised: NormalisedSources,
+    chosen: Selection,
+    settings: PrepareSettings,
 ) -> pa.Table:
     """The covers as `_writing.write_parts` wants them, in the order of the sources."""
-    of_outcome = outcomes.table.select(["cover_id", "width", "height", *PLACE])
+    of_outcome = normalised.table.select(["cover_id", "width", "height", *PLACE])
     columns = {name: of_outcome[name].take(chosen.sources) for name in of_outcome.column_names}
     columns["genre"] = pa.array([chosen.genres[label] for label in chosen.labels], pa.string())
     columns["genres"] = pa.array(chosen.all_genres, pa.list_(pa.string()))

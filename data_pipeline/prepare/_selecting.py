@@ -19,7 +19,7 @@ from covertune.data_pipeline.dedup.groups import union_groups
 from covertune.data_pipeline.dedup.near import find_near_copies
 from covertune.data_pipeline.dedup.signature import Pictures, colours, dct_coefficients
 from covertune.data_pipeline.errors import SourceError
-from covertune.data_pipeline.prepare._normalising import Outcomes
+from covertune.data_pipeline.prepare._normalising import NormalisedSources
 from covertune.data_pipeline.sources import Source
 from covertune.data_pipeline.store.schema import PrepareSettings
 
@@ -65,13 +65,16 @@ class Selection:
 
 
 def select_covers(
-    sources: Sequence[Source], outcomes: Outcomes, settings: PrepareSettings, compare: Compare
+    sources: Sequence[Source],
+    normalised: NormalisedSources,
+    settings: PrepareSettings,
+    compare: Compare,
 ) -> Selection:
     """Choose the covers.
 
     Args:
         sources: As found, in natural order.
-        outcomes: What became of them.
+        normalised: What became of them.
         settings: How.
         compare: Looks at pairs closely; asked only where `settings.near_copies`.
 
@@ -79,17 +82,17 @@ def select_covers(
         SourceError: Some rows only have an official split.
     """
     official = _has_official_split(sources)
-    refused = _refuse_unusable(sources, outcomes)
+    refused = _refuse_unusable(sources, normalised)
     usable = np.array([row for row in range(len(sources)) if row not in refused], dtype=np.int64)
-    ids = np.array(outcomes.table["cover_id"].to_pylist(), dtype=str)[usable]
+    ids = np.array(normalised.table["cover_id"].to_pylist(), dtype=str)[usable]
     # From here on pictures are numbered in the order of their ids, whatever that of the sources.
     distinct, first_row, pixels_R = np.unique(ids, return_index=True, return_inverse=True)
     shown_by = usable[first_row]
-    rank = _rank(outcomes, shown_by)
+    rank = _rank(normalised, shown_by)
     centre, links = np.arange(len(distinct)), np.empty((0, 2), dtype=np.int64)
     if settings.near_copies and len(distinct) > 1:
         near = find_near_copies(
-            Pictures(dct_coefficients(outcomes.signatures_ND), shown_by),
+            Pictures(dct_coefficients(normalised.signatures_ND), shown_by),
             rank,
             lambda pairs: compare(pairs, shown_by),
         )
@@ -134,11 +137,11 @@ def _has_official_split(sources: Sequence[Source]) -> bool:
     return not without
 
 
-def _refuse_unusable(sources: Sequence[Source], outcomes: Outcomes) -> Refused:
-    blank = placeholders.blank(outcomes.signatures_ND)
+def _refuse_unusable(sources: Sequence[Source], normalised: NormalisedSources) -> Refused:
+    blank = placeholders.blank(normalised.signatures_ND)
     refused: Refused = {}
     reasons = zip(
-        outcomes.table["reason"].to_pylist(), outcomes.table["detail"].to_pylist(), strict=True
+        normalised.table["reason"].to_pylist(), normalised.table["detail"].to_pylist(), strict=True
     )
     for row, (source, (reason, detail)) in enumerate(zip(sources, reasons, strict=True)):
         if reason:
@@ -150,11 +153,11 @@ def _refuse_unusable(sources: Sequence[Source], outcomes: Outcomes) -> Refused:
     return refused
 
 
-def _rank(outcomes: Outcomes, shown_by: np.ndarray) -> np.ndarray:
+def _rank(normalised: NormalisedSources, shown_by: np.ndarray) -> np.ndarray:
     """Rank distinct pictures: colour before grey, then the largest, then the most bytes."""
-    grey = colours(outcomes.signatures_ND[shown_by]) < _COLOURFUL
+    grey = colours(normalised.signatures_ND[shown_by]) < _COLOURFUL
     width, height, length = (
-        outcomes.table[name].to_numpy()[shown_by] for name in ("width", "height", "length")
+        normalised.table[name].to_numpy()[shown_by] for name in ("width", "height", "length")
     )
     rank = np.empty(len(shown_by), dtype=np.int64)
     rank[np.lexsort((-length, -width * height, grey))] = np.arange(len(shown_by))

@@ -27,8 +27,8 @@ __all__ = [
     "Column",
     "PartInfo",
     "PrepareSettings",
-    "StoreFacts",
     "StoreManifest",
+    "StoreSummary",
 ]
 
 SCHEMA_VERSION = 2
@@ -130,7 +130,7 @@ class PartInfo(_Frozen):
         return -(-self.rows // self.group_rows)
 
 
-class StoreFacts(_Frozen):
+class StoreSummary(_Frozen):
     """What a manifest, a prepare and a report tell of a store alike."""
 
     fingerprint: str = Field(description="SHA-256 of the content; equal stores have equal ones.")
@@ -147,12 +147,12 @@ class StoreFacts(_Frozen):
     groups: int = Field(ge=0, description="Groups of covers kept; a group never crosses splits.")
     official_split: bool = Field(description="Whether the listing itself named the test covers.")
 
-    def facts(self) -> dict[str, Any]:
+    def summary(self) -> dict[str, Any]:
         """These fields alone."""
-        return {name: getattr(self, name) for name in StoreFacts.model_fields}
+        return {name: getattr(self, name) for name in StoreSummary.model_fields}
 
 
-class StoreManifest(StoreFacts):
+class StoreManifest(StoreSummary):
     """The content of `covers.json`."""
 
     schema_version: int = Field(description="Version of the store's layout.")

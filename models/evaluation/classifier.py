@@ -20,7 +20,7 @@ from covertune.models.training.recipe import Recipe
 from covertune.vocabulary import Fit
 
 if TYPE_CHECKING:
-    from covertune.models.export.config import ModelFacts
+    from covertune.models.export.config import CardData
 
 __all__ = ["Classifier"]
 
@@ -35,7 +35,7 @@ class Classifier:
         input_spec: What it takes.
         genres: Names, in the order of the logits.
         recipe: How it was trained.
-        facts: What is known of it, as in the model folder.
+        card: What is known of it, as in the model folder.
         device: Where to compute.
     """
 
@@ -45,7 +45,7 @@ class Classifier:
         input_spec: InputSpec,
         genres: Sequence[str],
         recipe: Recipe,
-        facts: ModelFacts,
+        card: CardData,
         device: torch.device | str = "cpu",
     ) -> None:
         self.device = torch.device(device)
@@ -53,7 +53,7 @@ class Classifier:
         self.input_spec = input_spec
         self.genres = list(genres)
         self.recipe = recipe
-        self.facts = facts
+        self.card = card
 
     @property
     def image_px(self) -> int:

@@ -4,7 +4,7 @@ In: a model, its recipe, what is known of it. Out: a folder that covertune, timm
 torchvision and onnxruntime load, each as far as it knows the network; or a `Classifier` from one.
 """
 
-from covertune.models.export.config import ModelFacts, ModelFolderConfig
+from covertune.models.export.config import CardData, ModelFolderConfig
 from covertune.models.export.folder import (
     ModelFolderSummary,
     load_model,
@@ -13,7 +13,7 @@ from covertune.models.export.folder import (
 from covertune.models.export.trial_run import require_weights_return, why_no_graph
 
 __all__ = [
-    "ModelFacts",
+    "CardData",
     "ModelFolderConfig",
     "ModelFolderSummary",
     "load_model",

@@ -33,9 +33,9 @@ from covertune.wording import few, sentences
 
 __all__ = [
     "CONFIG",
+    "CardData",
     "CovertuneConfig",
     "Loading",
-    "ModelFacts",
     "ModelFolderConfig",
     "OnnxNotes",
     "Preprocessing",
@@ -49,13 +49,13 @@ FORMAT = 2
 _FIRST_FORMAT = 1
 _CROP_MODES = {"squash": "squash", "pad": "border", "crop": "center"}  # timm's words
 
-_frozen = ConfigDict(frozen=True, extra="forbid")
+_FROZEN = ConfigDict(frozen=True, extra="forbid")
 
 
 class Preprocessing(BaseModel):
     """From a picture to `pixel_values`, in this order."""
 
-    model_config = _frozen
+    model_config = _FROZEN
 
     channels: Literal["RGB"] = Field(default="RGB", description="In this order.")
     transparency: Literal["on white"] = Field(
@@ -93,7 +93,7 @@ class Preprocessing(BaseModel):
 class OnnxNotes(BaseModel):
     """How to call model.onnx."""
 
-    model_config = _frozen
+    model_config = _FROZEN
 
     input: str = Field(description="Its name.")
     outputs: tuple[str, ...] = Field(description="Their names.")
@@ -103,7 +103,7 @@ class OnnxNotes(BaseModel):
 class Loading(BaseModel):
     """Which library builds the network that the weights belong to."""
 
-    model_config = _frozen
+    model_config = _FROZEN
 
     library: Literal["timm", "torchvision", "covertune"] = Field(description="Its name.")
     model: str = Field(description="Name of the network in that library.")
@@ -111,10 +111,10 @@ class Loading(BaseModel):
     how: str = Field(description="The way in, in words.")
 
 
-class ModelFacts(BaseModel):
+class CardData(BaseModel):
     """What is known of a model beside its weights."""
 
-    model_config = _frozen
+    model_config = _FROZEN
 
     metrics: dict[str, Any] = Field(default={}, description="Measures by split.")
     by_genre: tuple[GenreMeasurement, ...] = Field(
@@ -129,7 +129,7 @@ class ModelFacts(BaseModel):
     provenance: dict[str, Any] = Field(default={}, description="Run, data, versions.")
 
 
-class CovertuneConfig(ModelFacts):
+class CovertuneConfig(CardData):
     """The part of config.json that covertune itself reads."""
 
     format: Literal[2] = Field(default=2, description="Version of this document.")
@@ -149,9 +149,9 @@ class CovertuneConfig(ModelFacts):
         return self
 
     @property
-    def facts(self) -> ModelFacts:
+    def card(self) -> CardData:
         """What is known of the model, without how to build it."""
-        return ModelFacts(**{name: getattr(self, name) for name in ModelFacts.model_fields})
+        return CardData(**{name: getattr(self, name) for name in CardData.model_fields})
 
 
 def _for_timm(description: str) -> Any:

@@ -36,8 +36,8 @@ from covertune.models.export.card import licence_of, write_card, write_program
 from covertune.models.export.checksums import check_sums, write_sums
 from covertune.models.export.config import (
     CONFIG,
+    CardData,
     CovertuneConfig,
-    ModelFacts,
     ModelFolderConfig,
     OnnxNotes,
     Preprocessing,
@@ -80,7 +80,7 @@ def save_model(
     recipe: Recipe,
     backbone: Backbone,
     genres: Sequence[str],
-    facts: ModelFacts,
+    card: CardData,
     check_images_NHWC: npt.NDArray[np.uint8],
     *,
     replace: bool = False,
@@ -93,7 +93,7 @@ def save_model(
         recipe: How it was trained.
         backbone: Its registry entry.
         genres: Names, in the order of the logits.
-        facts: What is known of it.
+        card: What is known of it.
         check_images_NHWC: A few covers to compare the ways in on.
         replace: Whether a folder that lies there already gives way.
 
@@ -109,7 +109,7 @@ def save_model(
     try:
         with whole_folder(out, replace=replace) as folder:
             (folder / WEIGHTS).write_bytes(to_safetensors(state, backbone.name, names))
-            config = _config(recipe, backbone, names, facts)
+            config = _config(recipe, backbone, names, card)
             config, difference = _write_graph(folder, config, loaded, pixel_values)
             config = find_loading(folder / WEIGHTS, config, backbone, loaded, pixel_values)
             _write_documents(folder, config, backbone)
@@ -150,7 +150,7 @@ def load_model(path: Path, device: torch.device | str = "cpu") -> Classifier:
         input_spec=InputSpec(prepared.size[0], prepared.mean, prepared.std),
         genres=config.label_names,
         recipe=ours.recipe,
-        facts=ours.facts,
+        card=ours.card,
         device=device,
     )
 
@@ -188,7 +188,7 @@ def _as_loaded(state: dict[str, Tensor], recipe: Recipe, num_genres: int) -> nn.
 
 
 def _config(
-    recipe: Recipe, backbone: Backbone, genres: list[str], facts: ModelFacts
+    recipe: Recipe, backbone: Backbone, genres: list[str], card: CardData
 ) -> ModelFolderConfig:
     licence = licence_of(backbone, recipe)
     if recipe.weights not in ("default", "none"):  # a path on somebody's disk helps nobody else
@@ -199,7 +199,7 @@ def _config(
         num_classes=len(genres),
         label_names=genres,
         covertune=CovertuneConfig(
-            **dict(facts),
+            **dict(card),
             backbone=backbone.name,
             licence=licence,
             loading=only_covertune(backbone),

@@ -30,7 +30,7 @@ from covertune.models.training.augment import Augment, Mixing, step_generator
 from covertune.models.training.checkpoint import read_state, write_state
 from covertune.models.training.collapse import find_collapse
 from covertune.models.training.ema import EmaModel
-from covertune.models.training.frozen import frozen_prefix
+from covertune.models.training.frozen_prefix import frozen_prefix
 from covertune.models.training.optim import (
     build_optimizer,
     learning_rates,
@@ -126,7 +126,7 @@ class FineTuner:
         self.model.to(self.device)
         if recipe.channels_last:
             self.model.to(memory_format=torch.channels_last)
-        self._frozen = freeze(self.model, recipe.frozen_stages)
+        self._frozen_stages = freeze(self.model, recipe.frozen_stages)
         self._stages = stages(self.model)
         self._head = head_of(self.model)
         self.optimizer = build_optimizer(recipe, self.model, self._stages)
@@ -159,7 +159,7 @@ class FineTuner:
         covers, waited = 0, 0.0
         started = time.perf_counter()
         source = iter(batches)
-        prefix = frozen_prefix(self._stages, len(self._frozen), self._head, self._precision)
+        prefix = frozen_prefix(self._stages, len(self._frozen_stages), self._head, self._precision)
         with forked_random_state(self.device), prefix:
             torch.manual_seed(dropout_seed(self.recipe.seed, self.epoch))
             while True:
@@ -383,7 +383,7 @@ class FineTuner:
 
     def _train_mode(self) -> None:
         self.model.train()
-        for stage in self._frozen:
+        for stage in self._frozen_stages:
             for module in stage.modules:
                 module.eval()
         if self.recipe.batch_norm == "frozen":

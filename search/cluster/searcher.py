@@ -107,9 +107,9 @@ class StudySearcher(Searcher):  # type: ignore[misc]  # Ray is untyped
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
         """The configuration of the next trial, None for not now, or `Searcher.FINISHED`."""
         if self._resumed:
-            frozen = self._resumed.pop(0)
-            trial = running_trial(self._study, frozen)
-            self._history[trial.number] = TrialRecord(frozen).history
+            stored = self._resumed.pop(0)
+            trial = running_trial(self._study, stored)
+            self._history[trial.number] = TrialRecord(stored).history
             return self._start(trial_id, trial)
         if not self._budget.admits_a_trial or self._is_full():
             # Ray takes FINISHED as the last word, and a trial that runs may yet lose its worker.
@@ -159,7 +159,7 @@ class StudySearcher(Searcher):  # type: ignore[misc]  # Ray is untyped
             case Suspend():
                 return
             case Retry():
-                self._resumed.append(self._frozen(trial))
+                self._resumed.append(self._stored(trial))
                 self._forget(trial_id, trial)
                 return
         if METRIC in result:
@@ -177,7 +177,7 @@ class StudySearcher(Searcher):  # type: ignore[misc]  # Ray is untyped
                 self._fail(trial, decision, result)
         # Only now: if the study could not be written, Ray stops the trial once more.
         self._forget(trial_id, trial)
-        self._observer.trial_ended(self._frozen(trial))
+        self._observer.trial_ended(self._stored(trial))
 
     def _end_of(self, trial: optuna.Trial, result: dict[str, Any], *, lost: bool) -> TrialEnd:
         """What is known of an end; counts a lost worker."""
@@ -209,7 +209,7 @@ class StudySearcher(Searcher):  # type: ignore[misc]  # Ray is untyped
         _log.warning("trial %d lost its worker in epoch %d", trial.number, epochs + 1)
         return TrialRecord(trial).count_lost_worker(epochs)
 
-    def _frozen(self, trial: optuna.Trial) -> FrozenTrial:
+    def _stored(self, trial: optuna.Trial) -> FrozenTrial:
         return self._study.get_trials(deepcopy=False)[trial.number]
 
     def _forget(self, trial_id: str, trial: optuna.Trial) -> None:

@@ -13,9 +13,9 @@ from torch import nn
 
 from covertune.data_pipeline import CoverStore, DataError, load_square
 from covertune.models import (
+    CardData,
     Classifier,
     ModelError,
-    ModelFacts,
     calibrate,
     calibrated,
     fold_temperature,
@@ -104,7 +104,7 @@ def export_run(run: RunFolder, out: Path, number: int | None = None) -> Exported
         raise RunError(f"{out} exists already; choose another folder, or remove it first")
     store = _StoreAtHand.of(run)
     classifier, notes = _chosen_model(run, number, store)
-    facts, problem = _calibrated(classifier, run, store)
+    card, problem = _calibrated(classifier, run, store)
     if problem is not None:
         notes.append(f"its probabilities are not calibrated: {problem}")
     written = save_model(
@@ -113,7 +113,7 @@ def export_run(run: RunFolder, out: Path, number: int | None = None) -> Exported
         classifier.recipe,
         get_backbone(classifier.recipe.backbone),
         classifier.genres,
-        facts,
+        card,
         check_covers(store.store, classifier.image_px, classifier.fit),
     )
     if (why := written.config.covertune.no_onnx_because) is not None:
@@ -181,7 +181,7 @@ def _classifier_of(run: RunFolder, trial: FrozenTrial, store: _StoreAtHand) -> C
         get_backbone(recipe.backbone).input.at(recipe.image_px),
         _genres_of(run, store),
         recipe,
-        ModelFacts(
+        CardData(
             metrics={"validation": measured.values},
             provenance=provenance_of(run, store.store, {"trial": trial.number}),
         ),
@@ -202,19 +202,19 @@ def _genres_of(run: RunFolder, store: _StoreAtHand) -> list[str]:
 
 def _calibrated(
     classifier: Classifier, run: RunFolder, store: _StoreAtHand
-) -> tuple[ModelFacts, str | None]:
+) -> tuple[CardData, str | None]:
     """Fold a temperature into the classifier, unless it has one.
 
     Returns:
         What is then known of it; and why it is not calibrated. The folder says no more than that
         the store was not there: paths of this machine are nobody else's business.
     """
-    facts = classifier.facts
-    if facts.calibration is not None:
-        return facts, None
+    card = classifier.card
+    if card.calibration is not None:
+        return card, None
 
-    def uncalibrated(because: str, problem: object = None) -> tuple[ModelFacts, str]:
-        return facts.model_copy(update={"uncalibrated_because": because}), str(problem or because)
+    def uncalibrated(because: str, problem: object = None) -> tuple[CardData, str]:
+        return card.model_copy(update={"uncalibrated_because": because}), str(problem or because)
 
     if run.config().rehearse:
         return uncalibrated("it comes from a rehearsal")
@@ -227,11 +227,11 @@ def _calibrated(
     calibration = calibrate(val)
     fold_temperature(classifier.model, calibration.temperature)
     measured = measure_probabilities(*calibrated(val, calibration.temperature))
-    metrics = {**facts.metrics, "validation": measured.model_dump(mode="json")}
+    metrics = {**card.metrics, "validation": measured.model_dump(mode="json")}
     if (test := metrics.get("test")) is not None:  # of covertune 0.1: measured uncalibrated
         calibration = calibration.model_copy(update={"test_ece_before": test.get("ece")})
         metrics["test"] = {name: value for name, value in test.items() if name != "ece"}
-    return facts.model_copy(update={"metrics": metrics, "calibration": calibration}), None
+    return card.model_copy(update={"metrics": metrics, "calibration": calibration}), None
 
 
 def check_covers(store: CoverStore | None, image_px: int, fit: Fit) -> npt.NDArray[np.uint8]:

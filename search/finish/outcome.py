@@ -15,8 +15,8 @@ from pydantic import BaseModel, Field
 
 from covertune.models import (
     Calibration,
+    CardData,
     Measurement,
-    ModelFacts,
     Predictions,
     Recipe,
     calibrate,
@@ -178,7 +178,7 @@ def _export(
     model = best.load()
     fold_temperature(model, calibration.temperature)
     origin = {"trial": best.trial} if best.trial is not None else {"average_of": best.average_of}
-    facts = ModelFacts(
+    card = CardData(
         metrics={
             split: measure_probabilities(*told).model_dump(mode="json")
             for split, told in (("validation", val), ("test", test))
@@ -193,7 +193,7 @@ def _export(
         recipe,
         get_backbone(recipe.backbone),
         store.genres,
-        facts,
+        card,
         check_covers(store, recipe.image_px, recipe.fit),
         replace=True,
     )

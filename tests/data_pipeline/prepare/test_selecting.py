@@ -14,7 +14,7 @@ from covertune.data_pipeline.dedup.compare import open_for_comparison, same_pict
 from covertune.data_pipeline.dedup.signature import CUTS, SIGNATURE_BYTES
 from covertune.data_pipeline.errors import ImageRejected
 from covertune.data_pipeline.images import normalise
-from covertune.data_pipeline.prepare._normalising import Outcomes
+from covertune.data_pipeline.prepare._normalising import NormalisedSources
 from covertune.data_pipeline.prepare._prepare import _splits
 from covertune.data_pipeline.prepare._selecting import select_covers
 from covertune.data_pipeline.sources import Source
@@ -24,22 +24,22 @@ _normalised = cache(lambda data: normalise(data, 256))
 
 def _sift(rows, **how):
     """Sift (genre, encoded picture, keys, split) rows as a prepare does, but in this process."""
-    sources, outcomes, images, signed = [], [], [], []
+    sources, normalised, images, signed = [], [], [], []
     for number, (genre, data, *more) in enumerate(rows):
         keys, split = (*more, (), None)[:2] if len(more) != 1 else (more[0], None)
         sources.append(Source(f"{number}", f"{number}.jpg", genre, tuple(keys), split))
         try:
             image = _normalised(data)
         except ImageRejected as err:
-            outcomes.append(("", 0, 0, 0, err.reason, err.detail))
+            normalised.append(("", 0, 0, 0, err.reason, err.detail))
             images.append(None)
             signed.append(bytes(SIGNATURE_BYTES))
             continue
-        outcomes.append((image.cover_id, image.width, image.height, len(image.data), "", ""))
+        normalised.append((image.cover_id, image.width, image.height, len(image.data), "", ""))
         images.append(image.data)
         signed.append(image.signature)
     names = ("cover_id", "width", "height", "length", "reason", "detail")
-    table = pa.table(dict(zip(names, map(list, zip(*outcomes, strict=True)), strict=True)))
+    table = pa.table(dict(zip(names, map(list, zip(*normalised, strict=True)), strict=True)))
     signatures = np.frombuffer(b"".join(signed), np.uint8).reshape(len(rows), -1)
 
     def compare(pairs, shown_by):
@@ -54,7 +54,8 @@ def _sift(rows, **how):
             dtype=bool,
         )
 
-    return select_covers(sources, Outcomes(table, signatures), PrepareSettings(**how), compare)
+    covers = NormalisedSources(table, signatures)
+    return select_covers(sources, covers, PrepareSettings(**how), compare)
 
 
 @cache

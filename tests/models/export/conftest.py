@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 import torch
 
-from covertune.models import ModelFacts, Recipe, get_backbone, save_model
+from covertune.models import CardData, Recipe, get_backbone, save_model
 from covertune.models.backbones.heads import head_of
 
 GENRES = ["crime", "poetry & prose", "romance", "Über|reise"]
-FACTS = ModelFacts(
+FACTS = CardData(
     metrics={
         "test": {
             "n": 48,
@@ -53,7 +53,7 @@ def genres():
 
 
 @pytest.fixture(scope="session")
-def facts():
+def card():
     return FACTS
 
 
@@ -77,7 +77,7 @@ def save(recipe_for):
         given = {
             "recipe": recipe_for(backbone, image_px, **settings),
             "genres": GENRES,
-            "facts": FACTS,
+            "card": FACTS,
             "check_images_NHWC": noise(image_px),
         }
         given |= options

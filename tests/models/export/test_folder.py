@@ -67,11 +67,11 @@ def test_the_same_model_is_the_same_bytes(written, tmp_path, save, small_cnn):
         assert (tmp_path / "again" / name).read_bytes() == (written[0] / name).read_bytes(), name
 
 
-def test_loaded_tells_the_same(written, small_cnn, covers, recipe_for, facts, genres):
+def test_loaded_tells_the_same(written, small_cnn, covers, recipe_for, card, genres):
     classifier = load_model(written[0])
     assert classifier.genres == genres
     assert classifier.recipe == recipe_for()
-    assert classifier.facts.provenance == facts.provenance
+    assert classifier.card.provenance == card.provenance
     pixels = get_backbone("small_cnn").input.normalise(torch.tensor(covers))
     with torch.inference_mode():
         wanted = small_cnn(pixels).softmax(dim=1).numpy()

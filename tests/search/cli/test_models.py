@@ -262,9 +262,9 @@ def test_export_of_a_trial_without_a_checkpoint(covertune, run, tmp_path, keep, 
     copy = tmp_path / run.name
     shutil.copytree(run, copy)
     (copy / "tune" / "checkpoints" / "trial-00001.pt").unlink()
-    facts = json.loads((copy / "run.json").read_text())
-    facts["config"]["keep_checkpoints"] = keep
-    (copy / "run.json").write_text(json.dumps(facts))
+    card = json.loads((copy / "run.json").read_text())
+    card["config"]["keep_checkpoints"] = keep
+    (copy / "run.json").write_text(json.dumps(card))
     ended = covertune("export", copy, tmp_path / "out", "--trial", 1)
     assert ended.code == 1
     [line] = ended.err.splitlines()

@@ -5,7 +5,7 @@ from covertune.models import get_backbone
 from covertune.models.backbones.heads import head_of
 from covertune.models.backbones.stages import freeze, stages
 from covertune.models.precision import Precision
-from covertune.models.training.frozen import frozen_prefix
+from covertune.models.training.frozen_prefix import frozen_prefix
 
 MIXED = Precision(torch.device("cpu"), None, torch.bfloat16)
 SOME = [
