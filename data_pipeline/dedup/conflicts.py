@@ -50,6 +50,19 @@ class Rows:
     names: Sequence[str]
     cover_ids: Sequence[str]
 
+    def some(self, left: np.ndarray) -> Rows:
+        """The rows of these indices."""
+        return Rows(
+            genres=self.genres,
+            genre_R=self.genre_R[left],
+            picture_R=self.picture_R[left],
+            pixels_R=self.pixels_R[left],
+            rank_R=self.rank_R[left],
+            in_test_R=self.in_test_R[left],
+            names=[self.names[row] for row in left.tolist()],
+            cover_ids=[self.cover_ids[row] for row in left.tolist()],
+        )
+
 
 @dataclass(frozen=True)
 class Kept:

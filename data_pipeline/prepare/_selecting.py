@@ -84,47 +84,74 @@ def select_covers(
     official = _has_official_split(sources)
     refused = _refuse_unusable(sources, normalised)
     usable = np.array([row for row in range(len(sources)) if row not in refused], dtype=np.int64)
+<<<<<<< HEAD
     ids = np.array(normalised.table["cover_id"].to_pylist(), dtype=str)[usable]
     # From here on pictures are numbered in the order of their ids, whatever that of the sources.
     distinct, first_row, pixels_R = np.unique(ids, return_index=True, return_inverse=True)
     shown_by = usable[first_row]
     rank = _rank(normalised, shown_by)
     centre, links = np.arange(len(distinct)), np.empty((0, 2), dtype=np.int64)
+=======
+    rows, links_L2 = _find_copies(sources, outcomes, usable, settings, compare)
+    keys = [sources[row].keys for row in usable.tolist()]
+
+    stand_ins = _refuse_placeholders(rows, keys)
+    refused |= {int(usable[row]): why for row, why in stand_ins.items()}
+    left = np.delete(np.arange(len(usable)), list(stand_ins))
+    rows, usable, keys = rows.some(left), usable[left], [keys[row] for row in left.tolist()]
+
+    kept, conflicting = conflicts.resolve(rows, settings.conflicts, settings.seed)
+    refused |= {int(usable[row]): why for row, why in conflicting.items()}
+    groups = _group(rows, kept, keys, links_L2)
+    kept, tied = _keep_test_apart(rows, kept, groups)
+    refused |= {int(usable[row]): why for row, why in tied.items()}
+    return _selection(rows, kept, groups, usable, official, refused)
+
+
+def _find_copies(
+    sources: Sequence[Source],
+    outcomes: Outcomes,
+    usable: np.ndarray,
+    settings: PrepareSettings,
+    compare: Compare,
+) -> tuple[Rows, np.ndarray]:
+    """The usable sources as rows, those that show the same picture tied; and all pairs of copies.
+
+    Pictures are numbered in the order of their ids, whatever that of the sources.
+    """
+    ids = np.array(outcomes.table["cover_id"].to_pylist(), dtype=str)[usable]
+    distinct, first_row, pixels_R = np.unique(ids, return_index=True, return_inverse=True)
+    shown_by = usable[first_row]
+    rank = _rank(outcomes, shown_by)
+    centre, links_L2 = np.arange(len(distinct)), np.empty((0, 2), dtype=np.int64)
+>>>>>>> 6264a89 (select_covers in steps)
     if settings.near_copies and len(distinct) > 1:
         near = find_near_copies(
             Pictures(dct_coefficients(normalised.signatures_ND), shown_by),
             rank,
             lambda pairs: compare(pairs, shown_by),
         )
-        centre, links = near.centre_N, near.links_L2
-
-    genres = sorted({sources[row].genre for row in usable.tolist()})
+        centre, links_L2 = near.centre_N, near.links_L2
+    listed = [sources[row] for row in usable.tolist()]
+    genres = sorted({source.genre for source in listed})
     number_of = {genre: number for number, genre in enumerate(genres)}
-    genre_R = np.array([number_of[sources[row].genre] for row in usable.tolist()], dtype=np.int64)
-    keys = [sources[row].keys for row in usable.tolist()]
-    standing = placeholders.stand_for_many(centre[pixels_R], genre_R, keys)
-    no_cover = np.isin(centre[pixels_R], list(standing))
-    for at in np.flatnonzero(no_cover).tolist():
-        refused[int(usable[at])] = _PLACEHOLDER, standing[int(centre[pixels_R[at]])]
-    left = np.flatnonzero(~no_cover)
-    usable, pixels_R, genre_R = usable[left], pixels_R[left], genre_R[left]
-
     rows = Rows(
         genres=genres,
-        genre_R=genre_R,
+        genre_R=np.array([number_of[source.genre] for source in listed], dtype=np.int64),
         picture_R=centre[pixels_R],
         pixels_R=pixels_R,
         rank_R=rank[pixels_R],
-        in_test_R=np.array([sources[row].split == "test" for row in usable.tolist()], dtype=bool),
-        names=[sources[row].source for row in usable.tolist()],
+        in_test_R=np.array([source.split == "test" for source in listed], dtype=bool),
+        names=[source.source for source in listed],
         cover_ids=distinct[pixels_R].tolist(),
     )
-    kept, conflicting = conflicts.resolve(rows, settings.conflicts, settings.seed)
-    refused |= {int(usable[row]): why for row, why in conflicting.items()}
-    groups = _group(rows, kept, [keys[row] for row in left.tolist()], links)
-    kept, tied = _keep_test_apart(rows, kept, groups)
-    refused |= {int(usable[row]): why for row, why in tied.items()}
-    return _sifted(rows, kept, groups, usable, official, refused)
+    return rows, links_L2
+
+
+def _refuse_placeholders(rows: Rows, keys: Sequence[tuple[str, ...]]) -> Refused:
+    standing = placeholders.stand_for_many(rows.picture_R, rows.genre_R, keys)
+    no_cover = np.flatnonzero(np.isin(rows.picture_R, list(standing)))
+    return {row: (_PLACEHOLDER, standing[int(rows.picture_R[row])]) for row in no_cover.tolist()}
 
 
 def _has_official_split(sources: Sequence[Source]) -> bool:
@@ -199,7 +226,7 @@ def _keep_test_apart(rows: Rows, kept: Kept, groups: list[str]) -> tuple[Kept, R
     return Kept(kept.rows[stay], kept.genre_N[stay], kept.genres_of), refused
 
 
-def _sifted(
+def _selection(
     rows: Rows,
     kept: Kept,
     groups: list[str],
