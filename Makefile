@@ -6,10 +6,10 @@ BIN    := $(VENV)/bin
 MKDOCS := NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs
 LONG_BENCHMARKS := $(addprefix benchmarks/,peers.py record_curves.py model_folders.py)
 
-.PHONY: help install search test chaos check docs format bench clean
+.PHONY: help install search test coverage chaos check docs format bench clean
 
 help:  ## what can be made
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 10
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 13
 
 install: $(VENV)/.installed  ## virtual environment with everything in it
 
@@ -23,15 +23,19 @@ search: install  ## a complete search on generated sample covers, and an exporte
 	@$(BIN)/covertune search --trials 8 --epochs 3 --image-px 96
 	@echo "(to type these commands as they stand, first: . $(BIN)/activate)"
 
-test: install check  ## style, types and all tests this machine can run
+test: install check  ## style, spelling, types and all tests this machine can run
 	@$(BIN)/python -m pytest --durations=15
+
+coverage: install  ## which lines the tests reach: a table, and pages in build/coverage/html
+	@$(BIN)/python -m pytest --cov --cov-report=term --cov-report=html
 
 chaos: install  ## searches and prepares killed at 20 random moments each (half an hour)
 	@$(BIN)/python -m pytest tests/chaos -s --kills 20
 
-check: install  ## style, types, borders, and whether the documentation builds
+check: install  ## style, spelling, types, borders, and whether the documentation builds
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
+	@$(BIN)/codespell
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 	@$(MKDOCS) build --strict

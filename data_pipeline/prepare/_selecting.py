@@ -84,15 +84,7 @@ def select_covers(
     official = _has_official_split(sources)
     refused = _refuse_unusable(sources, normalised)
     usable = np.array([row for row in range(len(sources)) if row not in refused], dtype=np.int64)
-<<<<<<< HEAD
-    ids = np.array(normalised.table["cover_id"].to_pylist(), dtype=str)[usable]
-    # From here on pictures are numbered in the order of their ids, whatever that of the sources.
-    distinct, first_row, pixels_R = np.unique(ids, return_index=True, return_inverse=True)
-    shown_by = usable[first_row]
-    rank = _rank(normalised, shown_by)
-    centre, links = np.arange(len(distinct)), np.empty((0, 2), dtype=np.int64)
-=======
-    rows, links_L2 = _find_copies(sources, outcomes, usable, settings, compare)
+    rows, links_L2 = _find_copies(sources, normalised, usable, settings, compare)
     keys = [sources[row].keys for row in usable.tolist()]
 
     stand_ins = _refuse_placeholders(rows, keys)
@@ -110,7 +102,7 @@ def select_covers(
 
 def _find_copies(
     sources: Sequence[Source],
-    outcomes: Outcomes,
+    normalised: NormalisedSources,
     usable: np.ndarray,
     settings: PrepareSettings,
     compare: Compare,
@@ -119,12 +111,11 @@ def _find_copies(
 
     Pictures are numbered in the order of their ids, whatever that of the sources.
     """
-    ids = np.array(outcomes.table["cover_id"].to_pylist(), dtype=str)[usable]
+    ids = np.array(normalised.table["cover_id"].to_pylist(), dtype=str)[usable]
     distinct, first_row, pixels_R = np.unique(ids, return_index=True, return_inverse=True)
     shown_by = usable[first_row]
-    rank = _rank(outcomes, shown_by)
+    rank = _rank(normalised, shown_by)
     centre, links_L2 = np.arange(len(distinct)), np.empty((0, 2), dtype=np.int64)
->>>>>>> 6264a89 (select_covers in steps)
     if settings.near_copies and len(distinct) > 1:
         near = find_near_copies(
             Pictures(dct_coefficients(normalised.signatures_ND), shown_by),

@@ -155,7 +155,7 @@ class TestS3:
         _error("there is no bucket nobody; check name, region", tmp_path / "a.csv")
         dead = "?region=us-east-1&scheme=http&endpoint_override=127.0.0.1:9"
         _error("cannot read s3://covers/x.*; check name, region", f"s3://me:secret@covers/x{dead}")
-        _error("unknown option 'regoin' of s3://; known:", "s3://covers/x?regoin=us")
+        _error("unknown option 'zone' of s3://; known:", "s3://covers/x?zone=us")
         _error("cannot read s3://: ", "s3://")
 
 

@@ -215,7 +215,7 @@ def test_a_file_that_is_not_there():
     with pytest.raises(
         WeightsError, match="'default', 'none' or a file, got 'defualt' for resnet18"
     ):
-        get_backbone("resnet18").build(5, weights="defualt")
+        get_backbone("resnet18").build(5, weights="defualt")  # codespell:ignore defualt
 
 
 def test_no_published_weights(monkeypatch):
