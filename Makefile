@@ -6,7 +6,7 @@ BIN    := $(VENV)/bin
 MKDOCS := NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs
 LONG_BENCHMARKS := $(addprefix benchmarks/,peers.py record_curves.py model_folders.py)
 
-.PHONY: help install search test coverage chaos check docs format bench clean
+.PHONY: help install search test test-oldest coverage chaos check docs format bench clean
 
 help:  ## what can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 13
@@ -25,6 +25,12 @@ search: install  ## a complete search on generated sample covers, and an exporte
 
 test: install check  ## style, spelling, types and all tests this machine can run
 	@$(BIN)/python -m pytest --durations=15
+
+test-oldest: install  ## all tests with the oldest libraries that pyproject.toml allows, in build/oldest
+	@rm -rf build/oldest
+	@$(BIN)/uv venv --quiet --python $(BIN)/python build/oldest
+	@$(BIN)/uv pip install --quiet --python build/oldest --resolution lowest-direct -e '.[dev]'
+	@build/oldest/bin/python -m pytest --durations=15
 
 coverage: install  ## which lines the tests reach: a table, and pages in build/coverage/html
 	@$(BIN)/python -m pytest --cov --cov-report=term --cov-report=html
