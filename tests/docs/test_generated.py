@@ -84,7 +84,7 @@ def test_a_field_without_a_description_ends_the_build(hook, monkeypatch):
     [
         ("<!-- fields: covertune.search.config.SerchConfig -->", "SerchConfig"),
         ("<!-- block: covertune.search.config -->", "has no indented block"),
-        ("<!-- feilds: covertune.search.config.SearchConfig -->", "'feilds', which nobody makes"),
+        ("<!-- fielts: covertune.search.config.SearchConfig -->", "'fielts', which nobody makes"),
     ],
 )
 def test_what_is_not_there_ends_the_build(hook, comment, message):

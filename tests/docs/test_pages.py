@@ -161,8 +161,8 @@ def test_settings_in_files_are_settings(page):
         (missing_paths, "`halve.py`"),
         (missing_modules, "`covertune.search.asha`"),
         (missing_modules, "`covertune.models.load_modell`"),
-        (missing_commands, "`covertune serch my-store`"),
-        (missing_commands, "`covertune data prepair COVERS`"),
+        (missing_commands, "`covertune serch my-store`"),  # codespell:ignore serch
+        (missing_commands, "`covertune data prepair COVERS`"),  # codespell:ignore prepair
         (missing_commands, "```bash\ncd x && covertune search my-store --epoch 3  # why\n```"),
         (missing_commands, "`covertune trials RUN --split test`"),
         (missing_options, "`--weight resnet18=none`"),
