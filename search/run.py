@@ -61,6 +61,7 @@ from covertune.search.setup.set_up import SearchContext, set_up
 from covertune.search.space.portfolio import Portfolio
 from covertune.search.space.sampler import make_sampler
 from covertune.search.space.warm_start import EarlierRecipe, earlier_recipes
+from covertune.vocabulary import SPLITS
 from covertune.wording import named_first_line
 
 __all__ = ["SearchResult", "resume_search", "run_search"]
@@ -271,21 +272,8 @@ def _drive(
         observer=reporter,
     )
     reporter.write_clock()
-    observer.started(
-        SearchPlan(
-            run=run.path,
-            store=str(context.store.path),
-            genres=len(context.store.genres),
-            covers={split: context.feed.count(split) for split in ("train", "val", "test")},
-            slots=context.slots,
-            trial_limit=config.trial_limit,
-            time_budget_s=config.time_budget_s,
-            epochs=config.epochs,
-            baseline=config.baseline_or(context.probe_top1),
-        ),
-        study.get_trials(deepcopy=False),
-        budget.spent_s,
-    )
+    trials = study.get_trials(deepcopy=False)
+    observer.started(_plan(config, context), trials, budget.spent_s)
     run.outcome_file.unlink(missing_ok=True)  # until there is a new one, nothing is concluded
     with ExitStack() as ending:
         ending.callback(observer.ended)
@@ -314,6 +302,20 @@ def _drive(
     retention.tidy()  # a worker may have saved once more after its trial had ended
     outcome = conclude(context, study, budget.spent_s, retention, observer)
     return SearchResult(run, study.get_trials(deepcopy=False), outcome)
+
+
+def _plan(config: SearchConfig, context: SearchContext) -> SearchPlan:
+    return SearchPlan(
+        run=context.run.path,
+        store=str(context.store.path),
+        genres=len(context.store.genres),
+        covers={split: context.feed.count(split) for split in SPLITS},
+        slots=context.slots,
+        trial_limit=config.trial_limit,
+        time_budget_s=config.time_budget_s,
+        epochs=config.epochs,
+        baseline=config.baseline_or(context.probe_top1),
+    )
 
 
 def _trial_inputs(context: SearchContext) -> TrialInputs:

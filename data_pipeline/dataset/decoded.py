@@ -13,17 +13,16 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import ray
 
 from covertune.data_pipeline import ray_tasks
-from covertune.data_pipeline.errors import CapacityError, ImageRejected, StoreError
-from covertune.data_pipeline.images import load_squares, reuse_memory
+from covertune.data_pipeline.dataset.decoding import BLOCK_BYTES, Block, cut_into_tasks, decode_task
+from covertune.data_pipeline.errors import CapacityError
 from covertune.data_pipeline.local_ray import start_local_ray
-from covertune.data_pipeline.store.cover_store import CoverStore, genre_marks, read_row_groups
+from covertune.data_pipeline.store.cover_store import CoverStore
 from covertune.vocabulary import Fit
 
 if TYPE_CHECKING:
@@ -36,7 +35,6 @@ __all__ = [
     "DecodedSplit",
     "chunk_slice",
     "cover_nbytes",
-    "decode_cover",
     "decode_fits",
     "decode_store",
     "decoded_nbytes",
@@ -44,8 +42,6 @@ __all__ = [
     "split_key",
 ]
 
-_TASKS_PER_CPU = 4  # so that no CPU idles long while another ends its last task
-_BLOCK_BYTES = 32 * 2**20  # decoded pixels a task hands back at once
 _IN_FLIGHT_BLOCKS = 4  # a CPU; room they take beside the finished arrays
 _ROOM_WAIT_S = 10.0  # Ray tells of room that became free with some delay
 _ID_LETTERS = 16
@@ -154,7 +150,7 @@ def cover_nbytes(store: CoverStore, image_px: int) -> int:
 
 def in_flight_nbytes(arrays_nbytes: int, cpus: int) -> int:
     """Bytes that blocks on their way into arrays of that size take beside them."""
-    return min(arrays_nbytes, cpus * _IN_FLIGHT_BLOCKS * _BLOCK_BYTES)
+    return min(arrays_nbytes, cpus * _IN_FLIGHT_BLOCKS * BLOCK_BYTES)
 
 
 def decode_store(
@@ -209,7 +205,7 @@ def decode_fits(
     """
     start_local_ray()
     total = sum(store.count(split) for split in splits)
-    tasks = [task for split in splits for task in _tasks(store, split, image_px, len(fits))]
+    tasks = [task for split in splits for task in cut_into_tasks(store, split, image_px, len(fits))]
     _require_room(store, image_px, splits, len(fits))
     filling = {split: _Filling(store, split, image_px, fits) for split in splits}
     refs: dict[Fit, dict[str, DecodedRefs]] = {fit: {} for fit in fits}
@@ -218,7 +214,7 @@ def decode_fits(
         progress(done, total)
     for block in ray_tasks.run_tasks(
         "decoding covers",
-        _decode_task,
+        decode_task,
         tasks,
         store=store.path,
         image_px=image_px,
@@ -259,7 +255,7 @@ class _Filling:
     def is_full(self) -> bool:
         return self.missing == 0
 
-    def put(self, block: _Block) -> None:
+    def put(self, block: Block) -> None:
         here = slice(block.task.place, block.task.place + block.task.covers)
         for at, images_NHWC in enumerate(self.images_NHWC.values()):
             images_NHWC[here] = block.images_FNHWC[at]
@@ -283,100 +279,9 @@ class _Filling:
             yield DecodedRefs(self.split, num_covers, self.image_px, ray.put(decoded), fit)
 
 
-@dataclass(frozen=True)
-class _Task:
-    """Covers that are decoded at once.
-
-    Attributes:
-        split: Theirs.
-        part: The file they lie in.
-        groups: Which of its row groups.
-        skipped: Covers of these groups before the first.
-        covers: How many.
-        place: Of the first cover in the split.
-    """
-
-    split: str
-    part: str
-    groups: range
-    skipped: int
-    covers: int
-    place: int
-
-
-@dataclass(frozen=True)
-class _Block:
-    """What came of a task; attributes as in `DecodedSplit`, images for each fit."""
-
-    task: _Task
-    images_FNHWC: np.ndarray
-    labels_N: np.ndarray
-    cover_ids_N: np.ndarray
-    genres_NK: np.ndarray | None
-
-
-def _tasks(store: CoverStore, split: str, image_px: int, num_fits: int) -> Iterator[_Task]:
-    """Cut a split into tasks of whole row groups, or of pieces of one where its pixels are many."""
-    most = max(1, _BLOCK_BYTES // (image_px * image_px * 3 * num_fits))
-    share = max(1, store.count(split) // (ray_tasks.num_cpus() * _TASKS_PER_CPU))
-    place = 0
-    for part in store.parts_of(split):
-        wanted = most
-        if most >= part.group_rows:
-            wanted = max(1, min(share, most) // part.group_rows) * part.group_rows
-        for first in range(0, part.rows, wanted):
-            covers = min(wanted, part.rows - first)
-            first_group, skipped = divmod(first, part.group_rows)
-            end_group = -(-(first + covers) // part.group_rows)
-            groups = range(first_group, end_group)
-            yield _Task(split, part.name, groups, skipped, covers, place + first)
-        place += part.rows
-
-
-def _decode_task(
-    task: _Task, *, store: Path, image_px: int, fits: tuple[Fit, ...], genres: list[str] | None
-) -> _Block:
-    """The work of one task; runs in a Ray worker."""
-    reuse_memory()
-    columns = ["cover_id", "label", "image", "source"] + (["genres"] if genres else [])
-    covers = read_row_groups(store / task.part, list(task.groups), columns)
-    covers = covers.slice(task.skipped, task.covers)
-    images_FNHWC = np.empty((len(fits), task.covers, image_px, image_px, 3), dtype=np.uint8)
-    for row, data in enumerate(covers["image"]):
-        where = store / task.part, covers["source"][row]
-        images_FNHWC[:, row] = decode_cover(data.as_py(), image_px, *where, fits)
-    return _Block(
-        task=task,
-        images_FNHWC=images_FNHWC,
-        labels_N=covers["label"].to_numpy(),
-        cover_ids_N=np.array(covers["cover_id"].to_pylist()),
-        genres_NK=genre_marks(covers, genres, store) if genres else None,
-    )
-
-
 def split_key(store: CoverStore, split: str, image_px: int, fit: Fit) -> str:
     """A `DecodedSplit.key` of a whole split."""
     return f"{store.fingerprint}/{split}/{image_px}px/{fit}"
-
-
-def decode_cover(
-    data: bytes, image_px: int, part: Path, source: object, fits: Sequence[Fit] = ("squash",)
-) -> np.ndarray:
-    """`load_squares` on a cover of a store.
-
-    Returns:
-        (F, H, W, 3) uint8, in the order of `fits`.
-
-    Raises:
-        StoreError: It is no picture.
-    """
-    try:
-        return load_squares(data, image_px, fits, from_store=True)
-    except ImageRejected as err:
-        raise StoreError(
-            f"the store {part.parent} is damaged: {source} in {part.name} is no picture ({err}); "
-            "prepare it again"
-        ) from err
 
 
 def chunk_slice(covers: int, chunk: tuple[int, int]) -> slice:

@@ -26,12 +26,8 @@ import torch
 
 from covertune.batch import Batch
 from covertune.data_pipeline.dataset.batches import batch_ends, prefetch, seeded
-from covertune.data_pipeline.dataset.decoded import (
-    DecodedSplit,
-    chunk_slice,
-    decode_cover,
-    split_key,
-)
+from covertune.data_pipeline.dataset.decoded import DecodedSplit, chunk_slice, split_key
+from covertune.data_pipeline.dataset.decoding import decode_cover
 from covertune.data_pipeline.store.cover_store import CoverStore, genre_marks, read_row_groups
 from covertune.vocabulary import Fit
 

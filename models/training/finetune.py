@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from covertune.models.backbones import get_backbone
-from covertune.models.backbones.heads import HeadWeights, head_of, load_head
+from covertune.models.backbones.heads import HeadWeights, head_of
 from covertune.models.backbones.input_spec import Batches
 from covertune.models.backbones.stages import freeze, is_batch_norm, stages
 from covertune.models.errors import Collapse, ModelError, NonFiniteLoss
@@ -50,6 +50,7 @@ from covertune.models.training.random_state import (
     set_random_state,
 )
 from covertune.models.training.recipe import Recipe
+from covertune.models.training.start import build_start
 from covertune.models.training.targets import targets_of
 from covertune.wording import first_line
 
@@ -107,25 +108,10 @@ class FineTuner:
         self.epoch = 0
         self.step = 0
         self.covers_seen: int | None = 0  # None: taken up from a state that does not tell
-        backbone = get_backbone(recipe.backbone)
-        self.input_spec = backbone.input.at(recipe.image_px)
-        with forked_random_state(self.device):
-            torch.manual_seed(recipe.seed)
-            self.model = backbone.build(
-                num_genres,
-                image_px=recipe.image_px,
-                weights=recipe.weights if load_weights else "none",
-                drop_rate=recipe.drop_rate,
-            )
-        if load_weights and recipe.head_init == "probe":
-            if head is None:
-                raise ModelError("head_init 'probe' needs the head of a fitted probe, got none")
-            load_head(self.model, head)
-        elif recipe.head_init == "zero":
-            nn.init.zeros_(head_of(self.model).weight)
-        self.model.to(self.device)
-        if recipe.channels_last:
-            self.model.to(memory_format=torch.channels_last)
+        self.input_spec = get_backbone(recipe.backbone).input.at(recipe.image_px)
+        self.model = build_start(
+            recipe, num_genres, self.device, head=head, load_weights=load_weights
+        )
         self._frozen_stages = freeze(self.model, recipe.frozen_stages)
         self._stages = stages(self.model)
         self._head = head_of(self.model)

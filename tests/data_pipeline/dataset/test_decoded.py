@@ -14,7 +14,6 @@ from covertune.data_pipeline import (
     load_square,
     ray_tasks,
 )
-from covertune.data_pipeline.dataset import decoded
 
 pytestmark = pytest.mark.usefixtures("local_ray")
 
@@ -40,8 +39,8 @@ def test_pixels_labels_and_order_are_the_stores(store, refs):
 
 
 def test_order_does_not_depend_on_the_tasks(store, refs, monkeypatch):
-    monkeypatch.setattr(decoded, "_BLOCK_BYTES", 50 * 24 * 24 * 3)
-    monkeypatch.setattr(decoded, "_TASKS_PER_CPU", 1)
+    monkeypatch.setattr(decoding, "BLOCK_BYTES", 50 * 24 * 24 * 3)
+    monkeypatch.setattr(decoding, "_TASKS_PER_CPU", 1)
     again = decode_store(store, 24)["train"].get()
     assert np.array_equal(again.images_NHWC, refs["train"].get().images_NHWC)
     assert np.array_equal(again.labels_N, refs["train"].get().labels_N)
