@@ -33,7 +33,6 @@ from ray.tune.search.optuna import OptunaSearch
 
 from covertune.models import ProgressMetrics
 from covertune.search import RunFolder, SearchConfig
-from covertune.search.cluster.reporter import Reporter
 from covertune.search.cluster.scheduler import HalvingScheduler
 from covertune.search.cluster.searcher import StudySearcher
 from covertune.search.events import SearchObserver
@@ -41,6 +40,7 @@ from covertune.search.plan import InputVariant
 from covertune.search.record.compat import close_storage
 from covertune.search.record.constants import EPOCH, FINISHED, METRIC, MODE
 from covertune.search.record.pictures import TrialPictures
+from covertune.search.record.reporter import Reporter
 from covertune.search.record.retention import Retention
 from covertune.search.record.study import create_study
 from covertune.search.schedule.budget import Budget
@@ -101,7 +101,7 @@ def measure(finished, trials, scratch):
         rule=rule,
         budget=budget,
         resumed=[],
-        observer=Reporter(study, budget, pictures, retention, SearchObserver()),
+        observer=Reporter(study, lambda: budget.spent_s, pictures, retention, SearchObserver()),
     )
     scheduler = HalvingScheduler(rule, searcher.halved)
     rng = random.Random(1)

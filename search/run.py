@@ -23,7 +23,6 @@ from sqlalchemy.exc import SQLAlchemyError
 from covertune.data_pipeline import CoverStore
 from covertune.models import get_backbone
 from covertune.search.cluster.experiment import run_trials
-from covertune.search.cluster.reporter import Reporter
 from covertune.search.cluster.scheduler import HalvingScheduler
 from covertune.search.cluster.searcher import StudySearcher
 from covertune.search.cluster.session import log_to_file, ray_session
@@ -36,6 +35,7 @@ from covertune.search.plan import InputVariant
 from covertune.search.record.checkpoints import checkpoint_result
 from covertune.search.record.compat import close_storage
 from covertune.search.record.pictures import TrialPictures
+from covertune.search.record.reporter import Reporter
 from covertune.search.record.retention import Retention
 from covertune.search.record.run_folder import RunFolder
 from covertune.search.record.study import (
@@ -256,7 +256,7 @@ def _drive(
     run = context.run
     pictures = TrialPictures(study, run.artifacts, context.store.genres)
     retention = Retention(run, study, config.keep_checkpoints)
-    reporter = Reporter(study, budget, pictures, retention, observer)
+    reporter = Reporter(study, lambda: budget.spent_s, pictures, retention, observer)
     earlier = map(EarlierRecipe.model_validate, run.manifest().earlier_recipes)
     portfolio = Portfolio(context.space, list(earlier))
     rule = SuccessiveHalving(config.halving, covers=context.feed.count("val"))

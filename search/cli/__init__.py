@@ -22,7 +22,7 @@ from covertune.search.cli import (
     _search,
     _trials,
 )
-from covertune.search.cli._console import say_error
+from covertune.search.cli.render.console import say_error
 from covertune.search.errors import ConfigError, Interrupted, SearchError
 from covertune.search.garbage import collect_rarely
 from covertune.wording import reason_of

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from covertune.search.cli._console import console, print_json
+from covertune.search.cli.render.console import console, print_json
 
 __all__ = ["backbones"]
 
@@ -26,7 +26,7 @@ def backbones(
       covertune backbones 'timm/convnext*'
     """
     from covertune.models import list_backbones
-    from covertune.search.cli._tables import backbones_table
+    from covertune.search.cli.render.tables import backbones_table
 
     found = list_backbones(pattern)
     if json:

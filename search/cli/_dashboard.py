@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from covertune.search.cli._console import console
+from covertune.search.cli.render.console import console
 
 __all__ = ["dashboard"]
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from covertune.search.cli._console import console, print_json
+from covertune.search.cli.render.console import console, print_json
 from covertune.vocabulary import Conflicts
 from covertune.wording import sentences
 
@@ -38,7 +38,7 @@ def sample(
       covertune data prepare my-covers my-store
     """
     from covertune.data_pipeline.sample import draw_sample
-    from covertune.search.cli._progress import progress_bar
+    from covertune.search.cli.render.progress import progress_bar
 
     with progress_bar("drawing covers") as progress:
         summary = draw_sample(
@@ -147,8 +147,8 @@ def prepare(
       covertune data prepare covers/ my-store --conflicts multi
     """
     from covertune.data_pipeline import DownloadSettings, prepare_store
-    from covertune.search.cli._progress import progress_bars
-    from covertune.search.cli._tables import prepare_table
+    from covertune.search.cli.render.progress import progress_bars
+    from covertune.search.cli.render.tables import prepare_table
 
     settings = _settings(
         max_px=max_px,
@@ -206,7 +206,7 @@ def inspect(
       covertune data inspect my-store --html my-store.html
     """
     from covertune.data_pipeline import inspect_store, write_page
-    from covertune.search.cli._tables import store_table
+    from covertune.search.cli.render.tables import store_table
 
     report = inspect_store(store) if html is None else write_page(store, html)
     if json:

@@ -6,9 +6,9 @@ import os
 
 from rich.text import Text
 
-from covertune.search.cli._console import console, show_bytes, show_duration
-from covertune.search.cli._tables import outcome_table, plain_table
-from covertune.search.cli._trial_tables import STATE_STYLES, recipe_summary
+from covertune.search.cli.render.console import console, show_bytes, show_duration
+from covertune.search.cli.render.tables import outcome_table, plain_table
+from covertune.search.cli.render.trial_tables import STATE_STYLES, recipe_summary
 from covertune.search.finish.outcome import Outcome
 from covertune.search.record.study import ranked, recipe_of
 from covertune.search.run import SearchResult

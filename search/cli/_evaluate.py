@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from covertune.search.cli._console import console, print_json
+from covertune.search.cli.render.console import console, print_json
 from covertune.vocabulary import Split
 
 __all__ = ["evaluate"]
@@ -26,7 +26,7 @@ def evaluate(
 
       covertune evaluate my-model other-store --split test --json
     """
-    from covertune.search.cli._tables import evaluation_table
+    from covertune.search.cli.render.tables import evaluation_table
     from covertune.search.use.evaluate import evaluate_model
 
     evaluation = evaluate_model(model, store, split)

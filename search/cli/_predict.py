@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
-from covertune.search.cli._console import console, print_json
+from covertune.search.cli.render.console import console, print_json
 
 __all__ = ["predict"]
 

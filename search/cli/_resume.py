@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from covertune.search.cli._console import duration_s
+from covertune.search.cli.render.console import duration_s
 
 __all__ = ["resume"]
 
@@ -33,7 +33,7 @@ def resume(
     """
     time_budget_s = duration_s(time_budget)
     from covertune.search.cli._ending import show_result
-    from covertune.search.cli._live import LiveView
+    from covertune.search.cli.render.live import LiveView
     from covertune.search.run import resume_search
 
     with LiveView() as view:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from covertune.search.cli._console import duration_s
+from covertune.search.cli.render.console import duration_s
 from covertune.search.config import load_config
 
 __all__ = ["search"]
@@ -178,7 +178,7 @@ def search(
     )
     # Ray and torch take seconds to import; help and wrong usage need neither.
     from covertune.search.cli._ending import show_result
-    from covertune.search.cli._live import LiveView
+    from covertune.search.cli.render.live import LiveView
     from covertune.search.run import run_search
 
     with LiveView() as view:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from covertune.search.cli._console import console, print_json, show_duration
+from covertune.search.cli.render.console import console, print_json, show_duration
 
 __all__ = ["trials"]
 
@@ -25,7 +25,7 @@ def trials(
 
       covertune trials runs/my-run --json | jq '.[] | select(.state == "FAIL") | .reason'
     """
-    from covertune.search.cli._trial_tables import trials_table
+    from covertune.search.cli.render.trial_tables import trials_table
     from covertune.search.finish.gap import gap_so_far
     from covertune.search.record.run_folder import RunFolder
     from covertune.search.record.study import read_trials, trial_rows

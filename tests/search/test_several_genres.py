@@ -12,7 +12,7 @@ from covertune.data_pipeline import CoverStore, PrepareSettings, prepare_store
 from covertune.search import RunFolder, SearchConfig, run_search
 from covertune.search.cli import main
 from covertune.search.cli._ending import show_result
-from covertune.search.cli._live import LiveView
+from covertune.search.cli.render.live import LiveView
 from covertune.search.cluster.session import slots_of
 from covertune.search.cluster.workers import Workers
 from covertune.search.plan import InputVariant, TrialResources

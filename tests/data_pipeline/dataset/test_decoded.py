@@ -14,6 +14,7 @@ from covertune.data_pipeline import (
     load_square,
     ray_tasks,
 )
+from covertune.data_pipeline.dataset import decoding
 
 pytestmark = pytest.mark.usefixtures("local_ray")
 

@@ -8,8 +8,8 @@ from optuna.trial import TrialState, create_trial
 from rich.console import Console
 
 from covertune.models import UNTUNED, ProgressMetrics
-from covertune.search.cli._console import show_bytes
-from covertune.search.cli._live import LiveView
+from covertune.search.cli.render.console import show_bytes
+from covertune.search.cli.render.live import LiveView
 from covertune.search.events import SearchPlan
 from covertune.search.plan import Baseline, Slots
 

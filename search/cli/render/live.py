@@ -16,9 +16,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 from rich.text import Text
 
 from covertune.models import ProgressMetrics, Recipe
-from covertune.search.cli._console import console, say_error, show_bytes, show_duration
-from covertune.search.cli._tables import input_size, plain_table
-from covertune.search.cli._trial_tables import STATE_STYLES, trial_summary
+from covertune.search.cli.render.console import console, say_error, show_bytes, show_duration
+from covertune.search.cli.render.tables import input_size, plain_table
+from covertune.search.cli.render.trial_tables import STATE_STYLES, trial_summary
 from covertune.search.events import PreflightReport, ProbeReport, SearchObserver, SearchPlan
 from covertune.search.finish.gap import Gap
 from covertune.search.record.study import latest_value

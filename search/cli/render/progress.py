@@ -15,7 +15,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from covertune.search.cli._console import console
+from covertune.search.cli.render.console import console
 
 __all__ = ["progress_bar", "progress_bars"]
 

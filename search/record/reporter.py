@@ -16,7 +16,6 @@ from covertune.search.record.pictures import TrialPictures
 from covertune.search.record.retention import Retention
 from covertune.search.record.study import ELAPSED_S
 from covertune.search.record.trial_record import TrialRecord
-from covertune.search.schedule.budget import Budget
 
 __all__ = ["Reporter"]
 
@@ -30,14 +29,22 @@ class Reporter(SearchObserver):
     def __init__(
         self,
         study: optuna.Study,
-        budget: Budget,
+        spent_s: Callable[[], float],
         pictures: TrialPictures,
         retention: Retention,
         observer: SearchObserver,
     ) -> None:
-        """Pass on to `observer`."""
+        """Pass on to an observer.
+
+        Args:
+            study: Is told the time spent.
+            spent_s: Tells how many seconds the search has taken so far.
+            pictures: Are drawn anew after each epoch.
+            retention: Tidies checkpoints after each end.
+            observer: Hears everything.
+        """
         self._study = study
-        self._budget = budget
+        self._spent_s = spent_s
         self._pictures = pictures
         self._retention = retention
         self._observer = observer
@@ -51,7 +58,7 @@ class Reporter(SearchObserver):
     def write_clock(self) -> None:
         """Keep the time spent in the study, so that a resumed search counts on from it."""
         self._clock_written = time.monotonic()
-        self._study.set_user_attr(ELAPSED_S, round(self._budget.spent_s, 1))
+        self._study.set_user_attr(ELAPSED_S, round(self._spent_s(), 1))
 
     def _tell(self, tell: Callable[..., None], *what: Any) -> None:
         """Pass on; whoever looks on must not be able to cost a trial."""

@@ -5,7 +5,7 @@ import pytest
 from rich.console import Console
 
 from covertune.models import Recipe
-from covertune.search.cli._trial_tables import trials_table
+from covertune.search.cli.render.trial_tables import trials_table
 
 
 def trial(number, state="COMPLETE", value=None, image_px=64, device="cpu", **attributes):

@@ -9,8 +9,8 @@ from rich.table import Table
 from rich.text import Text
 
 from covertune.models import Recipe
-from covertune.search.cli._console import show_duration
-from covertune.search.cli._tables import input_size, plain_table
+from covertune.search.cli.render.console import show_duration
+from covertune.search.cli.render.tables import input_size, plain_table
 from covertune.search.errors import RunError
 from covertune.search.record.study import TrialRow, recipe_of, trial_rows
 from covertune.search.record.trial_record import ROLE_SAMPLED, TrialRecord
