@@ -48,8 +48,8 @@ if TYPE_CHECKING:
         load_model,
         save_model,
     )
-    from covertune.models.memory import free_memory
     from covertune.models.metrics import Metrics
+    from covertune.models.out_of_memory import free_memory
     from covertune.models.training.averaging import average_weights
     from covertune.models.training.checkpoint import model_from_checkpoint
     from covertune.models.training.finetune import FineTuner
@@ -164,7 +164,7 @@ _HOMES = {
         "measure_probabilities",
         "predict_probabilities",
     ),
-    "covertune.models.memory": ("free_memory",),
+    "covertune.models.out_of_memory": ("free_memory",),
     "covertune.models.metrics": ("Metrics",),
     "covertune.models.training.probe": (
         "Features",

@@ -1,7 +1,8 @@
 """Metrics of a classifier, from its scores.
 
 A new one takes two things, both here: a function, and a field of `Metrics`. The study, the curves,
-the outcome, the card and `covertune evaluate` show it then by itself.
+the outcome, the card and `covertune evaluate` show it then by themselves; the live table and the
+final one have columns of their own.
 
 Shapes: N covers, K genres. Scores are logits or probabilities; a confusion matrix has a row per
 true genre and a column per predicted one.

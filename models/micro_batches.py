@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from covertune.models.backbones.stages import is_batch_norm
 from covertune.models.errors import OutOfMemory
-from covertune.models.memory import free_memory, is_out_of_memory
+from covertune.models.out_of_memory import free_memory, is_out_of_memory
 from covertune.wording import first_line
 
 __all__ = ["MicroBatches", "StepStatistics"]

@@ -46,8 +46,9 @@ from covertune.search.record.study import (
     require_free_name,
 )
 from covertune.search.record.trial_record import TrialRecord
-from covertune.search.schedule.budget import Budget, terminated_as_interrupted
+from covertune.search.schedule.budget import Budget
 from covertune.search.schedule.halving import SuccessiveHalving
+from covertune.search.schedule.stop_signals import stopped_by_signals, terminated_as_interrupted
 from covertune.search.setup.resuming import (
     check_space_unchanged,
     extended,
@@ -286,7 +287,7 @@ def _drive(
             for warning in context.graph_check.warnings():
                 reporter.warn(warning)
 
-        with budget.stops_on_signal(observer.stopping):
+        with stopped_by_signals(budget, observer.stopping):
             run_trials(
                 _trial_inputs(context),
                 context.slots,

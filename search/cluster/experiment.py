@@ -9,10 +9,10 @@ from typing import Any
 from ray import tune
 from ray.tune.logger import TBXLoggerCallback
 
+from covertune.search.cluster.budget_stopper import BudgetStopper
 from covertune.search.cluster.compat import run_experiment
 from covertune.search.cluster.scheduler import HalvingScheduler
 from covertune.search.cluster.searcher import StudySearcher
-from covertune.search.cluster.stopper import BudgetStopper
 from covertune.search.cluster.trainable import CoverTrial, TrialInputs
 from covertune.search.plan import Slots
 from covertune.search.schedule.budget import Budget

@@ -33,7 +33,7 @@ from covertune.models import (
     TrainingFailure,
     inference_batch_size,
 )
-from covertune.models.memory import free_memory, is_out_of_memory
+from covertune.models.out_of_memory import free_memory, is_out_of_memory
 from covertune.models.training.checkpoint import read_state, write_state
 from covertune.search.cluster.devices import describe_device, this_device
 from covertune.search.plan import InputVariant

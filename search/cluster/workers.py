@@ -11,7 +11,7 @@ from typing import Any, Self
 import ray
 import torch
 
-from covertune.models.memory import free_memory
+from covertune.models.out_of_memory import free_memory
 from covertune.search.plan import Slots
 
 __all__ = ["Workers"]

@@ -2,16 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
-import signal
-import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from types import FrameType
+from collections.abc import Callable
 
-__all__ = ["Budget", "terminated_as_interrupted"]
-
-_STOPS = (signal.SIGINT, signal.SIGTERM)
+__all__ = ["Budget"]
 
 
 class Budget:
@@ -75,47 +69,3 @@ class Budget:
     def interrupt(self) -> None:
         """Ask for a stop."""
         self.interrupted = True
-
-    @contextlib.contextmanager
-    def stops_on_signal(self, on_stop: Callable[[], None]) -> Iterator[None]:
-        """The first Ctrl-C asks for a stop, a second one raises KeyboardInterrupt.
-
-        SIGTERM, which job schedulers and containers send, is the same.
-
-        Outside the main thread signals cannot be caught, and this does nothing.
-        """
-
-        def handler(_number: int, _frame: FrameType | None) -> None:
-            if self.interrupted:
-                raise KeyboardInterrupt
-            self.interrupt()
-            on_stop()
-
-        with _handled(_STOPS, handler):
-            yield
-
-
-@contextlib.contextmanager
-def terminated_as_interrupted() -> Iterator[None]:
-    """SIGTERM raises KeyboardInterrupt, as Ctrl-C does; Ray would answer it with stack traces.
-
-    To be entered after Ray has started. Outside the main thread this does nothing.
-    """
-    with _handled((signal.SIGTERM,), signal.default_int_handler):
-        yield
-
-
-@contextlib.contextmanager
-def _handled(
-    numbers: Sequence[signal.Signals], handler: Callable[[int, FrameType | None], None]
-) -> Iterator[None]:
-    """While it lasts, signals are answered by a handler, if this is the main thread."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = {number: signal.signal(number, handler) for number in numbers}
-    try:
-        yield
-    finally:
-        for number, earlier in before.items():
-            signal.signal(number, earlier)

@@ -9,7 +9,20 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["Complete", "Decision", "Fail", "Prune", "Retry", "Suspend", "TrialEnd", "decide"]
+__all__ = [
+    "HALVED",
+    "Complete",
+    "Decision",
+    "Fail",
+    "Prune",
+    "Retry",
+    "Suspend",
+    "TrialEnd",
+    "decide",
+]
+
+HALVED = "successive halving"
+"""Why a trial was stopped by the rule."""
 
 LOST_WORKERS = 3
 """In one epoch of one trial: the recipe may be what kills them."""
@@ -86,4 +99,4 @@ def decide(end: TrialEnd) -> Decision:
         return Fail(end.failure, end.recipe_at_fault)
     if end.finished:
         return Complete()
-    return Prune("successive halving" if end.halved else "time budget")
+    return Prune(HALVED if end.halved else "time budget")

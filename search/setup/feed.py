@@ -11,7 +11,7 @@ import numpy as np
 
 from covertune.data_pipeline import CoverRefs, CoverStore, DecodedRefs, StreamedRefs, decode_fits
 from covertune.search.cluster.objects import share
-from covertune.search.setup.memory import ROOM_FOR_ALL, MemoryPlan
+from covertune.search.setup.memory_plan import ROOM_FOR_ALL, MemoryPlan
 from covertune.vocabulary import Fit
 
 __all__ = ["Feed", "RehearsalFeed", "WholeFeed", "feed_of", "times_larger"]

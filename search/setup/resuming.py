@@ -17,6 +17,7 @@ from covertune.search.record.study import finished_count
 from covertune.search.record.trial_record import TrialRecord
 from covertune.search.schedule.budget import Budget
 from covertune.search.schedule.halving import SuccessiveHalving
+from covertune.search.schedule.trial_end import HALVED
 
 __all__ = [
     "check_space_unchanged",
@@ -109,7 +110,7 @@ def reclaim_interrupted_trials(study: optuna.Study, run: RunFolder) -> list[Froz
         history = record.history
         epochs = len(history)
         if history and record.halved_at == history[-1].epoch:
-            _end(study, trial, "successive halving", TrialState.PRUNED, [history[-1].top1])
+            _end(study, trial, HALVED, TrialState.PRUNED, [history[-1].top1])
             continue
         if record.times_begun_at(epochs) >= _CHANCES:
             reason = f"interrupted {_CHANCES} times in epoch {epochs + 1}"

@@ -26,7 +26,7 @@ from covertune.search.schedule.budget import Budget
 from covertune.search.setup.feed import Feed, feed_of, times_larger
 from covertune.search.setup.graph_check import GraphCheck
 from covertune.search.setup.image_sizes import affordable_image_px, choose_image_px
-from covertune.search.setup.memory import plan_memory
+from covertune.search.setup.memory_plan import plan_memory
 from covertune.search.setup.preflight import ToDo, run_preflight
 from covertune.search.setup.probes import Probe, fit_or_load_probe
 from covertune.search.space.search_space import BackboneOptions, SearchSpace

@@ -15,8 +15,8 @@ from torch import nn
 from covertune.batch import Batch
 from covertune.models import FineTuner, OutOfMemory, extract_features, measure_model
 from covertune.models.backbones.stages import stages
-from covertune.models.memory import is_out_of_memory
 from covertune.models.micro_batches import MicroBatches, StepStatistics
+from covertune.models.out_of_memory import is_out_of_memory
 
 CPU = torch.device("cpu")
 K = 4

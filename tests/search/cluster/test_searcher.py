@@ -5,8 +5,8 @@ import pytest
 from optuna.trial import TrialState
 from ray.tune.search import Searcher
 
+from covertune.search.cluster.budget_stopper import BudgetStopper
 from covertune.search.cluster.searcher import StudySearcher
-from covertune.search.cluster.stopper import BudgetStopper
 from covertune.search.config import SearchConfig
 from covertune.search.events import SearchObserver
 from covertune.search.plan import HalvingPlan

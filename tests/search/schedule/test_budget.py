@@ -1,12 +1,7 @@
 """The clock of a search."""
 
-import os
-import signal
-
-import pytest
-
-from covertune.search.cluster.stopper import BudgetStopper
-from covertune.search.schedule.budget import Budget, terminated_as_interrupted
+from covertune.search.cluster.budget_stopper import BudgetStopper
+from covertune.search.schedule.budget import Budget
 
 
 class Clock:
@@ -57,23 +52,3 @@ def test_the_stopper_ends_all_trials_when_the_time_is_over_or_the_user_wants_it(
     assert stopper.stop_all()
     late = Budget(60.0, spent_s=60.0, clock=clock)
     assert BudgetStopper(late).stop_all()
-
-
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_the_first_signal_asks_and_the_second_insists(number):
-    budget, heard = Budget(None), []
-    before = signal.getsignal(number)
-    with budget.stops_on_signal(lambda: heard.append("stop")):
-        os.kill(os.getpid(), number)
-        assert budget.interrupted
-        assert heard == ["stop"]
-        with pytest.raises(KeyboardInterrupt):
-            os.kill(os.getpid(), number)
-    assert signal.getsignal(number) is before
-
-
-def test_being_terminated_is_a_ctrl_c():
-    before = signal.getsignal(signal.SIGTERM)
-    with terminated_as_interrupted(), pytest.raises(KeyboardInterrupt):
-        os.kill(os.getpid(), signal.SIGTERM)
-    assert signal.getsignal(signal.SIGTERM) is before

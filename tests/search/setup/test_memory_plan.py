@@ -13,7 +13,7 @@ from covertune.search.config import SearchConfig
 from covertune.search.events import SearchObserver
 from covertune.search.run import run_search
 from covertune.search.setup.feed import RehearsalFeed, WholeFeed
-from covertune.search.setup.memory import MemoryPlan, plan_memory
+from covertune.search.setup.memory_plan import MemoryPlan, plan_memory
 from covertune.search.setup.preflight import _epoch_s, _streaming_warnings
 from covertune.search.setup.probes import _chunks, _features
 from covertune.vocabulary import SPLITS
