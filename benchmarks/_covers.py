@@ -26,7 +26,7 @@ _CHUNK = 250
 
 
 def many_covers(covers, build=Path("build"), size=SIZE):
-    """A folder of so many covers, a folder per genre; what is there already is kept.
+    """Make a folder of so many covers, a folder per genre; what is there already is kept.
 
     Args:
         covers: How many.
@@ -74,7 +74,7 @@ def _cover(base, number, size):
 
 
 def _piece(drawn, rng, size, least, most):
-    """A piece of a drawn cover, recoloured."""
+    """Return a piece of a drawn cover, recoloured."""
     image = drawn[rng.integers(len(drawn))]
     width, height = (int(side * rng.uniform(least, most)) for side in image.size)
     left, top = (int(rng.uniform() * room) for room in (image.width - width, image.height - height))

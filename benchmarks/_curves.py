@@ -116,7 +116,7 @@ class CurveTable:
         return float(np.mean([sum(c.seconds_E) for c in self.curves if c.failure is None]))
 
     def curve(self, recipe, seed=0):
-        """What training a recipe would give; another seed has other luck."""
+        """Return what training a recipe would give; another seed has other luck."""
         point_D = _point(recipe).astype(np.float32)
         nearest = self._nearest(point_D)
         if nearest.failure is not None:
@@ -134,22 +134,22 @@ class CurveTable:
         )
 
     def _seconds_of(self, recipe):
-        """What epochs cost: a mean over the trials that had as much to compute."""
+        """Return what epochs cost: a mean over the trials that had as much to compute."""
         distance_N = np.abs(self._work_NW - _work(recipe)).sum(axis=1)
         return tuple(self._seconds_NE[distance_N == distance_N.min()].mean(axis=0))
 
     def _nearest(self, point_D):
-        """The recorded trial most like a recipe, failed ones included."""
+        """Return the recorded trial most like a recipe, failed ones included."""
         return self.curves[int(np.argmin(np.abs(self._all_ND - point_D).sum(axis=1)))]
 
     def best_of(self, recipes):
-        """The most that any epoch of any of the recipes is worth."""
+        """Return the most that any epoch of any of the recipes is worth."""
         points_RD = np.array([_point(recipe) for recipe in recipes], dtype=np.float32)
         goes_well_R = [self._nearest(point_D).failure is None for point_D in points_RD]
         return float(self._forest.predict(points_RD[goes_well_R])[:, : self.epochs].max())
 
     def explained(self):
-        """Share of the variance of final top-1 that is predicted for trials left out (10 folds)."""
+        """Return the share of variance of final top-1 predicted for trials left out (10 folds)."""
         folds = KFold(10, shuffle=True, random_state=0)
         final_N = self._top1_NE[:, -1]
         predicted_N = cross_val_predict(_forest(), self._points_ND, final_N, cv=folds)
@@ -157,7 +157,7 @@ class CurveTable:
 
 
 def _at_most(error, errors_NE):
-    """Errors scaled down until those of the last epoch have this spread, if it is larger."""
+    """Scale errors down until those of the last epoch have this spread, if it is larger."""
     return errors_NE * min(1.0, error / errors_NE[:, -1].std())
 
 

@@ -68,7 +68,7 @@ def print_ends(shown):
 
 
 def print_races(settings, shown):
-    """How long covertune takes, with the same seed, to what a peer has in the end."""
+    """Print how long covertune takes, with the same seed, to what a peer has in the end."""
     print("\nseconds covertune needs to what a peer has at the end, same seed; share of the budget")
     budget_s = settings["minutes"] * 60
     ours = shown["covertune"]
@@ -82,18 +82,18 @@ def print_races(settings, shown):
 
 
 def best_at(run, seconds):
-    """The best validation top-1 so far; NaN before the first."""
+    """Return the best validation top-1 so far; NaN before the first."""
     seen = [event["top1"] for event in run["events"] if event["seconds"] <= seconds]
     return max(seen, default=math.nan)
 
 
 def first_time(run, top1):
-    """When a run had so much; infinite if it never had."""
+    """Return when a run had so much; infinite if it never had."""
     return min((e["seconds"] for e in run["events"] if e["top1"] >= top1), default=math.inf)
 
 
 def spread(values, form=".3f"):
-    """Median and range; a dash where a seed has no value, `never` where it is infinite."""
+    """Write median and range; a dash where a seed has no value, `never` where it is infinite."""
     if any(math.isnan(value) for value in values):
         return "-"
     middle, low, high = (
@@ -104,7 +104,7 @@ def spread(values, form=".3f"):
 
 
 def draw(settings, shown, figure):
-    """Best validation top-1 over time: the median over seeds, and the range as a band."""
+    """Draw the best validation top-1 over time: the median over seeds, and the range as a band."""
     import matplotlib
 
     matplotlib.use("Agg")

@@ -58,12 +58,12 @@ class Measured(NamedTuple):
 
 
 def measured_most(epochs, covers):
-    """What a script exports."""
+    """Return what a script exports."""
     return max(epochs, key=lambda epoch: epoch.top1)
 
 
 def space_of(table, seed):
-    """The questions of a search on the store of a table."""
+    """Return the questions of a search on the store of a table."""
     facts = table.facts
     backbone, sizes = facts["backbone"], tuple(facts["image_px"])
     probed = sizes if facts["pretrained"] else ()
@@ -98,7 +98,7 @@ class Covertune:
 
     @staticmethod
     def choose(epochs, covers):
-        """By its own rule, among the last epochs of the trials whose checkpoints it keeps."""
+        """Choose by its own rule among the last epochs of the trials whose checkpoints it keeps."""
         latest = {epoch.trial: epoch for epoch in epochs}
         leaders = sorted(latest.values(), key=lambda epoch: -epoch.top1)[:KEPT]
         return lowest_loss(leaders, covers)
@@ -173,12 +173,12 @@ class _RayTune:
 
 
 def ray_optuna(table, seed, clock):
-    """What Ray's guide shows: `OptunaSearch` with its defaults, and ASHA."""
+    """Return what Ray's guide shows: `OptunaSearch` with its defaults, and ASHA."""
     return _RayTune(table, seed, optuna.samplers.TPESampler(seed=seed))
 
 
 def ray_random(table, seed, clock):
-    """Random search and ASHA."""
+    """Return random search and ASHA."""
     return _RayTune(table, seed, optuna.samplers.RandomSampler(seed=seed))
 
 

@@ -64,7 +64,7 @@ def forever(make_epoch):
 
 
 def feeds(store, folder):
-    """Endless batches by name."""
+    """Return endless batches by name."""
     refs = decode_store(store, IMAGE_PX, splits=("train",))["train"]
     split = refs.get()
     ours = EpochBatches(split, BATCH, torch.device("cpu"), shuffle=True, seed=0)

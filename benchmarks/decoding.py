@@ -46,7 +46,7 @@ def square(data, px):
 
 
 def bare(covers, px):
-    """Covers/s of the loop."""
+    """Measure the covers/s of the loop."""
     started = time.perf_counter()
     for data in covers[:BARE_COVERS]:
         square(data, px)

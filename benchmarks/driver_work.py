@@ -56,7 +56,7 @@ BACKBONE = BackboneOptions("efficientnet_lite0", 9, True, (128,))
 
 
 def finished_trials(space, number, seed=0):
-    """Finished trials with everything a real one carries."""
+    """Make finished trials with everything a real one carries."""
     rng = random.Random(seed)
     memory = optuna.create_study(
         direction="maximize", sampler=optuna.samplers.RandomSampler(seed=seed)
@@ -138,7 +138,7 @@ def measure(finished, trials, scratch):
 
 
 def plain(space, finished, trials):
-    """Milliseconds of a suggestion by Ray's `OptunaSearch`."""
+    """Measure the milliseconds of a suggestion by Ray's `OptunaSearch`."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         search = OptunaSearch(

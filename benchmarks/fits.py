@@ -82,7 +82,7 @@ def measure(store, px, backbone):
 
 
 def probe_scores(store, splits, px, backbone):
-    """(top-1, top-3) on each fold; which covers are in one depends on nothing but the store."""
+    """Return (top-1, top-3) on each fold; which covers are in one depends on the store alone."""
     found = get_backbone(backbone)
     model = found.build(2, image_px=px, weights="default")
     device = torch.device("cpu")

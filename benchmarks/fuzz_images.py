@@ -101,7 +101,7 @@ def watch(given: argparse.Namespace) -> int:
 
 
 def lines_of(child: subprocess.Popen, limit_s: float, until: float) -> Iterator[str]:
-    """What the child says, until it ends, a case hangs, or the time is over.
+    """Yield what the child says, until it ends, a case hangs, or the time is over.
 
     A case hangs that takes `limit_s` of CPU time (other work on the machine does not count), or
     ten times as long without any.
@@ -137,7 +137,7 @@ def work(seed: int, case: int) -> int:
 
 
 def try_case(seed: int, case: int) -> str:
-    """`FATE`, a tab, what there is to say."""
+    """Return `FATE`, a tab, what there is to say."""
     draws = random.Random(f"{seed}/{case}")
     name = draws.choice(sorted(originals()))
     whole = originals()[name]
@@ -165,7 +165,7 @@ def try_case(seed: int, case: int) -> str:
 
 @cache
 def originals() -> dict[str, bytes]:
-    """Small pictures in every way of being encoded that the decoders know."""
+    """Make small pictures in every way of being encoded that the decoders know."""
     noise = np.random.default_rng(7).integers(0, 256, (12, 8, 3), dtype=np.uint8)
     rgb = Image.fromarray(noise).resize((96, 144), Image.Resampling.BICUBIC)
     alpha = rgb.convert("RGBA")
@@ -218,7 +218,7 @@ def cut(data: bytes, draws: random.Random) -> bytes:
 
 
 def cut_and_end(data: bytes, draws: random.Random) -> bytes:
-    """With the last bytes of the whole: an end marker in place."""
+    """Cut, and end with the last bytes of the whole: an end marker in place."""
     return cut(data, draws) + data[-draws.choice([2, 8, 12]) :]
 
 
@@ -235,12 +235,12 @@ def flip_bits(data: bytes, draws: random.Random) -> bytes:
 
 
 def flip_bits_of_head(data: bytes, draws: random.Random) -> bytes:
-    """Where sizes, tables and offsets are."""
+    """Flip bits where sizes, tables and offsets are."""
     return flip_bits(data[:120], draws) + data[120:]
 
 
 def set_numbers(data: bytes, draws: random.Random) -> bytes:
-    """Two or four bytes become a number that programs trip over."""
+    """Make two or four bytes a number that programs trip over."""
     changed = bytearray(data)
     for _ in range(draws.choice([1, 2, 4])):
         number = draws.choice([0, 1, 0x7F, 0x80, 0xFF, 0x7FFF, 0xFFFF, 0x7FFFFFFF, 0xFFFFFFFF])
@@ -286,7 +286,7 @@ DAMAGES = [
 
 
 def with_mended_checksums(data: bytes) -> bytes:
-    """A PNG whose chunks have the checksums their content asks for."""
+    """Return a PNG whose chunks have the checksums their content asks for."""
     at, pieces = 8, [data[:8]]
     while at + 12 <= len(data):
         length = int.from_bytes(data[at : at + 4], "big")

@@ -56,7 +56,7 @@ def encode(image):
 
 
 def bare(files):
-    """Covers/s of the loop."""
+    """Measure the covers/s of the loop."""
     chosen = files[:: max(1, len(files) // BARE_COVERS)]
     started = time.perf_counter()
     for file in chosen:

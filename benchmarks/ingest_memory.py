@@ -37,7 +37,7 @@ SAMPLE_S = 0.25
 
 
 def pss_by_name(process):
-    """Bytes by the name of a process, over a process and all that it has started."""
+    """Return bytes by the name of a process, over a process and all that it has started."""
     taken = collections.Counter()
     for one in [process, *process.children(recursive=True)]:
         try:
@@ -52,7 +52,7 @@ def pss_by_name(process):
 
 
 def measured(listing, out):
-    """Peak and what it was made of, seconds, and what the prepare printed."""
+    """Return the peak and what it was made of, seconds, and what the prepare printed."""
     started = time.perf_counter()
     command = [sys.executable, "-c", PREPARE, str(listing), str(out)]
     running = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)

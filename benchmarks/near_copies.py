@@ -85,7 +85,7 @@ def copy_of(image, kind):
 
 
 def find(stored):
-    """What a prepare would find among encoded covers in the store's form."""
+    """Find what a prepare would find among encoded covers in the store's form."""
     joined = b"".join(compute_signature(opened(data)) for data in stored)
     signatures_ND = np.frombuffer(joined, np.uint8).reshape(-1, SIGNATURE_BYTES)
 
@@ -127,7 +127,7 @@ def copies(originals, number, rng):
 
 
 def draw_series(seed):
-    """Four covers of one design: a volume 1, its volume 2, another title, also another author."""
+    """Draw four covers of one design: volume 1, volume 2, another title, also another author."""
     rng = random.Random(f"series {seed}")
     genre = rng.choice(GENRES)
     brief = cover._brief(genre, rng)

@@ -104,7 +104,7 @@ class Build:
 
 
 def open_store(covers, build):
-    """The store to compare on; made of a folder of covers the first time."""
+    """Open the store to compare on; made of a folder of covers the first time."""
     if covers is not None and (covers / "covers.json").exists():
         return CoverStore.open(covers)
     store = build.path / ("store-drawn" if covers is None else f"store-{covers.resolve().name}")
@@ -120,7 +120,7 @@ def open_store(covers, build):
 
 
 def export_covers(store, folder):
-    """The covers as the files and the table a script starts from."""
+    """Write the covers as the files and the table a script starts from."""
     table = folder / "covers.csv"
     if table.exists():
         return
@@ -140,7 +140,7 @@ def export_covers(store, folder):
 
 
 def python_of(contestant, build):
-    """The interpreter a contestant runs in: this one, but for Syne Tune.
+    """Return the interpreter a contestant runs in: this one, but for Syne Tune.
 
     It is installed into an environment of its own, which finds torch and the rest in this one;
     what Syne Tune itself asks for comes first there.
@@ -210,7 +210,7 @@ def end_all(process, piece):
 
 
 def carries(process, piece):
-    """Whether a process was started, by whatever way, for a piece."""
+    """Tell whether a process was started, by whatever way, for a piece."""
     try:
         return process.environ().get(PIECE) == str(piece.file)
     except (psutil.Error, OSError):
@@ -218,7 +218,7 @@ def carries(process, piece):
 
 
 def measure_winner(piece, store):
-    """The best of the kept models, measured on the test split."""
+    """Measure the best of the kept models on the test split."""
     kept = [(read_state(file)["result"], file) for file in piece.weights()]
     result, file = max(kept, key=lambda model: (EXPORTED in model[1].name, model[0]["top1"]))
     model, _ = model_from_checkpoint(file)
@@ -280,7 +280,7 @@ def run_missing(pieces, store, build):
 
 
 def in_turn(contestants, seeds):
-    """Pairs of contestant and seed, seed by seed, each time beginning with another contestant."""
+    """Yield pairs of contestant and seed, by seed, each time beginning with another contestant."""
     for turn, seed in enumerate(seeds):
         first = turn % len(contestants)
         for contestant in contestants[first:] + contestants[:first]:

@@ -83,7 +83,7 @@ def search(table, contestant, workers, budget_s, seed):
 
 @cache
 def best_there_is(name):
-    """The most that any epoch of very many recipes is worth."""
+    """Return the most that any epoch of very many recipes is worth."""
     table = CurveTable.load(name)
     space = space_of(table, seed=0)
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
@@ -93,7 +93,7 @@ def best_there_is(name):
 
 
 def regrets(table, best, contestant, measured, budget_s):
-    """In points of top-1, after each of `SHARES` of the budget."""
+    """Return regrets in points of top-1, after each of `SHARES` of the budget."""
     choose = getattr(CONTESTANTS[contestant], "choose", measured_most)
     answer = []
     for share in SHARES:
@@ -115,7 +115,7 @@ def one(name, contestant, workers, seed):
 
 
 def interval(values_S, draws=2000):
-    """95 % interval of a mean, by bootstrap."""
+    """Return the 95 % interval of a mean, by bootstrap."""
     picks = np.random.default_rng(0).integers(0, len(values_S), (draws, len(values_S)))
     return np.percentile(np.asarray(values_S)[picks].mean(axis=1), [2.5, 97.5]).tolist()
 

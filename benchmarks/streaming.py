@@ -38,7 +38,7 @@ BATCH = 32
 
 
 def feeds(store, cores):
-    """What gives the batches of an epoch, by name."""
+    """Return what gives the batches of an epoch, by name."""
     cpu = torch.device("cpu")
     decoded = decode_store(store, IMAGE_PX, splits=("train",))["train"]
     streamed = StreamedRefs(store, "train", IMAGE_PX, threads=1)

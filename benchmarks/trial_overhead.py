@@ -80,7 +80,7 @@ def covertune_overheads(store, folder, trials):
 
 
 def plain_trial(config, arrays=None):
-    """As in Ray's examples: build, train, report with a checkpoint."""
+    """Train as Ray's examples do: build, train, report with a checkpoint."""
     torch.set_num_threads(1)
     images, labels, val_images, val_labels, genres = arrays
     model = get_backbone("small_cnn").build(genres, image_px=IMAGE_PX)

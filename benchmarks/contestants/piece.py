@@ -56,7 +56,7 @@ class Piece:
 
     @classmethod
     def of_this_process(cls) -> Piece:
-        """The piece this process, or the one that started it, was started for."""
+        """Return the piece this process, or the one that started it, was started for."""
         return cls(**json.loads(Path(os.environ[PIECE]).read_text()))
 
     @property
@@ -80,7 +80,7 @@ class Piece:
             log.write(json.dumps(event) + "\n")
 
     def events(self):
-        """What was measured in time."""
+        """Return what was measured in time."""
         if not self.event_log.exists():
             return []
         events = [json.loads(line) for line in self.event_log.read_text().splitlines()]
@@ -94,5 +94,5 @@ class Piece:
         write_state(state, folder / f"trial-{trial}.pt")
 
     def weights(self):
-        """The models kept: those of a peer, or covertune's own checkpoints."""
+        """Return the models kept: those of a peer, or covertune's own checkpoints."""
         return sorted(Path(self.folder).rglob("trial-*.pt"))

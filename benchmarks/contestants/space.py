@@ -15,7 +15,7 @@ _ASKED = 200  # often enough to have met every question that depends on an answe
 
 
 def search_space(piece):
-    """The space of a search over one backbone at one size."""
+    """Return the space of a search over one backbone at one size."""
     # Here, because a trial of Syne Tune, which is a process of its own, needs none of it.
     from covertune.search.config import SearchConfig
     from covertune.search.space.search_space import BackboneOptions, SearchSpace
@@ -27,7 +27,7 @@ def search_space(piece):
 
 
 def questions(piece):
-    """Every question the space can ask, by name, as Optuna's distributions."""
+    """Return every question the space can ask, by name, as Optuna's distributions."""
     import optuna
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -43,7 +43,7 @@ def questions(piece):
 
 
 def recipe_of(piece, answers, number):
-    """A recipe from answers to all questions, those that do not apply included."""
+    """Make a recipe from answers to all questions, those that do not apply included."""
     answers = {name.removeprefix(f"{BACKBONE}."): answer for name, answer in answers.items()}
     mixing, averages = answers.pop("mixing"), answers.pop("ema")
     for kind in {"mixup", "cutmix"} - {mixing}:

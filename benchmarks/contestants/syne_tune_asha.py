@@ -23,7 +23,7 @@ _ANY_NUMBER = 1_000_000  # of failed trials; one with a loss that is not finite 
 
 
 def domain(distribution):
-    """A distribution of Optuna's as Syne Tune writes it."""
+    """Return a distribution of Optuna's as Syne Tune writes it."""
     if isinstance(distribution, CategoricalDistribution):
         return choice(list(distribution.choices))
     if isinstance(distribution, IntDistribution):

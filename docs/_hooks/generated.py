@@ -114,7 +114,7 @@ def _table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> Iterator[str]:
 
 
 def _fields(model: type[BaseModel], page: str) -> Iterator[str]:
-    """The table of a model, then those of the models in it, each once."""
+    """Yield the table of a model, then those of the models in it, each once."""
     elsewhere = _pages_of_models(besides=page)
     schema = model.model_json_schema()
     yield from _field_table(model.__name__, schema, elsewhere, model)
@@ -132,7 +132,7 @@ def _fields(model: type[BaseModel], page: str) -> Iterator[str]:
 
 
 def _referred(schema: Any) -> list[str]:
-    """Names of the models a part of a schema refers to, in order, each once."""
+    """Return the names of the models a part of a schema refers to, in order, each once."""
     return list(dict.fromkeys(re.findall(r"'#/\$defs/(\w+)'", repr(schema))))
 
 
@@ -223,7 +223,7 @@ def _columns(columns: Iterable[Any]) -> Iterator[str]:
 
 
 def _block(module: str) -> str:
-    """The indented lines of a module's docstring."""
+    """Return the indented lines of a module's docstring."""
     lines = (resolve_name(module).__doc__ or "").splitlines()
     indented = [number for number, line in enumerate(lines) if line.startswith("    ")]
     if not indented:
@@ -233,7 +233,7 @@ def _block(module: str) -> str:
 
 
 def _api(package: str, page: str) -> Iterator[str]:
-    """Each public name of a package; where a table of its fields is elsewhere, a link there.
+    """Yield each public name of a package; where a table of its fields is elsewhere, a link there.
 
     Of the public face, links to the packages behind it.
     """
@@ -260,7 +260,7 @@ def _api(package: str, page: str) -> Iterator[str]:
 
 
 def _pages_of_models(besides: str) -> dict[str, str]:
-    """The page, seen from another one of docs/reference, that shows the fields of a model."""
+    """Return the page, seen from another of docs/reference, that shows the fields of a model."""
     return {
         name.rpartition(".")[2]: file.name
         for file in sorted(DOCS.glob("reference/*.md"))
@@ -273,7 +273,7 @@ def _pages_of_models(besides: str) -> dict[str, str]:
 
 
 def _commands() -> str:
-    """All commands, by Typer's own `utils docs`.
+    """Return all commands, by Typer's own `utils docs`.
 
     mkdocs-typer2, which calls the same, leaves the page empty where that fails.
     """
@@ -296,7 +296,7 @@ def _as_code(match: re.Match[str]) -> str:
 
 
 def decisions() -> list[Decision]:
-    """All decisions, in order."""
+    """Return all decisions, in order."""
     return [_decision(file) for file in sorted(DOCS.glob("decisions/[0-9]*.md"))]
 
 

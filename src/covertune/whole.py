@@ -142,7 +142,7 @@ def remove_partials(folder: Path, of: str = "*", *, older_than_s: float = 0.0) -
 
 
 def _missing(folder: Path) -> list[Path]:
-    """A folder and those above it, innermost first, as far as they are to be made."""
+    """Return a folder and those above it, innermost first, as far as they are to be made."""
     return list(takewhile(lambda above: not above.exists(), (folder, *folder.parents)))
 
 
