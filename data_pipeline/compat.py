@@ -44,13 +44,13 @@ _QUIET = {
 
 
 def object_store_sizes() -> list[int]:
-    """Bytes of the object store of each node that lives."""
+    """Return the bytes of the object store of each node that lives."""
     nodes = [node for node in ray.nodes() if node["Alive"]]
     return [int(node["Resources"].get(_OBJECT_STORE, 0)) for node in nodes]
 
 
 def object_store_in_use() -> int:
-    """Bytes in use in all object stores together."""
+    """Return the bytes in use in all object stores together."""
     total, free = ray.cluster_resources(), ray.available_resources()
     return int(total.get(_OBJECT_STORE, 0) - free.get(_OBJECT_STORE, 0))
 

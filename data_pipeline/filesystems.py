@@ -58,22 +58,22 @@ _GOOGLE_RETRY_S = 10  # two requests may fail one after the other
 
 
 def is_uri(location: str) -> bool:
-    """Whether it is a URI rather than a local path."""
+    """Tell whether it is a URI rather than a local path."""
     return _URI.match(location) is not None
 
 
 def is_web_address(location: str) -> bool:
-    """Whether it is an http or https URL."""
+    """Tell whether it is an http or https URL."""
     return _WEB.match(location) is not None
 
 
 def redact_credentials(location: str) -> str:
-    """A location without the credentials it may hold, for people and stores."""
+    """Return a location without the credentials it may hold, for people and stores."""
     return _USER.sub("", location, count=1)
 
 
 def join(folder: str, relative: str) -> str:
-    """The location of a file below a folder.
+    """Return the location of a file below a folder.
 
     Args:
         folder: A location.
@@ -86,7 +86,7 @@ def join(folder: str, relative: str) -> str:
 
 
 def parent_of(location: str) -> str:
-    """The folder that holds a file."""
+    """Return the folder that holds a file."""
     if not is_uri(location):
         return str(Path(location).absolute().parent)
     address, mark, query = location.partition("?")
@@ -94,7 +94,7 @@ def parent_of(location: str) -> str:
 
 
 def kind_of(location: str) -> Literal["file", "folder", "missing"]:
-    """What lies at a location.
+    """Return what lies at a location.
 
     Raises:
         OSError: The file system cannot be reached, or refuses to tell.
@@ -125,7 +125,7 @@ def open_binary(location: str) -> BinaryIO:
 
 
 def list_files(folder: str) -> list[str]:
-    """All visible files at any depth below a folder, in no particular order.
+    """List all visible files at any depth below a folder, in no particular order.
 
     Names that begin with a dot are hidden, with all below them. Links to folders are followed
     unless they lead back to a folder they lie in.
@@ -208,7 +208,7 @@ def _list_remote(folder: str) -> list[str]:
 
 
 def _open(uri: str) -> tuple[fs.FileSystem, str]:
-    """The file system of a URI, and the path on it."""
+    """Return the file system of a URI, and the path on it."""
     parts = urlsplit(uri)
     scheme = parts.scheme.lower()
     if scheme not in _REMEDIES:
@@ -233,7 +233,7 @@ def _filesystem(scheme: str, authority: str, query: str) -> fs.FileSystem:
 
 
 def _s3(authority: str, query: str) -> fs.FileSystem:
-    """As Arrow makes it of a URI, but with limits on time, which a URI cannot set."""
+    """Make it as Arrow does of a URI, but with limits on time, which a URI cannot set."""
     given = {name: values[-1] for name, values in parse_qs(query).items()}
     if unknown := sorted(set(given) - _S3_OPTIONS):
         raise OSError(

@@ -35,12 +35,12 @@ Result = TypeVar("Result")
 
 
 def num_cpus() -> int:
-    """CPUs of the cluster, at least 1."""
+    """Return the CPUs of the cluster, at least 1."""
     return max(1, int(ray.cluster_resources().get("CPU", 1)))
 
 
 def free_object_store_bytes() -> int:
-    """Free bytes of the object store, on the node that has least.
+    """Return the free bytes of the object store, on the node that has least.
 
     Ray tells how much is in use for the whole cluster only; all of it is counted against the
     smallest node, which is exact where there is one node.
@@ -49,7 +49,7 @@ def free_object_store_bytes() -> int:
 
 
 def object_store_bytes() -> int:
-    """Size of the object store, on the node that has the smallest."""
+    """Return the size of the object store, on the node that has the smallest."""
     return min(object_store_sizes(), default=0)
 
 

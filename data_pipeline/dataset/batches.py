@@ -46,7 +46,7 @@ class DeviceResident:
         self._lock = Lock()
 
     def get(self, split: DecodedSplit, device: torch.device) -> Batch | None:
-        """A split on a device, moved there now if it is not there yet.
+        """Return a split on a device, moved there now if it is not there yet.
 
         Returns:
             All its covers as one batch, or None if there is no room.
@@ -66,7 +66,7 @@ class DeviceResident:
         return held
 
     def held(self) -> list[str]:
-        """Keys of the splits held."""
+        """Return the keys of the splits held."""
         return [key for key, _ in self._held]
 
     def _drop_others(self, split: DecodedSplit, device: torch.device) -> None:
@@ -123,11 +123,11 @@ class EpochBatches:
         self._resident = resident if self._device.type != "cpu" else None
 
     def __len__(self) -> int:
-        """Batches in an epoch."""
+        """Return the batches in an epoch."""
         return len(self._ends())
 
     def order(self, epoch: int) -> np.ndarray:
-        """The covers of an epoch in the order of delivery, as indices into the split."""
+        """Return the covers of an epoch in the order of delivery, as indices into the split."""
         if not self._shuffle:
             return np.arange(len(self._split))
         return seeded(self._seed, epoch).permutation(len(self._split))
@@ -168,12 +168,12 @@ class EpochBatches:
 
 
 def seeded(seed: int, epoch: int) -> np.random.Generator:
-    """The random numbers that decide the order of one epoch."""
+    """Return the random numbers that decide the order of one epoch."""
     return np.random.default_rng([_ORDER, seed, epoch])
 
 
 def batch_ends(covers: int, batch_size: int, *, lone_joins: bool) -> list[int]:
-    """Where in the order of an epoch each batch ends.
+    """Return where in the order of an epoch each batch ends.
 
     Args:
         covers: In the epoch.
@@ -205,7 +205,7 @@ def prefetch(makes: Iterable[Callable[[], T]], ahead: int) -> Generator[T]:
 
 
 def _take(array: np.ndarray, pick: np.ndarray, *, pin: bool) -> Tensor:
-    """Some covers' entries, in memory of their own."""
+    """Take some covers' entries, into memory of their own."""
     taken = torch.empty((len(pick), *array.shape[1:]), dtype=_DTYPES[array.dtype], pin_memory=pin)
     # numpy takes from read-only memory, which torch has no notion of; mode="clip" writes straight
     # to `out`, where "raise" would go through a buffer.
@@ -224,7 +224,7 @@ def _upload(array: np.ndarray, device: torch.device) -> Tensor:
 
 
 def _family(key: str) -> tuple[str, ...]:
-    """A `DecodedSplit.key` without the names of splits: what the splits of one trial share.
+    """Return a `DecodedSplit.key` without names of splits: what the splits of one trial share.
 
     Beside store, split and size, keys of samples tell which covers they hold.
     """

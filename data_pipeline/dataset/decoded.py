@@ -77,7 +77,7 @@ class DecodedSplit:
         return arrays if self.genres_NK is None else (*arrays, self.genres_NK)
 
     def part(self, which: slice | list[int], name: str) -> DecodedSplit:
-        """Some of the covers.
+        """Return some of the covers.
 
         Args:
             which: Which ones; a slice gives views, a list of places copies.
@@ -113,7 +113,7 @@ class DecodedRefs:
     fit: Fit = "squash"
 
     def get(self) -> DecodedSplit:
-        """The arrays; no copy on a node that has them, else fetched once per node."""
+        """Return the arrays; no copy on a node that has them, else fetched once per node."""
         decoded: DecodedSplit = ray.get(self.ref)
         return decoded
 
@@ -138,12 +138,12 @@ class DecodedRefs:
 def decoded_nbytes(
     store: CoverStore, image_px: int, splits: Sequence[str] = ("train", "val")
 ) -> int:
-    """Bytes that `decode_store` will take in Ray's object store, and `decode_fits` for each fit."""
+    """Return bytes `decode_store` takes in Ray's object store, and `decode_fits` for each fit."""
     return sum(store.count(split) for split in splits) * cover_nbytes(store, image_px)
 
 
 def cover_nbytes(store: CoverStore, image_px: int) -> int:
-    """Bytes of one decoded cover."""
+    """Return the bytes of one decoded cover."""
     per_cover = image_px * image_px * 3 + np.dtype(np.int64).itemsize + 4 * _ID_LETTERS
     return per_cover + (len(store.genres) if store.is_multi else 0)
 
@@ -280,12 +280,12 @@ class _Filling:
 
 
 def split_key(store: CoverStore, split: str, image_px: int, fit: Fit) -> str:
-    """A `DecodedSplit.key` of a whole split."""
+    """Return a `DecodedSplit.key` of a whole split."""
     return f"{store.fingerprint}/{split}/{image_px}px/{fit}"
 
 
 def chunk_slice(covers: int, chunk: tuple[int, int]) -> slice:
-    """Slice i of n of so many covers, as even as can be."""
+    """Return slice i of n of so many covers, as even as can be."""
     index, chunks = chunk
     return slice(covers * index // chunks, covers * (index + 1) // chunks)
 

@@ -24,7 +24,7 @@ class CoverBatches(Protocol):
     """Batches of one split, epoch by epoch."""
 
     def __len__(self) -> int:
-        """Batches in an epoch."""
+        """Return the batches in an epoch."""
 
     def epoch(self, epoch: int) -> Iterator[Batch]:
         """Deliver one epoch, each cover once.
@@ -62,7 +62,7 @@ class CoverRefs(Protocol):
         seed: int = 0,
         chunk: tuple[int, int] = (0, 1),
     ) -> CoverBatches:
-        """Batches of the covers, in this process.
+        """Return batches of the covers, in this process.
 
         Args:
             batch_size: B; the last batch of an epoch may be smaller. Where covers are shuffled,

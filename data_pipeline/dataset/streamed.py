@@ -148,11 +148,11 @@ class StreamedBatches:
         self._ends = batch_ends(refs.num_covers, batch_size, lone_joins=shuffle)
 
     def __len__(self) -> int:
-        """Batches in an epoch."""
+        """Return the batches in an epoch."""
         return len(self._ends)
 
     def order(self, epoch: int) -> np.ndarray:
-        """The covers of an epoch in the order of delivery, as places in the split."""
+        """Return the covers of an epoch in the order of delivery, as places in the split."""
         _, order = self._plan(epoch)
         return order
 
@@ -170,7 +170,7 @@ class StreamedBatches:
                     yield batch.to(self._device)
 
     def _plan(self, epoch: int) -> tuple[list[_RowGroup], np.ndarray]:
-        """Row groups in the order of reading, and covers in the order of delivery."""
+        """Return row groups in the order of reading, and covers in the order of delivery."""
         if not self._shuffle:
             return self._groups, np.concatenate([group.places for group in self._groups])
         draws = seeded(self._seed, epoch)
@@ -181,7 +181,7 @@ class StreamedBatches:
         return groups, order[np.argsort(ranks)]
 
     def _batch(self, covers: Iterator[_Encoded], size: int, decoders: ThreadPoolExecutor) -> Batch:
-        """The next batch, in the memory it is sent to the device from."""
+        """Return the next batch, in the memory it is sent to the device from."""
         pin = self._device.type == "cuda"
         taken = list(islice(covers, size))
         assert len(taken) == size, "no batch is made after one that failed"
@@ -215,7 +215,7 @@ class _Encoded:
 
 
 def _row_groups(refs: StreamedRefs) -> list[_RowGroup]:
-    """The row groups that hold covers wanted, in the store's order."""
+    """Return the row groups that hold covers wanted, in the store's order."""
     groups = []
     place = 0
     for part in refs.store.parts_of(refs.split):
@@ -259,7 +259,7 @@ def _in_order(
 
 
 def _read(group: _RowGroup, store: CoverStore) -> dict[int, _Encoded]:
-    """The covers wanted of a row group, by their places."""
+    """Read the covers wanted of a row group, by their places."""
     part = store.path / group.part
     columns = ["image", "label", "cover_id", "source"] + (["genres"] if store.is_multi else [])
     rows = read_row_groups(part, [group.index], columns).take(group.places - group.first)
@@ -286,7 +286,7 @@ def _decode_into(
 
 
 def _told(covers: list[_Encoded]) -> tuple[np.ndarray, ...]:
-    """What batches hold beside pixels: labels_B, and genres_BK of a multi store."""
+    """Return what batches hold beside pixels: labels_B, and genres_BK of a multi store."""
     labels_B = np.array([cover.label for cover in covers], dtype=np.int64)
     marks = [cover.marks for cover in covers if cover.marks is not None]
     return (labels_B, np.stack(marks)) if marks else (labels_B,)

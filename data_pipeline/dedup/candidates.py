@@ -51,16 +51,16 @@ class Candidates:
         return len(self.inner_P)
 
     def keys(self, pictures: int) -> np.ndarray:
-        """(P,) int64: a number for the two of each pair, whichever is inner."""
+        """Return (P,) int64: a number for the two of each pair, whichever is inner."""
         low, high = np.minimum(self.inner_P, self.outer_P), np.maximum(self.inner_P, self.outer_P)
         return np.asarray(low * pictures + high)
 
     def of(self, pictures: np.ndarray) -> Candidates:
-        """The same pairs, found among some pictures, by their numbers among all."""
+        """Return the same pairs, found among some pictures, by their numbers among all."""
         return replace(self, inner_P=pictures[self.inner_P], outer_P=pictures[self.outer_P])
 
     def take(self, which: np.ndarray) -> Candidates:
-        """Some of the pairs, by mask or by index."""
+        """Take some of the pairs, by mask or by index."""
         return Candidates(
             self.inner_P[which], self.outer_P[which], self.cut_P[which], self.cosine_P[which]
         )
@@ -104,7 +104,7 @@ def likeliest_cuts(pictures: Pictures, one_P: np.ndarray, other_P: np.ndarray) -
 
 
 def _signs(waves_NW: np.ndarray) -> np.ndarray:
-    """(N,) uint64: a bit for each wave, the slowest in the highest bits."""
+    """Return (N,) uint64: a bit for each wave, the slowest in the highest bits."""
     bits = np.zeros((len(waves_NW), 64), dtype=np.uint8)
     bits[:, 64 - COEFFICIENTS :] = waves_NW[:, _SLOWEST_FIRST] > 0
     return np.packbits(bits, axis=1).view(">u8")[:, 0].astype(np.uint64)
@@ -122,7 +122,7 @@ def _led_by(blocks: tuple[int, ...], signs_N: np.ndarray) -> np.ndarray:
 
 
 def _neighbours(whole_N: np.ndarray, cut_N: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Pairs (inner, outer) that share a key, no more than `_WINDOW` for each outer one."""
+    """Yield pairs (inner, outer) that share a key, no more than `_WINDOW` for each outer one."""
     inner_order = np.argsort(whole_N, kind="stable")
     outer_order = np.argsort(cut_N, kind="stable")  # neighbouring look-ups are quick ones
     there, wanted = whole_N[inner_order], cut_N[outer_order]
@@ -144,7 +144,7 @@ def _neighbours(whole_N: np.ndarray, cut_N: np.ndarray) -> Iterator[tuple[np.nda
 
 
 def _alike(pictures: Pictures, inner: np.ndarray, outer: np.ndarray, cut: int) -> Candidates:
-    """Of some pairs, those whose coefficients are alike."""
+    """Return, of some pairs, those whose coefficients are alike."""
     pairs = _pairs_by_cosine(pictures, inner, outer, cut)
     return pairs.take(pairs.cosine_P >= _MIN_COSINE)
 
@@ -160,7 +160,7 @@ def _pairs_by_cosine(
 
 
 def _each_pair_once(found: list[Candidates], pictures: int) -> Candidates:
-    """Of the same two pictures keep the pair that is most alike; which is inner does not matter."""
+    """Keep the pair that is most alike of the same two pictures; which is inner does not matter."""
     together = Candidates(
         np.concatenate([pairs.inner_P for pairs in found]),
         np.concatenate([pairs.outer_P for pairs in found]),

@@ -89,7 +89,7 @@ def open_for_comparison(data: bytes) -> Image.Image:
 
 
 def same_picture(inner: Image.Image, outer: Image.Image, cut: Cut) -> bool:
-    """Whether two pictures are copies of each other.
+    """Tell whether two pictures are copies of each other.
 
     Args:
         inner: From `open_for_comparison`.
@@ -118,7 +118,7 @@ def _side_px(*images: Image.Image) -> int:
 def _cover(
     a: Image.Image, b: Image.Image, across: _Axis, down: _Axis, px: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """What both pictures show, as two (px, px) float32 squares."""
+    """Return what both pictures show, as two (px, px) float32 squares."""
     return (
         _resample(a, across.span_a, down.span_a, px),
         _resample(b, across.span_b, down.span_b, px),
@@ -135,7 +135,7 @@ def _resample(
 
 
 def _best_move(squares: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
-    """Scale and shift across, scale and shift down that bring `a` nearer to `b`; linearised."""
+    """Return scale and shift across, then down, that bring `a` nearer to `b`; linearised."""
     a, b = squares
     px = len(a)
     down, across = np.gradient(a, 2.0 / px)
@@ -149,7 +149,7 @@ def _best_move(squares: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
 
 
 def _strongest_difference(squares: tuple[np.ndarray, np.ndarray]) -> tuple[float, float]:
-    """Levels by which the squares differ most in any place, and their contrast in levels."""
+    """Return levels by which the squares differ most in any place, and their contrast in levels."""
     a, b = (_soften(square)[1:-1, 1:-1] for square in squares)
     a, b = a - a.mean(), b - b.mean()
     contrast = float(min(a.std(), b.std()))
@@ -168,14 +168,14 @@ def _soften(square: np.ndarray) -> np.ndarray:
 
 
 def _average(square: np.ndarray, side: int) -> np.ndarray:
-    """Mean over each window of `side` by `side`."""
+    """Take the mean over each window of `side` by `side`."""
     sums = np.pad(square, ((1, 0), (1, 0))).cumsum(axis=0).cumsum(axis=1)
     over: np.ndarray = sums[side:, side:] - sums[:-side, side:] - sums[side:, :-side]
     return np.asarray((over + sums[:-side, :-side]) / side**2)
 
 
 def _same_colours(a: Image.Image, b: Image.Image, across: _Axis, down: _Axis) -> bool:
-    """Whether both pictures have the same colours, or one of them has none at all."""
+    """Tell whether both pictures have the same colours, or one of them has none at all."""
     squares = [
         _cover(a.getchannel(channel), b.getchannel(channel), across, down, _STEPS_PX[0])
         for channel in (1, 2)

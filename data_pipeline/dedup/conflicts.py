@@ -51,7 +51,7 @@ class Rows:
     cover_ids: Sequence[str]
 
     def some(self, left: np.ndarray) -> Rows:
-        """The rows of these indices."""
+        """Return the rows of these indices."""
         return Rows(
             genres=self.genres,
             genre_R=self.genre_R[left],
@@ -175,7 +175,7 @@ class _Copies:
 
 
 def _choose(found: _Copies, rows: Rows, conflicts: Conflicts) -> list[int]:
-    """Which rows of a picture are kept."""
+    """Return which rows of a picture are kept."""
     if not found.are_in_several_genres or conflicts == "keep":
         return found.best
     if conflicts == "drop":
@@ -217,7 +217,7 @@ def _refuse_what_is_in_test(rows: Rows) -> Refused:
 
 
 def _split_off_single(order: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Entries of `order` with values of their own, nearly all of them, and the others."""
+    """Return entries of `order` with values of their own, nearly all of them, and the others."""
     change = np.ones(len(order) + 1, dtype=bool)
     change[1:-1] = values[1:] != values[:-1]
     single = change[1:] & change[:-1]

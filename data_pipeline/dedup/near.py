@@ -129,7 +129,7 @@ def _most_alike(pairs: Candidates) -> tuple[Candidates, np.ndarray]:
 
 
 def _taken(links_L2: np.ndarray, rank_N: np.ndarray) -> dict[int, int]:
-    """For each picture that a centre takes, that centre."""
+    """Return, for each picture that a centre takes, that centre."""
     linked: dict[int, list[int]] = defaultdict(list)
     for a, b in links_L2.tolist():
         linked[a].append(b)

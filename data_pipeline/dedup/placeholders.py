@@ -22,7 +22,7 @@ _BLANK_SPREAD = 5  # levels of 255; compression and scanners leave up to 3
 
 
 def blank(signatures_ND: np.ndarray) -> np.ndarray:
-    """(N,) bool: whether nothing at all can be seen on a picture.
+    """Return (N,) bool: whether nothing at all can be seen on a picture.
 
     Args:
         signatures_ND: uint8, see `signature.sign`.

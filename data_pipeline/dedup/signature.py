@@ -80,16 +80,16 @@ class Pictures:
         return len(self.rows_N)
 
     def dct_coefficients(self, cut: int, pictures: np.ndarray | slice = slice(None)) -> np.ndarray:
-        """(P, COEFFICIENTS) int8: one cut of some pictures."""
+        """Return (P, COEFFICIENTS) int8: one cut of some pictures."""
         return np.asarray(self.coefficients_SCW[self.rows_N[pictures], cut])
 
     def some(self, pictures: np.ndarray) -> Pictures:
-        """Some of the pictures, numbered anew."""
+        """Return some of the pictures, numbered anew."""
         return Pictures(self.coefficients_SCW, self.rows_N[pictures])
 
 
 def compute_signature(image: Image.Image) -> bytes:
-    """The signature of a picture.
+    """Return the signature of a picture.
 
     Args:
         image: RGB, upright, of any size; small ones are signed faster.
@@ -111,7 +111,7 @@ def compute_signature(image: Image.Image) -> bytes:
 
 
 def spreads(signatures_ND: np.ndarray) -> np.ndarray:
-    """How far any spot of each picture is from the picture's commonest colour.
+    """Return how far any spot of each picture is from the picture's commonest colour.
 
     Args:
         signatures_ND: uint8, D = SIGNATURE_BYTES.
@@ -124,7 +124,7 @@ def spreads(signatures_ND: np.ndarray) -> np.ndarray:
 
 
 def colours(signatures_ND: np.ndarray) -> np.ndarray:
-    """How colourful each picture is.
+    """Return how colourful each picture is.
 
     Args:
         signatures_ND: uint8, D = SIGNATURE_BYTES.
@@ -136,7 +136,7 @@ def colours(signatures_ND: np.ndarray) -> np.ndarray:
 
 
 def dct_coefficients(signatures_ND: np.ndarray) -> np.ndarray:
-    """The DCT coefficients of each picture's cuts.
+    """Return the DCT coefficients of each picture's cuts.
 
     Args:
         signatures_ND: uint8, D = SIGNATURE_BYTES.
@@ -152,7 +152,7 @@ def _reduce(image: Image.Image) -> Image.Image:
 
 
 def _spread(channel: Image.Image) -> int:
-    """The largest distance of any pixel from the median."""
+    """Return the largest distance of any pixel from the median."""
     counts = np.cumsum(channel.histogram())
     lowest, median, highest = np.searchsorted(counts, (0.5, counts[-1] / 2, counts[-1]))
     return int(max(highest - median, median - lowest))
@@ -165,7 +165,7 @@ def _colour(image: Image.Image) -> int:
 
 
 def _basis() -> np.ndarray:
-    """(spans * _SLOWEST, _THUMB_PX): cosines over each span, integrated over each pixel."""
+    """Return (spans * _SLOWEST, _THUMB_PX): cosines over each span, integrated over each pixel."""
     edges = np.arange(_THUMB_PX + 1) / _THUMB_PX
     rows = []
     for (begin, end), wave in product(_SPANS, range(_SLOWEST)):

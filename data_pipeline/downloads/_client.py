@@ -223,7 +223,7 @@ def _require_picture(data: bytes, response: BaseHTTPResponse) -> bytes:
 
 
 def _explain(err: HTTPError) -> DownloadFailed:
-    """What went wrong, in the words of a rejected row."""
+    """Return what went wrong, in the words of a rejected row."""
     cause: BaseException = err
     if isinstance(err, MaxRetryError) and err.reason is not None:
         cause = err.reason

@@ -46,7 +46,7 @@ class DownloadFolder:
     path: Path
 
     def state(self, url: str) -> Literal["kept", "failed", "unknown"]:
-        """Whether there is no need to ask: the picture is there, or will never be."""
+        """Tell whether there is no need to ask: the picture is there, or will never be."""
         place = self._place(url)
         if place.exists():
             return "kept"
@@ -54,7 +54,7 @@ class DownloadFolder:
         return "failed" if failure is not None and failure.final else "unknown"
 
     def failure(self, url: str) -> Failure | None:
-        """Why the address gave nothing, the last time it was asked."""
+        """Return why the address gave nothing, the last time it was asked."""
         place = self._place(url)
         try:
             content = json.loads(place.with_name(f"{place.name}.failed").read_bytes())
@@ -83,7 +83,7 @@ class DownloadFolder:
         write_whole(place.with_name(f"{place.name}.failed"), content)
 
     def read(self, url: str) -> bytes:
-        """What an address gave.
+        """Read what an address gave.
 
         Raises:
             ImageRejected: It gave nothing.
@@ -107,7 +107,7 @@ class DownloadFolder:
 
 
 def read_download(folder: Path, url: str) -> bytes:
-    """What an address gave, when it was downloaded into a folder.
+    """Read what an address gave, when it was downloaded into a folder.
 
     Raises:
         ImageRejected: It gave nothing; the reason is that of the download.

@@ -121,7 +121,7 @@ def _outcomes(urls: Sequence[str], folder: Path, settings: DownloadSettings) -> 
 def _download_block(
     block: pa.Table, *, folder: Path, settings: DownloadSettings, per_host: int, pass_id: str
 ) -> pa.Table:
-    """The work of one task; runs in a Ray worker."""
+    """Do the work of one task; runs in a Ray worker."""
     client, kept = _client(settings, per_host, pass_id), DownloadFolder(folder)
 
     def bring(url: str) -> str:
@@ -140,5 +140,5 @@ def _download_block(
 
 @lru_cache(maxsize=1)
 def _client(settings: DownloadSettings, per_host: int, pass_id: str) -> Client:
-    """One client for all that a worker does in a pass: connections stay open between blocks."""
+    """Return one client for all a worker does in a pass: connections stay open between blocks."""
     return Client(settings, per_host)

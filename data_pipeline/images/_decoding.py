@@ -234,7 +234,7 @@ def _require_all_blocks(image: Image.Image, data: bytes, layout: JpegLayout) -> 
 
 @contextmanager
 def _quiet_pillow() -> Iterator[None]:
-    """Pillow warns about broken metadata, which is nothing to us.
+    """Silence Pillow's warnings about broken metadata, which is nothing to us.
 
     Filters of warnings belong to the whole process: threads that each set and restored them would
     leave them behind. So only the main thread does; what a batch's decoding threads are warned of
@@ -262,7 +262,7 @@ def _to_rgb(image: Image.Image) -> Image.Image:
 
 
 def _wide_grey_to_rgb(image: Image.Image) -> Image.Image:
-    """Grey of floats or of 32 bits, whose white nobody has written down."""
+    """Turn grey of floats or of 32 bits, whose white nobody has written down, into RGB."""
     values = np.asarray(image)
     least, most = float(values.min()), float(values.max())
     white = next((white for white in _WHITES[image.mode] if most <= white), None)
@@ -273,7 +273,7 @@ def _wide_grey_to_rgb(image: Image.Image) -> Image.Image:
 
 
 def _orientation(image: Image.Image) -> int:
-    """The EXIF orientation, 1 (upright) where there is none or it makes no sense."""
+    """Return the EXIF orientation, 1 (upright) where there is none or it makes no sense."""
     try:
         value = image.getexif().get(_ORIENTATION_TAG, 1)
         return value if value in _UPRIGHT else 1
@@ -289,5 +289,5 @@ def _why_undecodable(err: Exception) -> str:
 
 
 def pillow_says(err: BaseException) -> str:
-    """What an error of Pillow says, without the address of the buffer, different on each run."""
+    """Return what an error of Pillow says, without the buffer's address, which differs each run."""
     return one_line(err).split(" <_io.BytesIO")[0]

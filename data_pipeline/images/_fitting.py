@@ -36,7 +36,7 @@ def to_square(image: Image.Image, image_px: int, fit: Fit) -> np.ndarray:
 
 
 def _middle(image: Image.Image) -> tuple[float, float, float, float]:
-    """The largest square in the middle; its edges may lie between pixels."""
+    """Return the largest square in the middle; its edges may lie between pixels."""
     side = min(image.size)
     left, top = (image.width - side) / 2, (image.height - side) / 2
     return left, top, left + side, top + side

@@ -98,7 +98,7 @@ def read_layout(data: bytes) -> JpegLayout:
 
 
 def without_metadata(data: bytes, layout: JpegLayout) -> bytes:
-    """The same coded pixels without EXIF, profiles, comments and what follows the end."""
+    """Return the same coded pixels without EXIF, profiles, comments and what follows the end."""
     if not layout.metadata and layout.end == len(data):
         return data
     starts = [0, *(end for _, end in layout.metadata)]
@@ -107,7 +107,7 @@ def without_metadata(data: bytes, layout: JpegLayout) -> bytes:
 
 
 def with_more_data(data: bytes, layout: JpegLayout) -> bytes:
-    """The JPEG with more coded data in front of its end marker.
+    """Return the JPEG with more coded data in front of its end marker.
 
     A decoder that has all its blocks passes over it. One that lacks some decodes it, so the picture
     changes exactly if the file breaks off somewhere and was given an end marker nevertheless.

@@ -77,7 +77,7 @@ def require_decodable(data: bytes) -> str:
 
 
 def has_image_signature(data: bytes) -> bool:
-    """Whether it begins as encoded pictures do; it may be damaged further on, or unsupported."""
+    """Tell whether it begins as encoded pictures do; it may be damaged later, or unsupported."""
     return bool(_decoder(data) or _other_picture(data))
 
 
@@ -100,7 +100,7 @@ def _other_picture(data: bytes) -> str | None:
 
 
 def _brands(data: bytes) -> set[bytes]:
-    """Of a file in the ISO base media format (AVIF, HEIC, MP4); ISO/IEC 14496-12, 4.3."""
+    """Return the brands of an ISO base media file (AVIF, HEIC, MP4); ISO/IEC 14496-12, 4.3."""
     if data[4:8] != b"ftyp":
         return set()
     end = min(int.from_bytes(data[:4], "big"), _HEAD_BYTES)

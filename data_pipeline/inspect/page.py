@@ -112,7 +112,7 @@ def write_page(path: Path, out: Path) -> StoreReport:
 
 
 def _histogram(values: np.ndarray, digits: int = 0) -> list[_Bar]:
-    """Bars of equal width in what is counted; whole numbers where `digits` is 0."""
+    """Return bars of equal width in what is counted; whole numbers where `digits` is 0."""
     low, high = float(values.min()), float(values.max())
     if low == high:
         return [_Bar(f"{low:.{digits}f}", len(values), 1.0)]
@@ -129,7 +129,7 @@ def _histogram(values: np.ndarray, digits: int = 0) -> list[_Bar]:
 
 
 def _largest_groups(covers: pa.Table) -> list[list[str]]:
-    """The sources of the largest groups, those of several covers only."""
+    """Return the sources of the largest groups, those of several covers only."""
     counts = covers.group_by("group").aggregate([("source", "list"), ("source", "count")])
     several = counts.filter(pc.greater(counts["source_count"], 1))
     ordered = several.sort_by([("source_count", "descending"), ("group", "ascending")])
@@ -137,7 +137,7 @@ def _largest_groups(covers: pa.Table) -> list[list[str]]:
 
 
 def _refusals(store: CoverStore) -> list[_Refusal]:
-    """What was refused, by reason, most first, with a few examples of each."""
+    """Return what was refused, by reason, most first, with a few examples of each."""
     try:
         rejected = pq.read_table(store.path / REJECTED_NAME)
     except (OSError, pa.ArrowException) as err:
@@ -155,7 +155,7 @@ def _refusals(store: CoverStore) -> list[_Refusal]:
 
 
 def _contact_sheets(store: CoverStore, covers: pa.Table) -> dict[str, str]:
-    """A sheet of training covers for each genre. The store's order is a fair one."""
+    """Make a sheet of training covers for each genre. The store's order is a fair one."""
     genres = np.array(covers["genre"].to_pylist())
     in_train = np.array(covers["split"].to_pylist()) == "train"
     chosen = {
@@ -173,7 +173,7 @@ def _contact_sheets(store: CoverStore, covers: pa.Table) -> dict[str, str]:
 
 
 def _similar_pairs(store: CoverStore, covers: pa.Table) -> list[tuple[list[_Cover], float, bool]]:
-    """Pairs to look at: the covers, how alike they are, and whether they are known as a group."""
+    """Return pairs to look at: the covers, how alike they are, and whether known as a group."""
     pairs = similar_across_genres(store, _PAIRS)
     pictures = {
         place: data_uri(decode_small(data, _PAIR_PX))

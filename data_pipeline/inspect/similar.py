@@ -74,7 +74,7 @@ def similar_across_genres(store: CoverStore, pairs: int = 12) -> list[SimilarPai
 
 
 def _features(store: CoverStore) -> tuple[np.ndarray, np.ndarray]:
-    """Places N, and thumbnails (N, F) of mean 0 and length 1."""
+    """Return places N, and thumbnails (N, F) of mean 0 and length 1."""
     step = max(1, -(-store.manifest.kept // _MOST_COVERS))
     places = np.arange(0, store.manifest.kept, step)
     thumbnails = np.empty((len(places), _SIDE_PX * _SIDE_PX, 3), dtype=np.float32)

@@ -18,7 +18,7 @@ _GAP_PX = 6
 
 
 def images_at(store: CoverStore, places: Iterable[int]) -> Iterator[tuple[int, bytes]]:
-    """Encoded covers by their place in the whole store, in its order.
+    """Yield encoded covers by their place in the whole store, in its order.
 
     Only the row groups that hold them are read, one at a time.
 
@@ -48,7 +48,7 @@ def decode_small(data: bytes, height_px: int) -> Image.Image:
 
 
 def montage(images: Sequence[Image.Image], columns: int) -> Image.Image:
-    """Pictures of equal height side by side in rows, on white."""
+    """Set pictures of equal height side by side in rows, on white."""
     rows = [images[start : start + columns] for start in range(0, len(images), columns)]
     widths = [sum(image.width + _GAP_PX for image in row) for row in rows]
     height = images[0].height + _GAP_PX
@@ -62,7 +62,7 @@ def montage(images: Sequence[Image.Image], columns: int) -> Image.Image:
 
 
 def data_uri(image: Image.Image) -> str:
-    """A picture as text that a page can hold."""
+    """Return a picture as text that a page can hold."""
     buffer = io.BytesIO()
     image.save(buffer, "JPEG", quality=_QUALITY)
     return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")

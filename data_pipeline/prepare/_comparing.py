@@ -62,7 +62,7 @@ def _blocks_of(pairs: Candidates, places: pa.Table, cpus: int) -> Iterator[pa.Ta
 
 
 def _compare_block(block: pa.Table, *, spool: Path) -> dict[str, np.ndarray]:
-    """The work of one task; runs in a Ray worker."""
+    """Do the work of one task; runs in a Ray worker."""
 
     @lru_cache(maxsize=64)
     def cover(name: str, offset: int, length: int) -> Image.Image:

@@ -141,7 +141,7 @@ def _blocks_of(sources: Sequence[Source], cpus: int) -> Iterator[tuple[int, list
 def _normalise_block(
     block: tuple[int, list[str]], *, spool: Path, max_px: int, downloads: Path | None
 ) -> tuple[int, pa.Table, np.ndarray]:
-    """The work of one task; runs in a Ray worker.
+    """Do the work of one task; runs in a Ray worker.
 
     Returns:
         Index of the first source, then what `NormalisedSources` holds of these sources.

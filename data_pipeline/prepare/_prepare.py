@@ -227,7 +227,7 @@ def _covers(
     chosen: Selection,
     settings: PrepareSettings,
 ) -> pa.Table:
-    """The covers as `_writing.write_parts` wants them, in the order of the sources."""
+    """Return the covers as `_writing.write_parts` wants them, in the order of the sources."""
     of_outcome = normalised.table.select(["cover_id", "width", "height", *PLACE])
     columns = {name: of_outcome[name].take(chosen.sources) for name in of_outcome.column_names}
     columns["genre"] = pa.array([chosen.genres[label] for label in chosen.labels], pa.string())

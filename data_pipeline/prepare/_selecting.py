@@ -107,7 +107,7 @@ def _find_copies(
     settings: PrepareSettings,
     compare: Compare,
 ) -> tuple[Rows, np.ndarray]:
-    """The usable sources as rows, those that show the same picture tied; and all pairs of copies.
+    """Return usable sources as rows, those of the same picture tied; and all pairs of copies.
 
     Pictures are numbered in the order of their ids, whatever that of the sources.
     """

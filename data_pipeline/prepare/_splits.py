@@ -133,7 +133,7 @@ class _Division:
         return sorted(splits, key=self._splits.index)
 
     def _need(self, of_group: Counter[str], split: Split) -> tuple[bool, float]:
-        """How much a split needs a group: first whether it has room, then what it lacks."""
+        """Return how much a split needs a group: first whether it has room, then what it lacks."""
         genres = sorted(of_group)
         wanted = {genre: self._wanted[genre][split] for genre in genres}
         room = all(wanted[genre] >= of_group[genre] for genre in genres)
@@ -141,7 +141,7 @@ class _Division:
         return room, sum(of_group[genre] * wanted[genre] / whole[genre] for genre in genres)
 
     def _spare(self, genre: str, movable: Sequence[str]) -> str | None:
-        """A group that no genre would miss where it is."""
+        """Return a group that no genre would miss where it is."""
         for group in movable:
             here = self.split_of[group]
             others = self._sizes[group]

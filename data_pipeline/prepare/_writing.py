@@ -60,7 +60,7 @@ class Rejected:
 
 @contextmanager
 def new_store_folder(out: Path) -> Iterator[Path]:
-    """A folder to write a store into; becomes `out` if the block ends well, else vanishes.
+    """Make a folder to write a store into; becomes `out` if the block ends well, else vanishes.
 
     Raises:
         StoreError: `out` exists already or cannot be written.
@@ -81,7 +81,7 @@ def new_store_folder(out: Path) -> Iterator[Path]:
 
 
 def order_in_store(covers: pa.Table) -> pa.Table:
-    """Split by split; within one by the digest of the pixels, which mixes genres evenly."""
+    """Order split by split; within one by the digest of the pixels, which mixes genres evenly."""
     by_split = pc.index_in(covers["split"], value_set=pa.array(SPLITS))
     return covers.take(
         pc.sort_indices(
@@ -118,7 +118,7 @@ def write_manifest(folder: Path, manifest: StoreManifest) -> None:
 
 
 def fingerprint(covers: pa.Table, settings: PrepareSettings) -> str:
-    """SHA-256 over what a search sees of a store: which covers, their genres, splits and size.
+    """Return the SHA-256 over what a search sees: which covers, their genres, splits and size.
 
     Neither the order of the covers nor where they came from matters. Seed and shares matter by the
     splits that came of them.

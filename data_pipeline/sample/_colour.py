@@ -30,13 +30,13 @@ def shift(colour: Colour, rng: random.Random, *, hue: float, light: float) -> Co
 
 
 def luminance(colour: Colour) -> float:
-    """Relative luminance, 0 to 1, with a plain square for the gamma of WCAG 2."""
+    """Return the relative luminance, 0 to 1, with a plain square for the gamma of WCAG 2."""
     red, green, blue = ((c / 255) ** 2 for c in colour)
     return 0.2126 * red + 0.7152 * green + 0.0722 * blue
 
 
 def contrast(first: Colour, second: Colour) -> float:
-    """Contrast ratio, 1 to 21 (WCAG 2)."""
+    """Return the contrast ratio, 1 to 21 (WCAG 2)."""
     low, high = sorted((luminance(first), luminance(second)))
     return (high + 0.05) / (low + 0.05)
 

@@ -120,14 +120,14 @@ class Pen:
 def arc_points(
     x: float, y: float, r: float, start_deg: float, end_deg: float, *, flat: float = 1.0
 ) -> list[Point]:
-    """Points along a part of a circle."""
+    """Return points along a part of a circle."""
     steps = max(6, round(abs(end_deg - start_deg) / 9))
     turns = (math.radians(start_deg + (end_deg - start_deg) * i / steps) for i in range(steps + 1))
     return [(x + r * math.cos(t), y + r * flat * math.sin(t)) for t in turns]
 
 
 def star_points(x: float, y: float, outer: float, inner: float, spikes: int = 5) -> list[Point]:
-    """Corners of a star that points up."""
+    """Return the corners of a star that points up."""
     return [
         (
             x + (inner if i % 2 else outer) * math.sin(math.pi * i / spikes),
@@ -141,7 +141,7 @@ _TURNS = [2 * math.pi * i / 40 for i in range(40)]
 
 
 def _smooth(points: Sequence[Point], *, closed: bool, steps: int = 7) -> list[Point]:
-    """Catmull-Rom spline through the points."""
+    """Run a Catmull-Rom spline through the points."""
     n = len(points)
     smooth: list[Point] = []
     for i in range(n if closed else n - 1):

@@ -31,7 +31,7 @@ def gradient(size_px: tuple[int, int], top: Colour, bottom: Colour) -> Image.Ima
 
 
 def soft_light(size_px: tuple[int, int], colours: list[Colour], rng: random.Random) -> Image.Image:
-    """Blurred patches of colour, as in a photograph out of focus."""
+    """Draw blurred patches of colour, as in a photograph out of focus."""
     coarse = Image.new("RGB", (4, 6))
     for y in range(6):
         for x in range(4):

@@ -75,7 +75,7 @@ def _brief(genre: Genre, rng: random.Random) -> Brief:
 
 
 def _choose(weights: dict[str, float], known: list[str], stray: float, rng: random.Random) -> str:
-    """By weight, or with probability `stray` anything there is."""
+    """Choose by weight, or with probability `stray` anything there is."""
     if rng.random() < stray:
         return rng.choice(known)
     return rng.choices(list(weights), list(weights.values()))[0]
@@ -88,13 +88,13 @@ def _quiet_face(title_face: Face, rng: random.Random) -> Face:
 
 
 def _depth(scenery: str) -> int:
-    """Sky first, ground last."""
+    """Rank the sky first, the ground last."""
     order = ("empty", "stars", "sun", "clouds", "confetti")
     return order.index(scenery) if scenery in order else len(order)
 
 
 def _sticker(image: Image.Image, brief: Brief, rng: random.Random) -> None:
-    """A round sticker with a few loud words."""
+    """Draw a round sticker with a few loud words."""
     ink = rng.choice((brief.palette.accent, (212, 40, 40), (224, 178, 60)))
     r = round(image.width * 0.1)
     x = rng.choice((round(image.width * 0.15), round(image.width * 0.85)))

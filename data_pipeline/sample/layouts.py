@@ -55,7 +55,7 @@ Layout = Callable[[tuple[int, int], Brief, random.Random], Image.Image]
 
 
 def _scene(size_px: tuple[int, int], brief: Brief, rng: random.Random) -> Image.Image:
-    """The motif in a landscape; title above or below."""
+    """Draw the motif in a landscape; title above or below."""
     image = gradient(size_px, brief.palette.top, brief.palette.bottom)
     for name in brief.scenery:
         SCENERY[name](image, brief.palette, rng)
@@ -83,7 +83,7 @@ def _scene(size_px: tuple[int, int], brief: Brief, rng: random.Random) -> Image.
 
 
 def _photo(size_px: tuple[int, int], brief: Brief, rng: random.Random) -> Image.Image:
-    """A large silhouette in soft light, often running off the page."""
+    """Draw a large silhouette in soft light, often running off the page."""
     palette = brief.palette
     lights = [palette.top, palette.bottom, palette.second, palette.accent]
     image = soft_light(size_px, lights, rng)
@@ -112,7 +112,7 @@ def _photo(size_px: tuple[int, int], brief: Brief, rng: random.Random) -> Image.
 
 
 def _band(size_px: tuple[int, int], brief: Brief, rng: random.Random) -> Image.Image:
-    """The title on an opaque band, the motif beside it."""
+    """Draw the title on an opaque band, the motif beside it."""
     palette = brief.palette
     image = gradient(size_px, palette.top, palette.bottom)
     if rng.random() < 0.4:
@@ -141,7 +141,7 @@ def _band(size_px: tuple[int, int], brief: Brief, rng: random.Random) -> Image.I
 
 
 def _emblem(size_px: tuple[int, int], brief: Brief, rng: random.Random) -> Image.Image:
-    """A plain ground, a thin frame, and the motif in the middle."""
+    """Draw a plain ground, a thin frame, and the motif in the middle."""
     palette = brief.palette
     width, height = size_px
     ground = rng.choice((palette.top, palette.bottom, mix(palette.top, palette.bottom, 0.5)))
@@ -168,7 +168,7 @@ def _emblem(size_px: tuple[int, int], brief: Brief, rng: random.Random) -> Image
 
 
 def _pattern(size_px: tuple[int, int], brief: Brief, rng: random.Random) -> Image.Image:
-    """The motif repeated over the page, the title on a label."""
+    """Draw the motif repeated over the page, the title on a label."""
     palette = brief.palette
     image = gradient(size_px, palette.top, palette.bottom)
     names = (brief.motif, *brief.extras)
@@ -194,7 +194,7 @@ def _pattern(size_px: tuple[int, int], brief: Brief, rng: random.Random) -> Imag
 
 
 def _split(size_px: tuple[int, int], brief: Brief, rng: random.Random) -> Image.Image:
-    """Two fields of colour, and the motif across their border."""
+    """Draw two fields of colour, and the motif across their border."""
     palette = brief.palette
     width, height = size_px
     image = Image.new("RGB", size_px, palette.top)
@@ -213,7 +213,7 @@ def _split(size_px: tuple[int, int], brief: Brief, rng: random.Random) -> Image.
 
 
 def _lettered(size_px: tuple[int, int], brief: Brief, rng: random.Random) -> Image.Image:
-    """Mostly letters, with a small motif."""
+    """Draw mostly letters, with a small motif."""
     palette = brief.palette
     image = gradient(size_px, palette.top, mix(palette.top, palette.bottom, rng.uniform(0, 1)))
     if rng.random() < 0.25:
@@ -292,7 +292,7 @@ def _title_block(
     *,
     side: float = 0.07,
 ) -> None:
-    """The title and, if there is one, the tagline under it."""
+    """Write the title and, if there is one, the tagline under it."""
     if brief.tagline:
         line = min(0.05, (high - low) * 0.2)
         under = (side + 0.04, high - line, 0.96 - side, high)
@@ -373,14 +373,14 @@ def _box(image: Image.Image, shares: tuple[float, float, float, float]) -> Box:
 
 
 def _mean(image: Image.Image, box: Box) -> Colour:
-    """Mean colour of a part of the image."""
+    """Return the mean colour of a part of the image."""
     pixel = _coarse(image, box, 1).getpixel((0, 0))
     assert isinstance(pixel, tuple), "covers are RGB"
     return pixel[0], pixel[1], pixel[2]
 
 
 def _uneven(image: Image.Image, box: Box) -> bool:
-    """Whether light and dark parts lie behind a text."""
+    """Tell whether light and dark parts lie behind a text."""
     low, high = _coarse(image, box, 5).convert("L").getextrema()
     assert isinstance(low, int), "one band"
     assert isinstance(high, int), "one band"

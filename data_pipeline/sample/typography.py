@@ -160,20 +160,20 @@ def _best_lines(
 
 
 def _heights(sizes: list[float], face: Face) -> list[float]:
-    """What each line takes up; the last one needs room for its descenders."""
+    """Return what each line takes up; the last one needs room for its descenders."""
     last = max(face.leading, _LAST_LEADING)
     return [size * face.leading for size in sizes[:-1]] + [sizes[-1] * last]
 
 
 @functools.lru_cache(maxsize=4096)
 def _em_width(line: str, face: Face) -> float:
-    """Width of a line set at size 1."""
+    """Return the width of a line set at size 1."""
     plain = _font(face.file, 40).getlength(line) / 40
     return max(0.1, (plain + face.tracking * (len(line) - 1)) * face.width)
 
 
 def _line_mask(line: str, size_px: int, face: Face) -> Image.Image:
-    """Coverage of one line, as high as one and a half em."""
+    """Return the coverage of one line, as high as one and a half em."""
     font = _font(face.file, size_px)
     gap = face.tracking * size_px
     plain_width = font.getlength(line) + gap * (len(line) - 1)

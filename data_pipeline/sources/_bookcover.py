@@ -87,7 +87,7 @@ class _Row:
 
 
 def is_listing(table: str, encoding: str | None = None) -> bool:
-    """Whether a file is such a listing: by its name, or for a CSV by its first line.
+    """Tell whether a file is such a listing: by its name, or for a CSV by its first line.
 
     Raises:
         SourceError: It cannot be read as its name says.
@@ -102,7 +102,7 @@ def is_listing(table: str, encoding: str | None = None) -> bool:
 
 
 def find_listings(root: str, files: Sequence[str]) -> list[str]:
-    """The listings among the files of a folder, by their names.
+    """Find the listings among the files of a folder, by their names.
 
     Labels are left out where the listing of the same side is there, which says more.
 
@@ -178,7 +178,7 @@ def _split_of(listing: str) -> OfficialSplit | None:
 
 
 def _by_name(files: Sequence[str]) -> dict[str, str]:
-    """The image of each name: the one beside the listing, then in the usual folder, then others."""
+    """Return each name's image: beside the listing, then in the usual folder, then others."""
     images = sorted(
         filter(is_image, files),
         key=lambda file: ("/" in file, not file.startswith(f"{_USUAL_FOLDER}/"), natural_key(file)),
@@ -195,7 +195,7 @@ def _rows(listing: str, files: Sequence[str], encoding: str | None) -> Iterator[
 
 
 def _listing_rows(listing: str, encoding: str | None) -> Iterator[tuple[str, _Row]]:
-    """The number of the genre, and the row."""
+    """Yield the number of the genre, and the row."""
     for line, values in read_lines(listing, encoding or _ENCODING):
         if len(values) != _COLUMNS:
             raise SourceError(
@@ -223,7 +223,7 @@ def _label_rows(labels: str, files: Sequence[str], encoding: str | None) -> Iter
 
 
 def _genre_names(labels: str, files: Sequence[str], encoding: str | None) -> dict[str, str]:
-    """Genres by number: from a listing beside the labels, else those that are known."""
+    """Return genres by number: from a listing beside the labels, else those that are known."""
     beside = sorted(
         file
         for file in files

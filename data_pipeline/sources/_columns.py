@@ -108,7 +108,7 @@ def pick_column(
 
 
 def key_columns(given: Sequence[str], header: Sequence[str], table: str) -> list[str]:
-    """The columns with keys: those given, or those of the usual names; possibly none.
+    """Return the columns with keys: those given, or those of the usual names; possibly none.
 
     Raises:
         SourceError: A given one is not there.
@@ -119,7 +119,7 @@ def key_columns(given: Sequence[str], header: Sequence[str], table: str) -> list
 
 
 def keys_of(columns: Sequence[str], values: Sequence[str]) -> tuple[str, ...]:
-    """The keys of a row, without those that stand for nothing.
+    """Return the keys of a row, without those that stand for nothing.
 
     A placeholder taken for a key would tie thousands of books into one group.
 
@@ -140,7 +140,7 @@ def keys_of(columns: Sequence[str], values: Sequence[str]) -> tuple[str, ...]:
 
 
 def asin_key(asin: str) -> str:
-    """The key of Amazon's number of a book; empty if it is none."""
+    """Return the key of Amazon's number of a book; empty if it is none."""
     asin = asin.strip().upper()
     return "" if asin.lower() in _NO_VALUE or len(set(asin)) == 1 else f"asin:{asin}"
 
@@ -152,7 +152,7 @@ def _isbn_key(isbn: str) -> str:
 
 
 def split_of(name: str, table: str) -> OfficialSplit | None:
-    """The side of the official split that a value names; None where there is no value.
+    """Return the side of the official split a value names; None where there is no value.
 
     Raises:
         SourceError: It names neither.

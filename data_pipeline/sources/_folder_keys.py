@@ -112,7 +112,7 @@ class _Columns:
 
 
 def _columns_of(table: str, given_keys: Sequence[str], encoding: str | None) -> _Columns | None:
-    """The columns that matter; None if it has not both paths and keys."""
+    """Return the columns that matter; None if it has not both paths and keys."""
     header = read_header(table, encoding)
     if any(name not in header for name in given_keys):
         return None
@@ -125,7 +125,7 @@ def _columns_of(table: str, given_keys: Sequence[str], encoding: str | None) -> 
 def _rows(
     table: str, columns: _Columns, encoding: str | None
 ) -> Iterator[tuple[str, tuple[str, ...]]]:
-    """Path and keys of each row that names a file."""
+    """Yield the path and keys of each row that names a file."""
     for values in read_rows(table, [*columns.paths, *columns.keys], encoding):
         for path in values[: len(columns.paths)]:
             if components(path) and not filesystems.is_uri(path):

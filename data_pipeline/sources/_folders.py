@@ -111,7 +111,7 @@ def _require_genre_folders(root: str, images: Sequence[str], files: Sequence[str
 
 
 def _are_splits(root: str, images: Sequence[str], start: int) -> bool:
-    """Whether what looks like genre folders are train and test folders with genres in them.
+    """Tell whether what looks like genre folders are train and test folders with genres in them.
 
     Raises:
         SourceError: They are, but without genre folders.
@@ -129,7 +129,7 @@ def _are_splits(root: str, images: Sequence[str], start: int) -> bool:
 
 
 def _or_the_table(root: str, files: Sequence[str]) -> str:
-    """What more can be done where tables lie about."""
+    """Say what more can be done where tables lie about."""
     tables = sorted(filter(is_table, files), key=lambda file: (file.count("/"), file))
     if not tables:
         return ""

@@ -52,18 +52,18 @@ class FoundSources:
 
 
 def natural_key(name: str) -> tuple[Any, ...]:
-    """Sort key that takes digits for numbers: "cover2" comes before "cover10"."""
+    """Return a sort key that takes digits for numbers: "cover2" comes before "cover10"."""
     pieces: list[Any] = _DIGITS.split(name.casefold())
     pieces[1::2] = map(int, pieces[1::2])
     return pieces, name
 
 
 def in_order(sources: Iterable[Source]) -> list[Source]:
-    """In the order that `FoundSources` promises."""
+    """Sort in the order that `FoundSources` promises."""
     return sorted(sources, key=lambda found: (natural_key(found.source), found.genre))
 
 
 def is_image(name: str) -> bool:
-    """Whether a file is looked at as a picture, by its name."""
+    """Tell whether a file is looked at as a picture, by its name."""
     base, dot, suffix = name.rpartition(".")
     return bool(base) and f"{dot}{suffix.lower()}" in IMAGE_SUFFIXES

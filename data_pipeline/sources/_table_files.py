@@ -31,18 +31,18 @@ _BATCH_ROWS = 8192
 
 
 def suffix_of(location: str) -> str:
-    """The ending of a file's name, in lower case."""
+    """Return the ending of a file's name, in lower case."""
     name = location.partition("?")[0] if filesystems.is_uri(location) else location
     return "." + name.rpartition(".")[2].lower()
 
 
 def is_table(location: str) -> bool:
-    """Whether a file is a table that can be read, by its name."""
+    """Tell whether a file is a table that can be read, by its name."""
     return suffix_of(location) in TABLE_SUFFIXES
 
 
 def read_header(table: str, encoding: str | None = None) -> list[str]:
-    """The names of the columns.
+    """Read the names of the columns.
 
     Raises:
         SourceError: The file cannot be read as its name says.
@@ -63,7 +63,7 @@ def read_header(table: str, encoding: str | None = None) -> list[str]:
 def read_rows(
     table: str, columns: Sequence[str], encoding: str | None = None
 ) -> Iterator[tuple[str, ...]]:
-    """The values of some columns, row by row, as text without space around it.
+    """Read the values of some columns, row by row, as text without space around it.
 
     Args:
         table: Location of the file.
@@ -85,7 +85,7 @@ def read_rows(
 
 
 def read_lines(table: str, encoding: str | None = None) -> Iterator[tuple[int, list[str]]]:
-    """The lines of a CSV or TSV file that are not blank, the header like any other.
+    """Read the lines of a CSV or TSV file that are not blank, the header like any other.
 
     Returns:
         Number of the line, and its values.

@@ -105,7 +105,7 @@ class _Places:
         self._has_folder = cache(self._look_for_folder)
 
     def of(self, path: str) -> tuple[str, str]:
-        """Where a path leads, and how the store records it."""
+        """Return where a path leads, and how the store records it."""
         if not path:
             return "", ""
         if filesystems.is_uri(path):
@@ -145,7 +145,7 @@ class _Places:
         return self._files
 
     def _recorded(self, path: str) -> str:
-        """Relative to the table's folder where it lies there."""
+        """Return it relative to the table's folder where it lies there."""
         path = path.removeprefix("./")
         inside = f"{self._base.rstrip('/')}/"
         return path[len(inside) :] if path.startswith(inside) else path

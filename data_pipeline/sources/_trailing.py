@@ -27,7 +27,7 @@ class TrailingPaths:
         self._files = files
 
     def find(self, path: str) -> str | None:
-        """The one file whose path has the longest common end with `path`; None if none has.
+        """Find the one file whose path has the longest common end with `path`; None if none has.
 
         Args:
             path: As a table gives it.
@@ -54,7 +54,7 @@ class TrailingPaths:
 
 
 def components(path: str) -> list[str]:
-    """The folders and the name of a path with slashes, or backslashes as Windows writes them."""
+    """Return the folders and the name of a path with slashes, or Windows' backslashes."""
     return [part for part in path.replace("\\", "/").split("/") if part not in ("", ".")]
 
 

@@ -78,7 +78,7 @@ class CoverStore:
         return self.manifest.fingerprint
 
     def count(self, split: str) -> int:
-        """Covers in a split.
+        """Count the covers in a split.
 
         Raises:
             StoreError: There is no such split.
@@ -92,7 +92,7 @@ class CoverStore:
         return bool(pc.all(pc.equal(sides["width"], sides["height"])).as_py())
 
     def parts_of(self, split: str) -> list[PartInfo]:
-        """The parts that hold a split.
+        """Return the parts that hold a split.
 
         Raises:
             StoreError: There is no such split.
@@ -154,7 +154,7 @@ class CoverStore:
                 place += len(group)
 
     def read_genres(self, split: str, limit: int | None = None) -> np.ndarray | None:
-        """Which genres the covers of a split have, in the order of `read_images`.
+        """Read which genres the covers of a split have, in the order of `read_images`.
 
         Args:
             split: One of `SPLITS`.
@@ -172,7 +172,7 @@ class CoverStore:
         return np.concatenate([genre_marks(covers, self.genres, self.path) for covers in read])
 
     def _read(self, split: str, columns: list[str], limit: int | None) -> Iterator[pa.Table]:
-        """Some columns of a split's first covers, a row group at a time."""
+        """Read some columns of a split's first covers, a row group at a time."""
         wanted = self.count(split) if limit is None else min(limit, self.count(split))
         for part in self.parts_of(split):
             for index in range(part.row_groups):

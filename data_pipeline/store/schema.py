@@ -148,7 +148,7 @@ class StoreSummary(_Frozen):
     official_split: bool = Field(description="Whether the listing itself named the test covers.")
 
     def summary(self) -> dict[str, Any]:
-        """These fields alone."""
+        """Return these fields alone."""
         return {name: getattr(self, name) for name in StoreSummary.model_fields}
 
 
@@ -166,5 +166,5 @@ class StoreManifest(StoreSummary):
     parts: list[PartInfo] = Field(description="The Parquet files, in the store's order.")
 
     def count(self, split: str) -> int:
-        """Covers in one split."""
+        """Count the covers in one split."""
         return sum(part.rows for part in self.parts if part.split == split)

@@ -170,7 +170,7 @@ def music(pen: Pen, rng: random.Random) -> None:
 
 
 def _heart_points(x: float, y: float, size: float) -> list[Point]:
-    """The well-known curve with sin^3 across and four cosines down."""
+    """Return the well-known curve with sin^3 across and four cosines down."""
     points = []
     for i in range(36):
         t = 2 * math.pi * i / 36
