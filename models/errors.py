@@ -59,7 +59,7 @@ class TrainingFailure(ModelError):  # noqa: N818 - how a trial ends, not a mista
         self.report = report
 
     def __str__(self) -> str:
-        """The reason alone."""
+        """Return the reason alone."""
         return self.reason
 
 

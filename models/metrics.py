@@ -89,7 +89,7 @@ class Metrics(BaseModel):
 
 
 def top_k(scores_NK: Floats, labels_N: Ints, k: int) -> float:
-    """Share of covers whose true genre is among the k best scored; 1 where k >= K.
+    """Return the share of covers whose true genre is among the k best scored; 1 where k >= K.
 
     Ties are broken by the lower genre index, so equal scores do not count as right; nor does a
     cover with a score that is not a number.
@@ -105,7 +105,7 @@ def top_k(scores_NK: Floats, labels_N: Ints, k: int) -> float:
 
 
 def any_top1(scores_NK: Floats, genres_NK: npt.NDArray[np.integer]) -> float:
-    """Share of covers whose best scored genre is any of their genres.
+    """Return the share of covers whose best scored genre is any of their genres.
 
     Where every cover has one genre it is the same as `top_k` with k = 1.
 
@@ -121,7 +121,7 @@ def any_top1(scores_NK: Floats, genres_NK: npt.NDArray[np.integer]) -> float:
 
 
 def confusion(scores_NK: Floats, labels_N: Ints) -> Ints:
-    """(K, K) counts: [true, predicted]."""
+    """Return (K, K) counts: [true, predicted]."""
     K = scores_NK.shape[1]
     predicted_N = scores_NK.argmax(axis=1)
     counts = np.bincount(labels_N * K + predicted_N, minlength=K * K)
@@ -129,7 +129,7 @@ def confusion(scores_NK: Floats, labels_N: Ints) -> Ints:
 
 
 def macro_f1(confusion_KK: Ints) -> float:
-    """Mean F1 over genres; those neither true nor predicted for any cover are left out."""
+    """Return the mean F1 over genres, without those neither true nor predicted for any cover."""
     hits_K = np.diag(confusion_KK).astype(float)
     seen_K = confusion_KK.sum(axis=0) + confusion_KK.sum(axis=1)
     present_K = seen_K > 0
@@ -139,7 +139,7 @@ def macro_f1(confusion_KK: Ints) -> float:
 
 
 def expected_calibration_error(probs_NK: Floats, labels_N: Ints, *, bins: int = 15) -> float:
-    """ECE of Guo et al. 2017 (arXiv:1706.04599), equation 3: confidence against accuracy.
+    """Return the ECE of Guo et al. 2017, arXiv:1706.04599, equation 3: confidence against accuracy.
 
     Args:
         probs_NK: Rows sum to 1.
@@ -156,12 +156,12 @@ def expected_calibration_error(probs_NK: Floats, labels_N: Ints, *, bins: int = 
 
 
 def standard_error(share: float, n: int) -> float:
-    """Standard error of a share measured on n covers: sqrt(p (1 - p) / n)."""
+    """Return the standard error of a share measured on n covers: sqrt(p (1 - p) / n)."""
     return math.sqrt(max(0.0, share * (1.0 - share)) / n)
 
 
 def wilson_interval(k: int, n: int, *, z: float = _Z_95) -> tuple[float, float]:
-    """Wilson's score interval for k successes in n (Wilson 1927); 95 % unless told."""
+    """Return Wilson's score interval for k successes in n (Wilson 1927); 95 % unless told."""
     if n == 0:
         return 0.0, 1.0
     share = k / n

@@ -46,7 +46,7 @@ class MicroBatches:
         self._device = device
 
     def cut(self, covers: int) -> list[slice]:
-        """Micro-batches of a batch, all of nearly the same size, none smaller than `least`."""
+        """Cut a batch into micro-batches of nearly the same size, none smaller than `least`."""
         if self.size is None:
             return [slice(0, covers)]
         parts = max(min(-(-covers // self.size), covers // self.least), 1)
@@ -135,7 +135,7 @@ class StepStatistics:
 
     @contextlib.contextmanager
     def scaled_momentum(self, share: float) -> Iterator[None]:
-        """While it lasts, statistics move as far as a share of a step's covers is due."""
+        """Have statistics move, while it lasts, as far as a share of a step's covers is due."""
         if share == 1.0:
             yield
             return
@@ -150,7 +150,7 @@ class StepStatistics:
                 norm.momentum = momentum
 
     def _buffers(self) -> tuple[list[Tensor], list[Tensor]]:
-        """Moments and counters, apart: a fused copy wants one type."""
+        """Return moments and counters, apart: a fused copy wants one type."""
         tracked = [norm for norm in self._norms if norm.running_mean is not None]
         moments = [moment for norm in tracked for moment in (norm.running_mean, norm.running_var)]
         return moments, [norm.num_batches_tracked for norm in tracked]

@@ -21,7 +21,7 @@ _TOLD_AS_RUNTIME_ERROR = (
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an error says that a device, or the process, has no memory left.
+    """Tell whether an error says that a device, or the process, has no memory left.
 
     An `AcceleratorError` never counts, whatever it tells: after it a process may not be able to use
     its GPU any more.

@@ -35,11 +35,11 @@ class Precision:
     inference: torch.dtype | None
 
     def autocast_training(self) -> AbstractContextManager[object]:
-        """The context of a forward pass with gradients."""
+        """Return the context of a forward pass with gradients."""
         return _autocast(self.device, self.training)
 
     def autocast_inference(self) -> AbstractContextManager[object]:
-        """The context of a forward pass without gradients."""
+        """Return the context of a forward pass without gradients."""
         return _autocast(self.device, self.inference)
 
 
@@ -59,7 +59,7 @@ def choose_precision(
 
 @contextlib.contextmanager
 def without_tf32() -> Iterator[None]:
-    """While it lasts, cuDNN's convolutions of float32 are computed in float32.
+    """Have cuDNN compute convolutions of float32 in float32, while it lasts.
 
     By default they are computed in TF32, with 10 bits of mantissa instead of 23. Matrix products
     are float32 by default. No effect on other devices. (`torch.backends.cudnn.flags` would also

@@ -122,13 +122,13 @@ class Backbone:
         return model
 
     def skeleton(self, num_genres: int = 2, *, image_px: int | None = None) -> nn.Module:
-        """The classifier on the meta device: shapes without memory, at no cost."""
+        """Return the classifier on the meta device: shapes without memory, at no cost."""
         with _ParametersOnMeta():
             model = self._architecture(image_px or self.input.image_px)
             return replace_head(model, num_genres).to("meta")
 
     def stage_names(self) -> list[str]:
-        """Names of the stages, stem first; `frozen_stages` may be 0 to their number."""
+        """Return the names of the stages, stem first; `frozen_stages` may be 0 to their number."""
         return [stage.name for stage in stages(self.skeleton())]
 
     def _architecture(self, image_px: int) -> nn.Module:
@@ -140,7 +140,7 @@ class Backbone:
         return self.architecture(image_px)
 
     def _try_size(self, model: nn.Module, image_px: int) -> None:
-        """Not every size that can be built can be run; one cover tells."""
+        """Try one cover: not every size that can be built can be run."""
         training = model.training
         try:
             with torch.inference_mode():

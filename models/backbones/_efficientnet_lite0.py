@@ -30,7 +30,7 @@ _HALF = (0.5, 0.5, 0.5)
 
 
 def efficientnet_lite0() -> Backbone:
-    """The registry entry."""
+    """Return the registry entry."""
     return Backbone(
         name=NAME,
         source="built-in",

@@ -39,7 +39,7 @@ class SmallCNN(nn.Module):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
 
     def forward(self, pixel_values: Tensor) -> Tensor:
-        """(B, 3, H, W) to (B, K) logits."""
+        """Turn (B, 3, H, W) into (B, K) logits."""
         maps_BCHW = F.relu(self.norm(self.blocks(self.stem(pixel_values))))
         logits: Tensor = self.classifier(maps_BCHW.mean(dim=(2, 3)))
         return logits
@@ -69,7 +69,7 @@ class _Block(nn.Module):
 
 
 def small_cnn() -> Backbone:
-    """The registry entry."""
+    """Return the registry entry."""
     return Backbone(
         name=NAME,
         source="built-in",

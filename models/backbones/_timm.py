@@ -28,7 +28,7 @@ _FILTERS = ("checkpoint_filter_fn", "_filter_fn", "pretrained_filter_fn")  # tim
 
 
 def names(pattern: str = "*") -> list[str]:
-    """Models of the installed timm matching a shell pattern, with the prefix."""
+    """List models of the installed timm matching a shell pattern, with the prefix."""
     import timm
 
     return [PREFIX + name for name in timm.list_models(pattern)]
@@ -36,7 +36,7 @@ def names(pattern: str = "*") -> list[str]:
 
 @functools.cache
 def timm_backbone(name: str) -> Backbone | None:
-    """The registry entry of one timm model; None if timm has none of that name."""
+    """Return the registry entry of one timm model; None if timm has none of that name."""
     import timm
 
     bare = name.removeprefix(PREFIX)
@@ -99,7 +99,7 @@ def _architecture(bare: str, cfg: Any, image_px: int) -> nn.Module:
 
 
 def _size_args(is_fixed: bool, image_px: int) -> dict[str, Any]:
-    """Networks whose tables depend on the size of the image are told it."""
+    """Tell networks the size of the image, where their tables depend on it."""
     return {"img_size": [image_px, image_px]} if is_fixed else {}
 
 
@@ -119,7 +119,7 @@ def _fetch(name: str, cfg: Any) -> Path:
 
 
 def _convert(which: str, state: StateDict, model: nn.Module) -> StateDict:
-    """Timm's own conversion for this family: position tables at another size, older names."""
+    """Apply timm's own conversion for this family: position tables at another size, older names."""
     convert = getattr(sys.modules[type(model).__module__], which)
     with torch.no_grad():
         return dict(convert(state, model))

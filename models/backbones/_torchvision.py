@@ -32,7 +32,7 @@ _OLD_DENSENET = re.compile(
 
 
 def names() -> list[str]:
-    """All classification models of the installed torchvision."""
+    """List all classification models of the installed torchvision."""
     from torchvision import models as tv
 
     return list(tv.list_models(module=tv))
@@ -40,7 +40,7 @@ def names() -> list[str]:
 
 @functools.cache
 def torchvision_backbone(name: str) -> Backbone:
-    """The registry entry of one torchvision model, from the metadata of its weights."""
+    """Return the registry entry of one torchvision model, from the metadata of its weights."""
     from torchvision import models as tv
 
     weights = tv.get_model_weights(name).DEFAULT
@@ -83,7 +83,7 @@ def _architecture(name: str, image_px: int) -> nn.Module:
 
 
 def _constructor_args(name: str, image_px: int) -> dict[str, Any]:
-    """What the constructor has to be given for the same network.
+    """Return what the constructor has to be given for the same network.
 
     Raises:
         ModelError: The network does not take this size.
@@ -110,7 +110,7 @@ def _fetch(name: str, url: str) -> Path:
 
 
 def _adapt(state: StateDict, model: nn.Module) -> StateDict:
-    """Old DenseNet names, auxiliary classifiers left out, position tables at another size."""
+    """Mend old DenseNet names, leave auxiliary classifiers out, resize position tables."""
     from torchvision.models.vision_transformer import VisionTransformer, interpolate_embeddings
 
     renamed: StateDict = {}

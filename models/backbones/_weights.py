@@ -55,7 +55,7 @@ class HubFile:
         return Path(torch.hub.get_dir()) / "checkpoints" / self.filename
 
     def path(self) -> Path:
-        """The file on this machine, fetched if need be.
+        """Return the file on this machine, fetched if need be.
 
         Raises:
             WeightsError: The hub cannot be reached, or sends something else.
@@ -190,5 +190,5 @@ def _cause(error: BaseException) -> str:
 
 
 def hf_endpoint() -> str:
-    """The Hugging Face hub or the mirror set in the environment."""
+    """Return the Hugging Face hub or the mirror set in the environment."""
     return os.environ.get("HF_ENDPOINT", "https://huggingface.co").rstrip("/")

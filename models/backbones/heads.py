@@ -41,7 +41,7 @@ class GenreHead(nn.Linear):
         self.drop_rate = drop_rate
 
     def forward(self, input: Tensor) -> Tensor:
-        """(B, D) features to (B, K) logits."""
+        """Turn (B, D) features into (B, K) logits."""
         return super().forward(F.dropout(input, self.drop_rate, self.training))
 
 
@@ -78,7 +78,7 @@ def replace_head(backbone: nn.Module, num_genres: int, *, drop_rate: float = 0.0
 
 
 def head_of(model: nn.Module) -> GenreHead:
-    """The classifier that `replace_head` put in.
+    """Return the classifier that `replace_head` put in.
 
     Raises:
         ModelError: The model has none.

@@ -37,11 +37,11 @@ class InputSpec:
     std: tuple[float, float, float] = IMAGENET_STD
 
     def at(self, image_px: int) -> InputSpec:
-        """The same contract at another image size."""
+        """Return the same contract at another image size."""
         return replace(self, image_px=image_px)
 
     def scale_and_shift(self, device: torch.device) -> tuple[Tensor, Tensor]:
-        """(3,) factors and (3,) offsets: normalised = uint8 * scale + shift."""
+        """Return (3,) factors and (3,) offsets: normalised = uint8 * scale + shift."""
         mean = torch.tensor(self.mean, dtype=torch.float32, device=device)
         std = torch.tensor(self.std, dtype=torch.float32, device=device)
         return 1.0 / (255.0 * std), -mean / std

@@ -45,7 +45,7 @@ def get_backbone(name: str) -> Backbone:
 
 
 def list_backbones(pattern: str | None = None) -> list[Backbone]:
-    """Backbones by name, built-in ones first.
+    """Return backbones by name, built-in ones first.
 
     Args:
         pattern: Part of a name, or a shell pattern (`resnet*`). timm's many models are listed

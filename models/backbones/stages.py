@@ -41,7 +41,7 @@ class Stage:
     loose: list[nn.Parameter] = field(default_factory=list)
 
     def parameters(self) -> Iterator[nn.Parameter]:
-        """All its parameters, without the head's."""
+        """Yield all its parameters, without the head's."""
         for module in self.modules:
             yield from module.parameters()
         yield from self.loose
@@ -72,7 +72,7 @@ def stages(model: nn.Module) -> list[Stage]:
 
 
 def check_frozen_stages(model: nn.Module, frozen_stages: int) -> list[Stage]:
-    """The model's stages, if that many can be frozen.
+    """Return the model's stages, if that many can be frozen.
 
     Raises:
         ModelError: More than there are.
@@ -106,7 +106,7 @@ def freeze(model: nn.Module, frozen_stages: int) -> list[Stage]:
 
 
 def is_batch_norm(module: nn.Module) -> bool:
-    """Whether the module keeps running statistics of its input."""
+    """Tell whether the module keeps running statistics of its input."""
     return isinstance(module, _BatchNorm)
 
 
@@ -121,7 +121,7 @@ def _weight_of(module: nn.Module, head_ids: set[int]) -> int:
 def _open_containers(
     model: nn.Module, head: nn.Module, head_ids: set[int]
 ) -> list[tuple[str, nn.Module]]:
-    """Modules that carry weights, in order; none holds the head, none is a mere list."""
+    """Return modules that carry weights, in order; none holds the head, none is a mere list."""
     total = max(_weight_of(model, head_ids), 1)
     parts = [("", model)]
     while True:
@@ -150,12 +150,12 @@ def _open_containers(
 
 
 def _can_open(module: nn.Module) -> bool:
-    """A module with parts of its own; parameters it holds directly become `loose`."""
+    """Tell whether a module has parts of its own; parameters it holds directly become `loose`."""
     return any(True for _ in module.children())
 
 
 def _merge(groups: list[list[tuple[str, nn.Module]]]) -> list[list[tuple[str, nn.Module]]]:
-    """At most `MAX_STAGES`: the first stays alone, the others are joined in equal numbers."""
+    """Join into at most `MAX_STAGES`: the first stays alone, the others in equal numbers."""
     if len(groups) <= MAX_STAGES:
         return groups
     size = -(-(len(groups) - 1) // (MAX_STAGES - 1))

@@ -124,7 +124,7 @@ def fit_temperature(probabilities_NK: Floats, labels_N: Ints) -> float:
 
 
 def at_temperature(probabilities_NK: Floats, temperature: float) -> npt.NDArray[np.float64]:
-    """What the classifier tells once its logits are divided by a temperature."""
+    """Return what the classifier tells once its logits are divided by a temperature."""
     return _softmax(_logits(probabilities_NK) / temperature)
 
 
@@ -134,7 +134,7 @@ def calibrated(told: Predictions, temperature: float) -> Predictions:
 
 
 def log_loss(probabilities_NK: Floats, labels_N: Ints) -> float:
-    """Mean cross-entropy."""
+    """Return the mean cross-entropy."""
     return float(-_logits(probabilities_NK)[np.arange(len(labels_N)), labels_N].mean())
 
 
@@ -152,7 +152,7 @@ def fold_temperature(model: nn.Module, temperature: float) -> None:
 
 
 def _logits(probabilities_NK: Floats) -> npt.NDArray[np.float64]:
-    """Logits up to a constant a row, which changes no probability."""
+    """Return logits up to a constant a row, which changes no probability."""
     return np.log(np.maximum(probabilities_NK.astype(np.float64), _LEAST_PROBABILITY))
 
 

@@ -66,7 +66,7 @@ class Classifier:
         return self.recipe.fit
 
     def probabilities(self, images_NHWC: npt.NDArray[np.uint8]) -> npt.NDArray[np.float64]:
-        """How likely each genre is for each cover.
+        """Tell how likely each genre is for each cover.
 
         Args:
             images_NHWC: RGB covers, brought to (image_px, image_px) as `fit` says.

@@ -81,7 +81,7 @@ class GenreMeasurement(BaseModel):
 
 
 def inference_batch_size(image_px: int, device: torch.device) -> int:
-    """How many covers a forward pass without gradients takes best.
+    """Return how many covers a forward pass without gradients takes best.
 
     On a CPU as many as leave a thread's activations near its cache. EfficientNet-Lite0, one thread,
     covers/s: in float32 at 96 px 205 by 64 and 320 by 32; in bfloat16 at 160 px 122 by 64, 168 by
@@ -185,7 +185,7 @@ def measure_model(model: nn.Module, input_spec: InputSpec, batches: Batches) -> 
 
 
 def predict_probabilities(model: nn.Module, input_spec: InputSpec, batches: Batches) -> Predictions:
-    """What a classifier tells of each cover, computed as `measure_model` does.
+    """Return what a classifier tells of each cover, computed as `measure_model` does.
 
     Args:
         model: Gives (B, K) logits; left in eval mode.

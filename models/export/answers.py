@@ -14,14 +14,14 @@ are all alike."""
 
 
 def logits_of(model: nn.Module, pixel_values: Tensor) -> Tensor:
-    """(B, 3, H, W) to (B, K), without gradients."""
+    """Turn (B, 3, H, W) into (B, K), without gradients."""
     with torch.inference_mode():
         logits_BK: Tensor = model(pixel_values)
     return logits_BK
 
 
 def same_answers(logits_BK: Tensor, wanted_BK: Tensor) -> bool:
-    """Whether logits differ by rounding alone; not if they are no numbers."""
+    """Tell whether logits differ by rounding alone; not if they are no numbers."""
     if logits_BK.shape != wanted_BK.shape:
         return False
     spread = max(float(wanted_BK.std()), 1e-6)

@@ -107,7 +107,7 @@ def write_program(config: ModelFolderConfig) -> str:
 
 
 def licence_of(backbone: Backbone, recipe: Recipe) -> str:
-    """The licence of what was fine-tuned; nobody knows that of a file somebody gave."""
+    """Return the licence of what was fine-tuned; nobody knows that of a file somebody gave."""
     if recipe.weights in ("default", "none"):
         return backbone.licence
     return "that of the given weights, which is not known to covertune"
@@ -139,7 +139,7 @@ def _environment() -> jinja2.Environment:
 
 
 def _metadata(config: ModelFolderConfig, backbone: Backbone, title: str) -> str:
-    """The YAML block of the hub, made by its own library."""
+    """Return the YAML block of the hub, made by its own library."""
     from huggingface_hub import EvalResult, ModelCardData
 
     ours = config.covertune
@@ -178,7 +178,7 @@ def _metadata(config: ModelFolderConfig, backbone: Backbone, title: str) -> str:
 
 
 def _rows(measured: Mapping[str, Any]) -> list[tuple[str, str, str]]:
-    """(measure, value, interval) of one split."""
+    """Return (measure, value, interval) of one split."""
     rows = []
     for measure, name in _MEASURES.items():
         value = measured.get(measure)
@@ -232,7 +232,7 @@ def _code(name: str) -> str:
 
 
 def _cell(name: str) -> str:
-    """A name in a table, where a bar would end the cell even in code."""
+    """Return a name in a table, where a bar would end the cell even in code."""
     return _code(name).replace("|", "\\|")
 
 
@@ -246,7 +246,7 @@ def _interval(interval: tuple[float, float]) -> str:
 
 
 def _plain(value: Any) -> str:
-    """A value as one cell of a table, or one line of a list."""
+    """Return a value as one cell of a table, or one line of a list."""
     if isinstance(value, float):
         return f"{value:.4g}"
     if isinstance(value, Mapping):

@@ -46,7 +46,7 @@ def check_sums(folder: Path) -> None:
 
 
 def _read_sums(file: Path) -> dict[str, str]:
-    """Digests in lower case by name, as `sha256sum` writes them, in text or in binary mode."""
+    """Read digests in lower case by name, as `sha256sum` writes them, in text or in binary mode."""
     try:
         if not file.is_file():
             raise OSError("it is no file")

@@ -80,7 +80,7 @@ class Preprocessing(BaseModel):
 
     @classmethod
     def of(cls, input_spec: InputSpec, fit: Fit) -> Preprocessing:
-        """What `data_pipeline.load_square` and `InputSpec.normalise` do."""
+        """Describe what `data_pipeline.load_square` and `InputSpec.normalise` do."""
         return cls(
             resize=fit,
             bars="mean of the two edges they touch" if fit == "pad" else None,
@@ -155,7 +155,7 @@ class CovertuneConfig(CardData):
 
 
 def _for_timm(description: str) -> Any:
-    """A key that is left out where timm does not build the network."""
+    """Return a key that is left out where timm does not build the network."""
     return Field(default=None, exclude_if=lambda value: value is None, description=description)
 
 
@@ -185,7 +185,7 @@ class ModelFolderConfig(BaseModel):
 def timm_keys(
     timm_model: Any, backbone: Backbone, recipe: Recipe, model_args: dict[str, Any]
 ) -> dict[str, Any]:
-    """The keys timm and transformers read, for weights that timm's own network takes.
+    """Return the keys timm and transformers read, for weights that timm's own network takes.
 
     Args:
         timm_model: As timm builds it; knows what its parts are called.
@@ -261,7 +261,7 @@ def _format_of(content: Any) -> Any:
 
 
 def _from_first_format(content: dict[str, Any]) -> dict[str, Any]:
-    """What covertune 0.1 wrote: all keys at the top, and no other library could load it."""
+    """Convert what covertune 0.1 wrote: all keys at the top, and no other library could load it."""
     genres, recipe = content["genres"], content["recipe"]
     return {
         "num_classes": len(genres),

@@ -177,7 +177,7 @@ def _require_savable(
 
 
 def _as_loaded(state: dict[str, Tensor], recipe: Recipe, num_genres: int) -> nn.Module:
-    """The model as somebody gets it who loads the folder."""
+    """Return the model as somebody gets it who loads the folder."""
     try:
         return rebuild(recipe, num_genres, state)
     except (RuntimeError, ValueError) as error:

@@ -29,7 +29,7 @@ _TORCHVISION = (
 
 
 def only_covertune(backbone: Backbone) -> Loading:
-    """The way in where no other library knows the network."""
+    """Return the way in where no other library knows the network."""
     return Loading(library="covertune", model=backbone.name, how="covertune; or model.onnx")
 
 
@@ -57,7 +57,7 @@ def find_loading(
     state, wanted_BK = model.state_dict(), logits_of(model, pixel_values)
 
     def alike(build: Callable[[], nn.Module]) -> nn.Module | None:
-        """The network that a library builds, if it answers as it should."""
+        """Return the network that a library builds, if it answers as it should."""
         try:
             built = build().eval()
             return built if same_answers(logits_of(built, pixel_values), wanted_BK) else None
@@ -83,7 +83,7 @@ def find_loading(
 
 
 def _timm_candidates(backbone: Backbone, image_px: int) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Names in timm, and arguments, under which the weights may be at home."""
+    """Yield names in timm, and arguments, under which the weights may be at home."""
     import timm
 
     name = backbone.library_name
@@ -105,7 +105,7 @@ def _create_timm(name: str, **options: Any) -> nn.Module:
 
 
 def _create_from_folder(weights: Path, config: ModelFolderConfig) -> nn.Module:
-    """As timm builds it from a folder that holds these two and nothing else.
+    """Create it as timm does from a folder that holds these two and nothing else.
 
     In a place of its own: timm once cut a path at `#` or `?`, as if it were an address.
     """
@@ -130,7 +130,7 @@ def _build(
     args: Mapping[str, Any],
     state: Mapping[str, Tensor],
 ) -> nn.Module:
-    """A library's own network with the weights in it."""
+    """Build a library's own network with the weights in it."""
     model = create(name, num_classes=num_genres, **args)
     load_state(model, state)
     return model

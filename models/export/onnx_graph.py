@@ -118,7 +118,7 @@ def check_graph(path: Path, model: nn.Module, pixel_values: Tensor) -> float:
 
 
 def _os_error(error: BaseException | None) -> OSError | None:
-    """The error of the system behind one of the exporter's, if there is one."""
+    """Return the error of the system behind one of the exporter's, if there is one."""
     while error is not None and not isinstance(error, OSError):
         error = error.__cause__
     return error

@@ -48,7 +48,7 @@ def require_weights_return(
 
 
 def why_no_graph(model: nn.Module, image_px: int, pixel_values: Tensor) -> str | None:
-    """What keeps a model folder from having a model.onnx; None if nothing does.
+    """Return what keeps a model folder from having a model.onnx; None if nothing does.
 
     Args:
         model: On the CPU, in eval mode.

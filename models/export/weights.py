@@ -19,7 +19,7 @@ WEIGHTS = "model.safetensors"
 
 
 def state_of(model: nn.Module) -> dict[str, Tensor]:
-    """The entries of a model on the CPU, each with memory of its own.
+    """Return the entries of a model on the CPU, each with memory of its own.
 
     Safetensors refuses entries that share memory (tied weights).
     """
@@ -34,7 +34,7 @@ def state_of(model: nn.Module) -> dict[str, Tensor]:
 
 
 def to_safetensors(state: dict[str, Tensor], backbone: str, genres: Sequence[str]) -> bytes:
-    """The bytes of the file. `format` is what transformers asks for."""
+    """Return the bytes of the file. `format` is what transformers asks for."""
     metadata = {
         "format": "pt",
         "backbone": backbone,
@@ -45,7 +45,7 @@ def to_safetensors(state: dict[str, Tensor], backbone: str, genres: Sequence[str
 
 
 def _with_sorted_metadata(file: bytes) -> bytes:
-    """The same file with its metadata in order: safetensors writes it in any, anew each time.
+    """Put the file's metadata in order: safetensors writes it in any, anew each time.
 
     So the same model is the same bytes, and has the same digest. The format: 8 bytes that say how
     long the header is, the header as JSON, padded with spaces; offsets count from behind it.
@@ -60,7 +60,7 @@ def _with_sorted_metadata(file: bytes) -> bytes:
 
 
 def rebuild(recipe: Recipe, num_genres: int, state: Mapping[str, Tensor]) -> nn.Module:
-    """The classifier from its entries, on the CPU: what a loader will see.
+    """Rebuild the classifier from its entries, on the CPU: what a loader will see.
 
     Raises:
         RuntimeError: The entries are not those of the recipe's backbone; torch's own words.

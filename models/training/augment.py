@@ -41,7 +41,7 @@ _RGB = np.linalg.inv(_YIQ)
 
 
 def step_generator(seed: int, step: int) -> np.random.Generator:
-    """The random numbers of one optimiser step: augmentation, then mixing."""
+    """Return the random numbers of one optimiser step: augmentation, then mixing."""
     return np.random.default_rng((_AUGMENT, seed, step))
 
 
@@ -80,7 +80,7 @@ class Augment:
         return coloured.contiguous(memory_format=torch.channels_last)
 
     def _geometry(self, B: int, rng: np.random.Generator) -> np.ndarray:
-        """(B, 2, 3) float32: where in the cover each output pixel is taken from."""
+        """Return (B, 2, 3) float32: where in the cover each output pixel is taken from."""
         s = self.strength
         area = rng.uniform(1 - s * (1 - MIN_AREA), 1, B)
         aspect = np.exp(rng.uniform(-1, 1, B) * s * math.log(MAX_ASPECT))
@@ -98,7 +98,7 @@ class Augment:
         return theta
 
     def _recolour(self, pixels_B3P: Tensor, rng: np.random.Generator) -> Tensor:
-        """Brightness, contrast, saturation, hue and normalisation, in one product."""
+        """Change brightness, contrast, saturation and hue, and normalise, in one product."""
         s, (B, _, _), device = self.strength, pixels_B3P.shape, pixels_B3P.device
         brightness = 1 + rng.uniform(-1, 1, B) * s * MAX_BRIGHTNESS
         contrast = 1 + rng.uniform(-1, 1, B) * s * MAX_CONTRAST
@@ -121,7 +121,7 @@ class Augment:
         return torch.clamp_(changed, black, white)
 
     def _erase(self, images_BCHW: Tensor, rng: np.random.Generator) -> None:
-        """Random erasing (Zhong et al. 2017, arXiv:1708.04896) with the mean colour, in place."""
+        """Erase at random (Zhong et al. 2017, arXiv:1708.04896) with the mean colour, in place."""
         B, _, H, W = images_BCHW.shape
         chosen = np.flatnonzero(rng.random(B) < self._late())
         for cover in chosen:
@@ -132,7 +132,7 @@ class Augment:
             images_BCHW[cover, :, top : top + height, left : left + width] = 0.0
 
     def _late(self) -> float:
-        """The share of covers mirrored or erased."""
+        """Return the share of covers mirrored or erased."""
         return max(0.0, self.strength - LATE)
 
 

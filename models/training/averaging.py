@@ -20,7 +20,7 @@ __all__ = ["average_weights"]
 def average_weights(
     states: Sequence[Mapping[str, Tensor]], shares: Sequence[float]
 ) -> dict[str, Tensor]:
-    """The weighted mean of state dicts, tensor by tensor, running statistics included.
+    """Return the weighted mean of state dicts, tensor by tensor, running statistics included.
 
     Args:
         states: Of one architecture.

@@ -52,7 +52,7 @@ def read_state(path: Path) -> dict[str, Any]:
 
 
 def model_from_checkpoint(path: Path) -> tuple[nn.Module, Recipe]:
-    """The classifier of a saved state, on the CPU in eval mode: what `export_model` gives.
+    """Return the classifier of a saved state, on the CPU in eval mode: what `export_model` gives.
 
     Raises:
         ModelError: No training state, or a damaged one.

@@ -238,7 +238,7 @@ class FineTuner:
         return report
 
     def export_model(self) -> nn.Module:
-        """The classifier as it stands, the averaged one where there is one, in eval mode."""
+        """Return the classifier as it stands, the averaged one where there is one, in eval mode."""
         if self.ema is None:
             return self.model.eval()
         # TinyViT and EfficientViT-M (timm) keep attention biases computed in eval mode until
@@ -247,7 +247,7 @@ class FineTuner:
         return self.ema.module.train().eval()
 
     def state_dict(self) -> dict[str, Any]:
-        """All that `load_state_dict` needs to go on: tensors and plain values only.
+        """Return all that `load_state_dict` needs to go on: tensors and plain values only.
 
         Random numbers are drawn from (seed, epoch, step), so their state is the position.
         """
@@ -311,7 +311,7 @@ class FineTuner:
         self.load_state_dict(read_state(path))
 
     def _train_step(self, images_BHWC: Tensor, targets: Tensor) -> Tensor:
-        """One optimiser step; the loss, on the device.
+        """Take one optimiser step; return the loss, on the device.
 
         Only gradients are tried again with fewer covers. What the optimiser and the average take
         does not depend on them: memory that runs out there ends the trial, and no step is ever
@@ -342,7 +342,7 @@ class FineTuner:
     def _add_up_gradients(
         self, pixels_BCHW: Tensor, targets: Tensor, parts: Sequence[slice]
     ) -> Tensor:
-        """Gradients of the mean loss over a batch; the loss, on the device."""
+        """Add up gradients of the mean loss over a batch; return the loss, on the device."""
         self.optimizer.zero_grad(set_to_none=True)
         total = torch.zeros((), device=self.device)
         for part in parts:
@@ -363,7 +363,7 @@ class FineTuner:
         set_random_state(before, self.device)
 
     def _classify(self, model: nn.Module, images_BHWC: Tensor, parts: Sequence[slice]) -> Tensor:
-        """(B, K) logits, float32."""
+        """Return (B, K) logits, float32."""
         normalised = (self.input_spec.normalise(images_BHWC[part]) for part in parts)
         return torch.cat([model(self._layout(pixels)).float() for pixels in normalised])
 

@@ -23,7 +23,7 @@ __all__ = ["frozen_prefix"]
 def frozen_prefix(
     stages: Sequence[Stage], frozen: int, head: nn.Module, precision: Precision
 ) -> Iterator[None]:
-    """While it lasts, frozen stages compute in the precision of inference.
+    """Have frozen stages compute in the precision of inference, while it lasts.
 
     Hooks are put on the modules of the stages and taken off at the end, so that a copy or an
     export of the model never sees them.
@@ -72,7 +72,7 @@ def frozen_prefix(
 
 
 def _float32(value: Any) -> Any:
-    """Tensors in float32, those inside lists and tuples (HRNet's branches) too."""
+    """Turn tensors into float32, those inside lists and tuples (HRNet's branches) too."""
     if isinstance(value, Tensor):
         return value.float() if value.is_floating_point() else value
     if type(value) in (list, tuple):

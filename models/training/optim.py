@@ -21,7 +21,7 @@ __all__ = ["build_optimizer", "learning_rates", "lr_factor", "set_learning_rates
 
 
 def build_optimizer(recipe: Recipe, model: nn.Module, stages: Sequence[Stage]) -> Optimizer:
-    """An optimiser over all parameters that ask for gradients.
+    """Build an optimiser over all parameters that ask for gradients.
 
     Every group keeps its rate after warm-up in `peak_lr`. One-dimensional parameters (biases and
     normalisations) are spared weight decay, as in He et al. 2019 (arXiv:1812.01187).
@@ -56,7 +56,7 @@ def build_optimizer(recipe: Recipe, model: nn.Module, stages: Sequence[Stage]) -
 
 
 def lr_factor(recipe: Recipe, step: int, steps_per_epoch: int) -> float:
-    """What the learning rates are multiplied by at a step.
+    """Return what the learning rates are multiplied by at a step.
 
     Linear warm-up to 1 over `warmup_epochs`, then constant or half a cosine (Loshchilov and Hutter
     2017, arXiv:1608.03983, without restarts) that would reach 0 one step after the last.
@@ -83,7 +83,7 @@ def set_learning_rates(optimizer: Optimizer, factor: float) -> None:
 
 
 def learning_rates(optimizer: Optimizer) -> tuple[float, float]:
-    """The rates in use: of the head, and of the topmost stage that learns (0 if none does)."""
+    """Return the rates in use: of the head, and of the topmost stage that learns (0 if none)."""
     rates = {True: 0.0, False: 0.0}
     for group in reversed(optimizer.param_groups):
         rates[group["name"] == "head"] = float(group["lr"])

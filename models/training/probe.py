@@ -185,7 +185,7 @@ class _Standardisation:
 
     @classmethod
     def of(cls, train: Features, val: Features) -> _Standardisation:
-        """That of the training covers.
+        """Return that of the training covers.
 
         Raises:
             ModelError: No covers, or features that are not finite.
@@ -221,12 +221,12 @@ def _measured(head: HeadWeights, logits_NK: Tensor, val: Features, l2: float) ->
 
 
 def _rank(result: ProbeResult) -> tuple[float, float]:
-    """The better, the higher."""
+    """Rank the better the higher."""
     return result.val_metrics.top1, -result.val_loss
 
 
 def _minimise(weight: Tensor, bias: Tensor, Z: Tensor, targets: Tensor, l2: float) -> None:
-    """Full-batch L-BFGS with a strong Wolfe line search, in place."""
+    """Minimise by full-batch L-BFGS with a strong Wolfe line search, in place."""
     optimizer = torch.optim.LBFGS(
         [weight, bias],
         max_iter=_ITERATIONS,

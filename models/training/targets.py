@@ -12,7 +12,7 @@ __all__ = ["targets_of"]
 
 
 def targets_of(labels_B: Tensor, genres_BK: Tensor | None = None) -> Tensor:
-    """The targets of a batch, for `torch.nn.functional.cross_entropy`.
+    """Return the targets of a batch, for `torch.nn.functional.cross_entropy`.
 
     Args:
         labels_B: int64, the primary genres.
