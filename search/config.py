@@ -151,7 +151,7 @@ class SearchConfig(BaseModel):
         return self
 
     def with_absolute_paths(self) -> Self:
-        """The same with absolute paths: a run can be resumed and exported from another folder."""
+        """Return the same with absolute paths, to resume and export from another folder."""
         weights = {
             name: given if given in ("default", "none") else str(Path(given).absolute())
             for name, given in self.weights.items()
@@ -238,7 +238,7 @@ def load_config(file: Path | None = None, **given: Any) -> SearchConfig:
 
 
 def checked_config(values: Mapping[Any, Any]) -> SearchConfig:
-    """A configuration of these values; None is a value like any other.
+    """Return a configuration of these values; None is a value like any other.
 
     Raises:
         ConfigError: A rule is broken; all problems in one message.

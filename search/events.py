@@ -98,44 +98,44 @@ class SearchObserver:
     """
 
     def phase(self, text: str) -> None:
-        """A new phase begins, such as `decoding covers`."""
+        """Hear that a new phase begins, such as `decoding covers`."""
 
     def progress(self, done: int, total: int) -> None:
-        """How far the phase is."""
+        """Hear how far the phase is."""
 
     def warn(self, text: str) -> None:
-        """Something the user must not miss."""
+        """Hear something the user must not miss."""
 
     def preflight(self, report: PreflightReport) -> None:
-        """The checks passed."""
+        """Hear that the checks passed."""
 
     def probed(self, probe: ProbeReport) -> None:
-        """A frozen probe was fitted."""
+        """Hear that a frozen probe was fitted."""
 
     def started(self, plan: SearchPlan, known: list[FrozenTrial], spent_s: float) -> None:
-        """The first trial is about to start; `known` and `spent_s` come from before a resume.
+        """Hear that trials are about to start; `known` and `spent_s` come from before a resume.
 
         Those of the known trials that still run are taken up again.
         """
 
     def trial_started(self, number: int, role: str, recipe: Recipe) -> None:
-        """A trial begins, or is taken up again."""
+        """Hear that a trial begins, or is taken up again."""
 
     def epoch(self, trial: Trial, progress: ProgressMetrics, confusion_KK: list[list[int]]) -> None:
-        """A running trial measured an epoch; the study holds it already."""
+        """Hear that a running trial measured an epoch; the study holds it already."""
 
     def trial_ended(self, trial: FrozenTrial) -> None:
-        """A trial ended; the study holds how."""
+        """Hear that a trial ended; the study holds how."""
 
     def checkpoints(self, now_bytes: int, peak_bytes: int) -> None:
-        """What the checkpoints of the run take on disk, and the most they took so far."""
+        """Hear what the checkpoints of the run take on disk, and the most they took so far."""
 
     def stopping(self) -> None:
-        """The user asked for a stop; running trials keep their last checkpoint."""
+        """Hear that the user asked for a stop; running trials keep their last checkpoint."""
 
     def ended(self) -> None:
-        """No trial runs any more."""
+        """Hear that no trial runs any more."""
 
     def broken_off(self, text: str) -> None:
-        """The process ends right after this, because Ray died; on a thread of its own."""
+        """Hear that the process ends right after this, as Ray died; on a thread of its own."""
         print(f"error: {text}", file=sys.stderr)

@@ -37,5 +37,5 @@ def workers_collect_rarely() -> Iterator[None]:
 
 
 def is_worker() -> bool:
-    """Whether this process belongs to a Ray that a search has started."""
+    """Tell whether this process belongs to a Ray that a search has started."""
     return _OF_A_WORKER in os.environ

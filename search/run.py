@@ -121,7 +121,7 @@ def _search(
     *,
     maybe_made: bool = False,
 ) -> SearchResult:
-    """A search from the start; `maybe_made` if an earlier process may have made the study."""
+    """Search from the start; `maybe_made` if an earlier process may have made the study."""
     with _session(run, config, observer), ExitStack() as ending:
         if config.store is None:
             config = config.model_copy(
@@ -137,7 +137,7 @@ def _search(
 
 @contextmanager
 def _session(run: RunFolder, config: SearchConfig, observer: SearchObserver) -> Iterator[None]:
-    """Ray, and a log that tells what broke a search off."""
+    """Hold Ray, and a log that tells what broke a search off."""
 
     def broken_off(what: str) -> None:
         observer.broken_off(f"{what}; see {run.log_file}, and {_go_on(run)}")
@@ -157,7 +157,7 @@ def _go_on(run: RunFolder) -> str:
 
 @contextmanager
 def _as_search_error(run: RunFolder) -> Iterator[None]:
-    """What breaks a search off comes out as one line that says how to go on.
+    """Turn what breaks a search off into one line that says how to go on.
 
     Raises:
         Interrupted: For a Ctrl-C that did not wait for the trials.
@@ -177,8 +177,9 @@ def _as_search_error(run: RunFolder) -> Iterator[None]:
 
 
 def _cause(error: BaseException) -> str:
-    """What it was stands at the root: Optuna says of any trouble with its database the same, and
-    Ray makes a traceback the message.
+    """Return what it was, which stands at the root.
+
+    Optuna says of any trouble with its database the same, and Ray makes a traceback the message.
     """
     while isinstance(error, OptunaError | SQLAlchemyError | TuneError):
         beneath = error.__cause__ or error.__context__
@@ -332,7 +333,7 @@ def _trial_inputs(context: SearchContext) -> TrialInputs:
 def _require_an_end(
     run: RunFolder, study: optuna.Study, budget: Budget, searcher: StudySearcher
 ) -> None:
-    """Trials that have all ended, and one at least that measured something.
+    """Require that trials have all ended, and that one at least measured something.
 
     Raises:
         Interrupted: The user stopped the search, and there is more to train.
@@ -354,6 +355,6 @@ def _require_an_end(
 
 
 def _last_result(run: RunFolder, number: int) -> dict[str, Any] | None:
-    """What a trial's checkpoint says it measured; None if there is no checkpoint."""
+    """Return what a trial's checkpoint says it measured; None if there is no checkpoint."""
     checkpoint = run.checkpoint(number)
     return checkpoint_result(checkpoint) if checkpoint.exists() else None

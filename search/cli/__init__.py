@@ -105,7 +105,7 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def _is_mendable(error: Exception) -> bool:
-    """Whether one of our packages raised it on purpose."""
+    """Tell whether one of our packages raised it on purpose."""
     # Imported here because these packages bring torch and Ray, which `--help` can do without.
     from covertune.data_pipeline.errors import DataError
     from covertune.models.errors import ModelError

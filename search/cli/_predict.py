@@ -14,7 +14,7 @@ __all__ = ["predict"]
 
 
 def _say(path: str, told: Text) -> None:
-    """One line a cover; brackets in names are no markup, long names are not broken."""
+    """Print one line a cover; brackets in names are no markup, long names are not broken."""
     console.print(Text(f"{path}: ") + told, soft_wrap=True)
 
 

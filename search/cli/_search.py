@@ -44,7 +44,7 @@ def _weights(pairs: list[str]) -> dict[str, str] | None:
 
 
 def _baseline(text: str | None) -> tuple[str | None, float | None]:
-    """`0.40`, or `NAME=0.40`."""
+    """Read `0.40`, or `NAME=0.40`."""
     if text is None:
         return None, None
     name, equals, value = text.rpartition("=")

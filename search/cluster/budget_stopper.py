@@ -17,9 +17,9 @@ class BudgetStopper(tune.Stopper):  # type: ignore[misc]  # Ray is untyped
         self._budget = budget
 
     def __call__(self, trial_id: str, result: dict[str, object]) -> bool:
-        """No single trial is stopped here."""
+        """Stop no single trial here."""
         return False
 
     def stop_all(self) -> bool:
-        """Ray asks this in every turn of its loop."""
+        """Tell whether to stop; Ray asks this in every turn of its loop."""
         return self._budget.is_over or self._budget.is_halted

@@ -21,7 +21,7 @@ def this_device() -> torch.device:
 
 
 def describe_device(device: torch.device) -> str:
-    """A name people recognise, such as `NVIDIA H200` or `cpu`."""
+    """Return a name people recognise, such as `NVIDIA H200` or `cpu`."""
     if device.type == "cuda":
         return str(torch.cuda.get_device_name(device))
     return device.type

@@ -18,7 +18,7 @@ __all__ = ["require_shared_storage"]
 
 
 def require_shared_storage(run: RunFolder, store: CoverStore) -> None:
-    """Every node must read the store and write where the run lies: storage they share."""
+    """Require nodes to share storage: each must read the store and write where the run lies."""
     nodes = [node for node in ray.nodes() if node["Alive"]]
     if len(nodes) == 1:
         return
@@ -40,7 +40,7 @@ def require_shared_storage(run: RunFolder, store: CoverStore) -> None:
 
 
 def _sees(token: Path, store: Path) -> str | None:
-    """Runs on a node: what is wrong with its view of the shared storage."""
+    """Return what is wrong with a node's view of the shared storage; runs on the node."""
     run = token.parents[2]
     if not token.exists():
         return f"does not see the run folder {run}"

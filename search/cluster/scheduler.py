@@ -33,7 +33,7 @@ class HalvingScheduler(FIFOScheduler):  # type: ignore[misc]  # Ray is untyped
         self._on_stop = on_stop
 
     def on_trial_result(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> str:
-        """Ray calls this after each epoch, before the searcher hears of it."""
+        """Judge a trial; Ray calls this after each epoch, before the searcher hears of it."""
         if METRIC not in result or trial.config[EXEMPT_FROM_HALVING]:
             return str(TrialScheduler.CONTINUE)
         if self._rule.should_continue(trial.config[NUMBER], result[EPOCH], result[METRIC]):

@@ -105,7 +105,7 @@ class StudySearcher(Searcher):  # type: ignore[misc]  # Ray is untyped
                 budget.first_epoch_took(first.seconds)
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
-        """The configuration of the next trial, None for not now, or `Searcher.FINISHED`."""
+        """Return the configuration of the next trial, None for not now, or `Searcher.FINISHED`."""
         if self._resumed:
             stored = self._resumed.pop(0)
             trial = running_trial(self._study, stored)
@@ -124,7 +124,7 @@ class StudySearcher(Searcher):  # type: ignore[misc]  # Ray is untyped
         return self._was_full
 
     def _start(self, trial_id: str, trial: optuna.Trial) -> dict[str, Any]:
-        """Also a trial whose process was killed in here: what it was given, it keeps."""
+        """Start a trial, also one whose process was killed in here: what it was given, it keeps."""
         record = TrialRecord(trial)
         if record.role is None:
             record.set_role(ROLE_SAMPLED)
@@ -140,13 +140,13 @@ class StudySearcher(Searcher):  # type: ignore[misc]  # Ray is untyped
         }
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
-        """An epoch was measured and the trial goes on."""
+        """Hear that an epoch was measured and the trial goes on."""
         self._report(self._running[trial_id], result)
 
     def on_trial_complete(
         self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
     ) -> None:
-        """A trial has ended; `result` is its last, which `on_trial_result` has not seen."""
+        """Hear that a trial has ended; `on_trial_result` has not seen `result`, its last."""
         trial = self._running.get(trial_id)
         if trial is None:
             return
@@ -180,7 +180,7 @@ class StudySearcher(Searcher):  # type: ignore[misc]  # Ray is untyped
         self._observer.trial_ended(self._stored(trial))
 
     def _end_of(self, trial: optuna.Trial, result: dict[str, Any], *, lost: bool) -> TrialEnd:
-        """What is known of an end; counts a lost worker."""
+        """Return what is known of an end; counts a lost worker."""
         halted = self._budget.is_halted
         # A worker that is lost while the search stops, or after its time, is not the trial's doing.
         counts = lost and not halted and not self._budget.is_over
@@ -195,7 +195,7 @@ class StudySearcher(Searcher):  # type: ignore[misc]  # Ray is untyped
         )
 
     def halved(self, number: int) -> None:
-        """Successive halving has stopped a trial; its end is about to come."""
+        """Hear that successive halving has stopped a trial; its end is about to come."""
         self._halved.add(number)
 
     @property
@@ -204,7 +204,7 @@ class StudySearcher(Searcher):  # type: ignore[misc]  # Ray is untyped
         return self._budget.is_halted and not self._budget.is_over
 
     def _count_lost_worker(self, trial: optuna.Trial) -> int:
-        """How many workers its epoch has cost, one more than before."""
+        """Return how many workers its epoch has cost, one more than before."""
         epochs = len(self._history.get(trial.number, []))
         _log.warning("trial %d lost its worker in epoch %d", trial.number, epochs + 1)
         return TrialRecord(trial).count_lost_worker(epochs)
@@ -268,8 +268,8 @@ class StudySearcher(Searcher):  # type: ignore[misc]  # Ray is untyped
         self._study.tell(trial, state=TrialState.FAIL)
 
     def save(self, checkpoint_path: str) -> None:
-        """Ray saves searchers beside its own state; ours lives in the study."""
+        """Write the study's name where Ray saves searchers; ours lives in the study."""
         Path(checkpoint_path).write_text(json.dumps({"study": self._study.study_name}))
 
     def restore(self, checkpoint_path: str) -> None:
-        """Not used: a run is resumed from its study."""
+        """Do nothing: a run is resumed from its study."""

@@ -37,7 +37,7 @@ class _LogFile(logging.FileHandler):
     """A log that cannot be written, on a full disk say, costs nobody anything."""
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's name
-        """Nothing: by default a traceback would land on the terminal."""
+        """Do nothing: by default a traceback would land on the terminal."""
 
 
 @contextlib.contextmanager
@@ -120,7 +120,7 @@ def _join(address: str) -> None:
 
 
 def _object_store_nbytes(memory_gb: float | None) -> int | None:
-    """Room for the covers that the user allows memory for; None: what Ray takes by itself."""
+    """Return room for the covers the user allows memory for; None: what Ray takes by itself."""
     if memory_gb is None:
         return None
     covers = int(memory_gb * 1e9)
@@ -153,7 +153,7 @@ def _no_cluster(address: str, error: Exception) -> PreflightError:
 
 
 def slots_of(wanted: TrialResources) -> Slots:
-    """How the resources of the running Ray session divide into trials.
+    """Divide the resources of the running Ray session into trials.
 
     Raises:
         PreflightError: Not even one trial fits.
@@ -182,7 +182,7 @@ def slots_of(wanted: TrialResources) -> Slots:
 
 
 def _fits(resources: dict[str, float], cpus: int, gpus: float) -> int:
-    """Trials one node holds."""
+    """Count the trials one node holds."""
     by_cpu = int(resources.get("CPU", 0) // cpus)
     if gpus == 0:
         return by_cpu

@@ -71,7 +71,7 @@ class CoverTrial(tune.Trainable):  # type: ignore[misc]  # Ray is untyped
     """Fine-tunes one recipe."""
 
     def setup(self, config: dict[str, Any], inputs: TrialInputs | None = None) -> None:
-        """Called once per actor; `inputs` comes from `tune.with_parameters`."""
+        """Set up, once per actor; `inputs` comes from `tune.with_parameters`."""
         if inputs is None:
             raise TypeError("CoverTrial needs its inputs: wrap it with tune.with_parameters")
         self._inputs = inputs
@@ -80,7 +80,7 @@ class CoverTrial(tune.Trainable):  # type: ignore[misc]  # Ray is untyped
         self._begin(config)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
-        """Called when the actor is handed the next trial."""
+        """Begin the next trial, which the actor is handed."""
         self.cleanup()
         self._begin(new_config)
         return True
@@ -170,7 +170,7 @@ class CoverTrial(tune.Trainable):  # type: ignore[misc]  # Ray is untyped
         }
 
     def _measured(self, report: EpochReport) -> dict[str, Any]:
-        """An epoch under the names of `ProgressMetrics` and `search.record.constants`."""
+        """Return an epoch under the names of `ProgressMetrics` and `search.record.constants`."""
         fields = report.progress.model_dump()
         assert self._tuner is not None
         if self._tuner.micro_batch is not None:

@@ -52,7 +52,7 @@ def ray_watched(tell: Callable[[str], None]) -> Iterator[None]:
 
 
 def _end(tell: Callable[[str], None], what: str) -> None:
-    """Nothing is unwound: what asks Ray for anything now may hang."""
+    """End without unwinding: what asks Ray for anything now may hang."""
     try:
         tell(what)
     except Exception:

@@ -108,7 +108,7 @@ class _Actor:
         _load()
 
     def there(self) -> None:
-        """Answers when it is."""
+        """Answer when it is."""
 
     def do(self, work: Callable[..., Any], *arguments: Any) -> Any:
         try:
@@ -127,7 +127,7 @@ def _as_task(cpus: int, work: Callable[..., Any], **options: Any) -> Any:
 
 
 def _load() -> None:
-    """Runs in a worker."""
+    """Load libraries; runs in a worker."""
     import timm  # noqa: F401  # brings torch and torchvision
 
     import covertune.models.training.finetune  # noqa: F401

@@ -162,5 +162,5 @@ def _test_covers(feed: Feed, models: Sequence[Recipe | Probe]) -> dict[InputVari
 
 
 def _predict(load: LoadModel, backbone: str, refs: CoverRefs) -> Predictions:
-    """Runs in a worker."""
+    """Have a model predict; runs in a worker."""
     return predict_refs(load, backbone, refs, this_device())

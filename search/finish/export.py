@@ -54,7 +54,7 @@ class Exported:
 
 
 def trial_model(run: RunFolder, trial: FrozenTrial) -> nn.Module:
-    """The trained model of a trial, on the CPU, ready to predict.
+    """Return the trained model of a trial, on the CPU, ready to predict.
 
     Raises:
         RunError: The run holds no checkpoint of it.
@@ -67,7 +67,7 @@ def trial_model(run: RunFolder, trial: FrozenTrial) -> nn.Module:
 
 
 def _why_no_checkpoint(run: RunFolder, trial: FrozenTrial) -> str:
-    """Which trial, what took its checkpoint, and what can be exported instead."""
+    """Say which trial, what took its checkpoint, and what can be exported instead."""
     keep, there = run.config().keep_checkpoints, run.checkpoint_bytes()
     remedy = ""
     if not trial.state.is_finished():
@@ -124,7 +124,7 @@ def export_run(run: RunFolder, out: Path, number: int | None = None) -> Exported
 def _chosen_model(
     run: RunFolder, number: int | None, store: _StoreAtHand
 ) -> tuple[Classifier, list[str]]:
-    """The model that is asked for; and what its user should know, where it is another."""
+    """Return the model that is asked for; and what its user should know, where it is another."""
     if number is not None:
         return _classifier_of(run, _chosen_trial(run, number), store), []
     if (run.model / "config.json").exists():
@@ -137,7 +137,7 @@ def _chosen_model(
 
 
 def _announced(run: RunFolder) -> Classifier:
-    """The model that the search itself exported."""
+    """Return the model that the search itself exported."""
     try:
         return load_model(run.model)
     except ModelError as error:
@@ -172,7 +172,7 @@ def _chosen_trial(run: RunFolder, number: int) -> FrozenTrial:
 
 
 def _classifier_of(run: RunFolder, trial: FrozenTrial, store: _StoreAtHand) -> Classifier:
-    """A trial as it stands in its checkpoint, with what is known of it."""
+    """Return a trial as it stands in its checkpoint, with what is known of it."""
     model, recipe = trial_model(run, trial), recipe_of(trial)
     # Of the epoch the checkpoint holds: one that showed a collapse is in the history only.
     measured = progress_of(checkpoint_result(run.checkpoint(trial.number)))
@@ -189,7 +189,7 @@ def _classifier_of(run: RunFolder, trial: FrozenTrial, store: _StoreAtHand) -> C
 
 
 def _genres_of(run: RunFolder, store: _StoreAtHand) -> list[str]:
-    """The names of a run's genres; runs of covertune 0.1 did not write them down."""
+    """Return the names of a run's genres; runs of covertune 0.1 did not write them down."""
     if store.store is not None:
         return store.store.genres
     if (genres := run.manifest().genres) is not None:
@@ -235,7 +235,7 @@ def _calibrated(
 
 
 def check_covers(store: CoverStore | None, image_px: int, fit: Fit) -> npt.NDArray[np.uint8]:
-    """A few covers to compare the ways into a model folder on; noise where no store can be read."""
+    """Return a few covers to compare the ways into a model folder on; noise if none can be read."""
     try:
         if store is not None:
             covers, _ = store.read_images("val", limit=_CHECKED_COVERS)

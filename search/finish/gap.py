@@ -49,7 +49,7 @@ class Gap:
 
 
 def gap_so_far(trials: Iterable[FrozenTrial], baseline: Baseline) -> Gap:
-    """On validation covers, from the latest epoch of each trial, running ones included.
+    """Return the gap on validation covers, from each trial's latest epoch, running ones included.
 
     Args:
         trials: Of the study.

@@ -21,7 +21,7 @@ _REHEARSAL = "all of these are a sample of the store's training covers"
 def provenance_of(
     run: RunFolder, store: CoverStore | None, origin: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """Where a model comes from, for its card.
+    """Return where a model comes from, for its card.
 
     Args:
         run: The run.

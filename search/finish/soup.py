@@ -60,12 +60,12 @@ M = TypeVar("M", bound=_Measured)
 
 
 def least_top1(best_top1: float, covers: int) -> float:
-    """The top-1 on so many covers that is as good as the best: a standard error behind it."""
+    """Return the top-1 on so many covers as good as the best: a standard error behind it."""
     return best_top1 - standard_error(best_top1, covers)
 
 
 def lowest_loss(models: Sequence[M], covers: int) -> M:
-    """Of those that are as good in top-1 as the first, the best, the one with the lowest loss.
+    """Return, of those as good in top-1 as the first, the best, the one with the lowest loss.
 
     Args:
         models: The best in top-1 first.
@@ -143,7 +143,7 @@ class Ingredients:
         return cls(run, best, others, probe, weights, num_genres)
 
     def greedy_soup(self, val: CoverRefs, workers: Workers) -> Soup | None:
-        """The average, or the trial, with the lowest validation loss that greedy steps find.
+        """Return the average, or the trial, with the lowest validation loss greedy steps find.
 
         Returns:
             None where nothing lowers the best trial's loss by as much as counts, or where top-1
@@ -174,7 +174,7 @@ class Ingredients:
         return None if soup is best else soup
 
     def model(self, shares: dict[int | None, int]) -> nn.Module:
-        """The average as a model on the CPU, ready to predict."""
+        """Return the average as a model on the CPU, ready to predict."""
         trials = {trial.number: trial for trial in (self.best, *self.others)}
         models = []
         for number in shares:
@@ -202,7 +202,7 @@ def _kind(trial: FrozenTrial) -> InputVariant:
 
 
 def _measure(ingredients: Ingredients, shares: dict[int | None, int], val: CoverRefs) -> Soup:
-    """Runs in a worker."""
+    """Measure an average; runs in a worker."""
     backbone = recipe_of(ingredients.best).backbone
     load = partial(ingredients.model, shares)
     probabilities_NK, labels_N, genres_NK = predict_refs(load, backbone, val, this_device())

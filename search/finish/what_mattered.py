@@ -141,7 +141,7 @@ def _importances(study: optuna.Study, values_T: np.ndarray) -> dict[str, float]:
 
 
 def _chosen(trials: Sequence[FrozenTrial], name: str) -> str:
-    """What trials chose: the middle eight tenths of numbers, or the commonest option."""
+    """Say what trials chose: the middle eight tenths of numbers, or the commonest option."""
     asked = [trial for trial in trials if name in trial.params]
     if not asked:
         return "never asked"

@@ -14,7 +14,7 @@ RESULT: Final = "result"
 
 
 def checkpoint_result(checkpoint: Path) -> dict[str, Any]:
-    """The result of the epoch a checkpoint holds.
+    """Return the result of the epoch a checkpoint holds.
 
     Raises:
         ModelError: No checkpoint, or a damaged one.

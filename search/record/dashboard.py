@@ -19,7 +19,7 @@ __all__ = ["make_dashboard"]
 
 class _QuietHandler(WSGIRequestHandler):
     def log_message(self, format: str, *args: Any) -> None:
-        """A request is no news."""
+        """Log nothing: a request is no news."""
 
 
 class _ThreadingServer(ThreadingMixIn, WSGIServer):
@@ -27,7 +27,7 @@ class _ThreadingServer(ThreadingMixIn, WSGIServer):
 
 
 def make_dashboard(run: RunFolder, host: str, port: int) -> WSGIServer:
-    """A server ready for `serve_forever`.
+    """Make a server ready for `serve_forever`.
 
     Args:
         run: Its study and its artifacts are shown; the study may be written meanwhile.

@@ -25,7 +25,7 @@ _LIBRARIES = ("covertune", "torch", "torchvision", "timm", "ray", "optuna", "pya
 
 
 def _later(description: str) -> Any:
-    """A field that is not there until the first trial may begin."""
+    """Return a field that is not there until the first trial may begin."""
     return Field(default=None, exclude_if=lambda value: value is None, description=description)
 
 

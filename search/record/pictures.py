@@ -119,7 +119,7 @@ def _as_png(figure: Figure) -> bytes:
 
 
 def draw_curve(history: list[ProgressMetrics], title: str) -> Figure:
-    """Accuracy and loss by epoch.
+    """Draw accuracy and loss by epoch.
 
     Args:
         history: What each epoch measured.
@@ -147,7 +147,7 @@ def draw_curve(history: list[ProgressMetrics], title: str) -> Figure:
 
 
 def draw_confusion(confusion_KK: np.ndarray, genres: list[str]) -> Figure:
-    """Rows are true genres, columns predicted ones; shade is the share of the row.
+    """Draw true genres as rows, predicted ones as columns; shade is the share of the row.
 
     Args:
         confusion_KK: (K, K) counts.

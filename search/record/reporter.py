@@ -68,15 +68,15 @@ class Reporter(SearchObserver):
             _log.exception("an observer failed")
 
     def warn(self, text: str) -> None:
-        """Something the user must not miss."""
+        """Pass on something the user must not miss."""
         self._tell(self._observer.warn, text)
 
     def trial_started(self, number: int, role: str, recipe: Recipe) -> None:
-        """A trial begins."""
+        """Pass on that a trial begins."""
         self._tell(self._observer.trial_started, number, role, recipe)
 
     def epoch(self, trial: Trial, progress: ProgressMetrics, confusion_KK: list[list[int]]) -> None:
-        """An epoch was measured."""
+        """Pass on that an epoch was measured."""
         history = TrialRecord(trial).history
         self._tell(self._look_at_disk, self._retention.look)
         self._tell(self._observer.epoch, trial, progress, confusion_KK)
@@ -84,7 +84,7 @@ class Reporter(SearchObserver):
         self._tell(self._pictures.draw, trial, history, confusion_KK)
 
     def trial_ended(self, trial: FrozenTrial) -> None:
-        """A trial ended: the study holds it, so what it made superfluous can go."""
+        """Pass on that a trial ended: the study holds it, so what it made superfluous can go."""
         self._tell(self._look_at_disk, self._retention.tidy)
         self._tell(self._observer.trial_ended, trial)
 

@@ -30,7 +30,7 @@ _log = logging.getLogger(__name__)
 
 
 def needed(trials: Iterable[FrozenTrial], on_disk: Collection[int], keep: int | None) -> set[int]:
-    """Whose checkpoints stay.
+    """Return whose checkpoints stay.
 
     Args:
         trials: All of the study.

@@ -36,7 +36,7 @@ __all__ = ["RunFolder", "checkpoint_name"]
 
 
 def checkpoint_name(number: int) -> str:
-    """The file name of a trial's checkpoint."""
+    """Return the file name of a trial's checkpoint."""
     return f"trial-{number:05d}.pt"
 
 
@@ -148,14 +148,14 @@ class RunFolder:
         return self.path / "artifacts"
 
     def checkpoint(self, number: int) -> Path:
-        """The checkpoint file of one trial.
+        """Return the checkpoint file of one trial.
 
         It exists once an epoch is done, and until nobody needs it (`search.record.retention`).
         """
         return self.checkpoints / checkpoint_name(number)
 
     def checkpoint_bytes(self) -> dict[int, int]:
-        """Sizes of the checkpoints that are there, by trial number."""
+        """Return the sizes of the checkpoints that are there, by trial number."""
         sizes = {}
         for file in sorted(self.checkpoints.glob("trial-*.pt")):
             with contextlib.suppress(FileNotFoundError, ValueError):  # gone meanwhile, or not ours
@@ -167,7 +167,7 @@ class RunFolder:
         remove_partials(self.checkpoints)
 
     def manifest(self) -> RunManifest:
-        """What run.json holds.
+        """Return what run.json holds.
 
         Raises:
             RunError: It cannot be read.
@@ -180,7 +180,7 @@ class RunFolder:
         return self.manifest().is_prepared
 
     def config(self) -> SearchConfig:
-        """The configuration this run was started with.
+        """Return the configuration this run was started with.
 
         Raises:
             RunError: This version cannot read it.

@@ -152,7 +152,7 @@ def open_study(run: RunFolder, *, driven: bool = False) -> optuna.Study:
 
 
 def read_trials(run: RunFolder) -> list[FrozenTrial]:
-    """All trials of an existing run, by number, however they stand.
+    """Read all trials of an existing run, by number, however they stand.
 
     Raises:
         RunError: As for `open_study`.
@@ -165,7 +165,7 @@ def read_trials(run: RunFolder) -> list[FrozenTrial]:
 
 
 def recipe_of(trial: FrozenTrial) -> Recipe:
-    """The recipe a trial was trained with.
+    """Return the recipe a trial was trained with.
 
     Raises:
         RunError: It has none, or one of another version of covertune.
@@ -174,12 +174,12 @@ def recipe_of(trial: FrozenTrial) -> Recipe:
 
 
 def finished_count(study: optuna.Study) -> int:
-    """Trials that have ended, however they ended."""
+    """Count trials that have ended, however they ended."""
     return sum(trial.state.is_finished() for trial in study.get_trials(deepcopy=False))
 
 
 def ranked(trials: Iterable[FrozenTrial]) -> list[FrozenTrial]:
-    """Trials with a value, the best first, whether they ran to the end or were stopped.
+    """Return trials with a value, the best first, whether they ran to the end or were stopped.
 
     A stopped trial's value is what its model measures too. Ties go to the earlier trial.
     """
@@ -194,7 +194,7 @@ def ranked(trials: Iterable[FrozenTrial]) -> list[FrozenTrial]:
 def best_trial(
     trials: Iterable[FrozenTrial], *, with_checkpoint_in: RunFolder | None = None
 ) -> FrozenTrial | None:
-    """The first of `ranked`; None if no trial has a value.
+    """Return the first of `ranked`; None if no trial has a value.
 
     Args:
         trials: Candidates.
@@ -211,14 +211,14 @@ def best_trial(
 
 
 def latest_value(trial: FrozenTrial) -> float | None:
-    """What a trial measured last, running or ended; None if nothing, or if it has failed."""
+    """Return what a trial measured last, running or ended; None if nothing, or if it has failed."""
     if trial.state is TrialState.FAIL or trial.last_step is None:
         return None
     return trial.intermediate_values[trial.last_step]
 
 
 def trial_rows(trials: Iterable[FrozenTrial]) -> list[TrialRow]:
-    """The table of trials."""
+    """Return the table of trials."""
     return [_row(trial) for trial in trials]
 
 

@@ -55,7 +55,7 @@ class SuccessiveHalving:
             self.rungs[epoch][number] = value
 
     def should_continue(self, number: int, epoch: float, value: float) -> bool:
-        """Whether a trial may train further.
+        """Tell whether a trial may train further.
 
         Args:
             number: Trial number; it tells the bracket. Nobody is judged twice: who stands on the
@@ -85,7 +85,7 @@ class SuccessiveHalving:
         return False
 
     def mean_epochs(self) -> float:
-        """Epochs a trial trains in the mean if one in eta of those judged goes on at each rung."""
+        """Return the mean epochs of a trial if one in eta of those judged goes on at each rung."""
         epochs = 0.0
         for judged_from in self._judged_from:
             alive = 1.0
@@ -96,7 +96,7 @@ class SuccessiveHalving:
         return epochs / len(self._judged_from)
 
     def _slack(self, value: float) -> float:
-        """How far behind is not behind yet."""
+        """Return how far behind is not behind yet."""
         if self._covers is None:
             return 0.0
         return _STANDARD_ERRORS * standard_error(value, self._covers)

@@ -87,7 +87,7 @@ def _check_backbone(
     covers: tuple[list[bytes], np.ndarray, np.ndarray | None],
     steps: int,
 ) -> BackboneCheck:
-    """Runs in a worker: training batches, one evaluation, checkpoint, restore and export."""
+    """Try, in a worker: training batches, one evaluation, checkpoint, restore and export."""
     device = this_device()
     backbone = get_backbone(name)
     data, labels_N, genres_NK = covers
@@ -159,7 +159,7 @@ class _Trained:
     """Of a later one."""
 
     def trial_s(self, steps: int) -> float:
-        """Seconds of a trial of so many steps, roughly."""
+        """Return the seconds of a trial of so many steps, roughly."""
         return _SHAPES * self.first_s + steps * self.step_s
 
 

@@ -38,15 +38,15 @@ class Feed(Protocol):
         """Of each trial, where covers are streamed."""
 
     def count(self, split: str) -> int:
-        """Covers of `train`, `val` or `test`."""
+        """Count the covers of `train`, `val` or `test`."""
 
     def for_trials(
         self, image_px: int, fits: Sequence[Fit] = ("squash",), progress: Progress | None = None
     ) -> Fitted:
-        """The `train` and `val` splits."""
+        """Return the `train` and `val` splits."""
 
     def test_split(self, image_px: int, fits: Sequence[Fit] = ("squash",)) -> Fitted:
-        """The `test` split; asked for once the last trial has ended."""
+        """Return the `test` split; asked for once the last trial has ended."""
 
 
 @dataclass(frozen=True)
@@ -58,17 +58,17 @@ class WholeFeed:
     decoding_threads: int = 1
 
     def count(self, split: str) -> int:
-        """Covers of a split."""
+        """Count the covers of a split."""
         return self.store.count(split)
 
     def for_trials(
         self, image_px: int, fits: Sequence[Fit] = ("squash",), progress: Progress | None = None
     ) -> Fitted:
-        """The store's own splits."""
+        """Return the store's own splits."""
         return self._splits(_OF_TRIALS, image_px, fits, progress)
 
     def test_split(self, image_px: int, fits: Sequence[Fit] = ("squash",)) -> Fitted:
-        """The store's test split."""
+        """Return the store's test split."""
         return self._splits(("test",), image_px, fits)
 
     def _splits(
@@ -109,7 +109,7 @@ class RehearsalFeed:
     decoding_threads: int = 1
 
     def count(self, split: str) -> int:
-        """Covers of a split; fewer where a genre has too few."""
+        """Count the covers of a split; fewer where a genre has too few."""
         return sum(
             len(self._places(split, by_split["train"]))
             for by_split in self.store.manifest.counts.values()
@@ -118,14 +118,14 @@ class RehearsalFeed:
     def for_trials(
         self, image_px: int, fits: Sequence[Fit] = ("squash",), progress: Progress | None = None
     ) -> Fitted:
-        """The sample's training and validation covers."""
+        """Return the sample's training and validation covers."""
         return {
             fit: {split: self._sample(split, image_px, fit, progress) for split in _OF_TRIALS}
             for fit in fits
         }
 
     def test_split(self, image_px: int, fits: Sequence[Fit] = ("squash",)) -> Fitted:
-        """The sample's test covers."""
+        """Return the sample's test covers."""
         return {fit: {"test": self._sample("test", image_px, fit)} for fit in fits}
 
     def _sample(
@@ -139,7 +139,7 @@ class RehearsalFeed:
         return DecodedRefs(split, len(decoded), image_px, share(decoded), fit)
 
     def _chosen(self, split: str) -> np.ndarray:
-        """Places in the store's training split, ascending."""
+        """Return places in the store's training split, ascending."""
         chosen: list[int] = []
         for label in range(len(self.store.genres)):
             of_genre = np.flatnonzero(self._train_labels == label)
@@ -154,7 +154,7 @@ class RehearsalFeed:
         return labels_N
 
     def _places(self, split: str, covers: int) -> range:
-        """Which of a genre's training covers go into a split, by their rank."""
+        """Return which of a genre's training covers go into a split, by their rank."""
         wanted = dict(self.per_genre)
         share = min(1.0, covers / sum(wanted.values()))
         start = 0
@@ -172,5 +172,5 @@ def feed_of(store: CoverStore, *, rehearse: bool) -> WholeFeed | RehearsalFeed:
 
 
 def times_larger(feed: Feed) -> float:
-    """How many times as many training covers the whole store holds; 1 unless it is a rehearsal."""
+    """Return how many times as many training covers the store holds; 1 unless it is a rehearsal."""
     return feed.store.count("train") / feed.count("train")

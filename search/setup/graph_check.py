@@ -34,7 +34,7 @@ class GraphCheck:
         self._work = BackgroundWork(_why_no_graphs, dict(image_px), num_genres)
 
     def warnings(self) -> list[str]:
-        """What was found since the last call; does not wait."""
+        """Return what was found since the last call; does not wait."""
         try:
             reasons: dict[str, str] = self._work.result() or {}
         except WorkLostError as error:
@@ -51,7 +51,7 @@ class GraphCheck:
 
 
 def _why_no_graphs(image_px: Mapping[str, int], num_genres: int) -> dict[str, str]:
-    """Runs in a process of its own: what keeps backbones from having a graph."""
+    """Return what keeps backbones from having a graph; runs in a process of its own."""
     reasons = {}
     for name, px in image_px.items():
         backbone = get_backbone(name)

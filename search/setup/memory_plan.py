@@ -36,11 +36,11 @@ class MemoryPlan:
     remedy: str = "raise --memory-gb"
 
     def resident(self, image_px: int) -> tuple[str, ...]:
-        """The splits of trials that are decoded at a size."""
+        """Return the splits of trials that are decoded at a size."""
         return tuple(s for s in _NEEDED_BY_TRIALS if (image_px, s) not in self.streamed)
 
     def streams(self, image_px: int, split: str) -> bool:
-        """Whether a split is streamed at a size."""
+        """Tell whether a split is streamed at a size."""
         return (image_px, split) in self.streamed
 
 

@@ -84,7 +84,7 @@ def run_preflight(
 def _check_disk(
     run: RunFolder, checks: tuple[BackboneCheck, ...], slots: Slots, to_do: ToDo
 ) -> None:
-    """Room for all checkpoints that a search holds at once, were all of the largest backbone.
+    """Require room for all checkpoints a search holds at once, were all of the largest backbone.
 
     A running trial has one and writes the next beside it; beside these lie those that are kept, and
     the untuned one's. At the end no trial runs, and the exported model takes the room of one that
@@ -116,7 +116,7 @@ def _check_disk(
 
 
 def _epoch_s(check: BackboneCheck, feed: Feed, slots: Slots) -> float:
-    """Seconds of one fully trained epoch, validation included."""
+    """Return the seconds of one fully trained epoch, validation included."""
     train_s = feed.count("train") / check.train_covers_per_s
     val_s = feed.count("val") / check.eval_covers_per_s
     decode_s = _decode_s(check, feed)
@@ -126,7 +126,7 @@ def _epoch_s(check: BackboneCheck, feed: Feed, slots: Slots) -> float:
 
 
 def _decode_s(check: BackboneCheck, feed: Feed) -> float:
-    """Seconds an epoch's streamed covers take to decode."""
+    """Return the seconds an epoch's streamed covers take to decode."""
     streamed = sum(
         feed.count(split) for split in ("train", "val") if feed.plan.streams(check.image_px, split)
     )
@@ -134,7 +134,7 @@ def _decode_s(check: BackboneCheck, feed: Feed) -> float:
 
 
 def _streaming_warnings(checks: tuple[BackboneCheck, ...], feed: Feed) -> list[str]:
-    """What is not held in memory, and what that costs."""
+    """Return what is not held in memory, and what that costs."""
     told = []
     for px in sorted({check.image_px for check in checks}):
         streamed = [split for split in ("train", "val") if feed.plan.streams(px, split)]
@@ -151,7 +151,7 @@ def _streaming_warnings(checks: tuple[BackboneCheck, ...], feed: Feed) -> list[s
 
 
 def _device_warnings(checks: tuple[BackboneCheck, ...], slots: Slots) -> list[str]:
-    """A GPU that is there and not used must not go unnoticed."""
+    """Warn of a GPU that is there and not used, which must not go unnoticed."""
     on_cpu = sorted({c.node for c in checks if c.device == "cpu"})
     if slots.gpus and slots.gpus_per_trial == 0:
         return [f"{slots.gpus} GPU(s) are there and not used: --gpus-per-trial is 0"]
@@ -166,7 +166,7 @@ def _device_warnings(checks: tuple[BackboneCheck, ...], slots: Slots) -> list[st
 
 
 def _memory_warnings(checks: tuple[BackboneCheck, ...]) -> list[str]:
-    """Batches that do not fit are trained all the same, but not for nothing."""
+    """Warn that batches that do not fit are trained all the same, but not for nothing."""
     return [
         f"{check.backbone} at {check.image_px} px ran out of memory on {check.device}: large "
         f"batches are trained {check.micro_batch} covers at a time, which is slower, and batch "
@@ -177,7 +177,7 @@ def _memory_warnings(checks: tuple[BackboneCheck, ...]) -> list[str]:
 
 
 def _estimate_s(to_do: ToDo, slots: Slots, epoch_s: list[float]) -> float | None:
-    """Mean epochs under successive halving, times the mean epoch, over the trials side by side."""
+    """Return mean epochs under successive halving, times the mean epoch, over parallel trials."""
     if to_do.trials is None:
         return None
     mean_s = sum(epoch_s) / len(epoch_s)

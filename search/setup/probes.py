@@ -112,7 +112,7 @@ def fit_or_load_probe(
 
 
 def probe_model(probe: Probe, weights: str, num_genres: int) -> nn.Module:
-    """The untouched backbone under the probe's head, on the CPU, ready to predict."""
+    """Return the untouched backbone under the probe's head, on the CPU, ready to predict."""
     backbone = get_backbone(probe.backbone)
     model = backbone.build(num_genres, image_px=probe.image_px, weights=weights)
     load_head(model, probe.head)
@@ -120,14 +120,14 @@ def probe_model(probe: Probe, weights: str, num_genres: int) -> nn.Module:
 
 
 def _chunks(refs: CoverRefs, slots: Slots) -> list[tuple[int, int]]:
-    """What the workers share a split into."""
+    """Return what the workers share a split into."""
     wanted = slots.count * (1 if slots.gpus_per_trial else _CHUNKS_PER_SLOT)
     chunks = min(wanted, refs.num_covers)  # none without a cover
     return [(index, chunks) for index in range(chunks)]
 
 
 def _features(backbone: str, weights: str, refs: CoverRefs, chunk: tuple[int, int]) -> Features:
-    """Runs in a worker: the features of a slice of a split."""
+    """Extract the features of a slice of a split; runs in a worker."""
     device = this_device()
     found = get_backbone(backbone)
     model = found.build(2, image_px=refs.image_px, weights=weights)
@@ -139,7 +139,7 @@ def _features(backbone: str, weights: str, refs: CoverRefs, chunk: tuple[int, in
 
 
 def _fit_head(num_genres: int, train_parts: int, *parts: Features) -> ProbeResult:
-    """Runs in a worker: the logistic regression on `_features`, those of the train split first."""
+    """Fit the logistic regression on `_features`, the train split's first; runs in a worker."""
     return fit_probe(
         Features.joined(parts[:train_parts]), Features.joined(parts[train_parts:]), num_genres
     )

@@ -32,7 +32,7 @@ _CHANCES = 5
 
 
 def require_same_store(run: RunFolder, config: SearchConfig) -> CoverStore:
-    """The store a run was made on.
+    """Return the store a run was made on.
 
     Raises:
         RunError: It holds other covers now; trials could not be compared, nor genres named.
@@ -54,7 +54,7 @@ def require_same_store(run: RunFolder, config: SearchConfig) -> CoverStore:
 def check_space_unchanged(
     run: RunFolder, study: optuna.Study, suggest: Callable[[BaseTrial], object]
 ) -> None:
-    """The questions of the search space as the trials of the study were asked them.
+    """Ask the questions of the search space as the trials of the study were asked them.
 
     Args:
         run: The run.
@@ -93,7 +93,7 @@ def remember_rungs(rule: SuccessiveHalving, study: optuna.Study) -> None:
 
 
 def reclaim_interrupted_trials(study: optuna.Study, run: RunFolder) -> list[FrozenTrial]:
-    """Interrupted trials: they go on from their checkpoint, or start over if there is none yet.
+    """Return interrupted trials: they go on from their checkpoint, or start over if there is none.
 
     One that was enqueued but never handed out (`WAITING`) is among them. One that successive
     halving had stopped when the process was killed ends here. One that was begun `_CHANCES` times
@@ -134,7 +134,7 @@ def _end(
 
 
 def extended(config: SearchConfig, trials: int | None, time_budget_s: float | None) -> SearchConfig:
-    """The configuration with other limits; a new limit of one kind lifts the other.
+    """Return the configuration with other limits; a new limit of one kind lifts the other.
 
     Raises:
         ConfigError: A limit breaks a rule.

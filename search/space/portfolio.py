@@ -121,7 +121,7 @@ class Portfolio:
 def _recipe_to_params(
     space: SearchSpace, options: BackboneOptions, recipe: dict[str, Any]
 ) -> dict[str, Any]:
-    """A recipe as answers to the questions the space asks.
+    """Return a recipe as answers to the questions the space asks.
 
     Answers the space does not ask for are ignored by Optuna, so a head from a probe that does not
     exist falls back to a fresh one by itself.

@@ -62,7 +62,7 @@ def _stopped(trial: FrozenTrial) -> FrozenTrial:
 def make_sampler(
     kind: Literal["tpe", "random"], seed: int, *, known: int = 0
 ) -> optuna.samplers.BaseSampler:
-    """The sampler of a search.
+    """Make the sampler of a search.
 
     Args:
         kind: `tpe` or `random`.

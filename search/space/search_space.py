@@ -55,7 +55,7 @@ class SearchSpace:
         return next(options for options in self.backbones if options.name == name)
 
     def untuned(self) -> Recipe:
-        """The yardstick: two epochs, Adam 1e-3 for everything, random head, nothing else."""
+        """Return the yardstick: two epochs, Adam 1e-3 for everything, random head, nothing else."""
         options = self.backbones[0]
         return UNTUNED.model_copy(
             update={
@@ -109,7 +109,7 @@ class SearchSpace:
         return Recipe(**recipe)
 
     def recipe_to_params(self, recipe: Recipe) -> dict[str, Any]:
-        """What `suggest` has to be answered for a recipe like this one, on this space.
+        """Return what `suggest` has to be answered for a recipe like this one, on this space.
 
         Args:
             recipe: Of one of the space's backbones, perhaps from another search: an input size or
@@ -148,7 +148,7 @@ class SearchSpace:
     def _transfer(
         self, trial: BaseTrial, options: BackboneOptions, is_probed: bool
     ) -> dict[str, Any]:
-        """What is taken over from the pretrained backbone, and how fast it may change."""
+        """Ask what is taken over from the pretrained backbone, and how fast it may change."""
         if not options.pretrained:
             rate = trial.suggest_float("scratch.lr", 1e-4, 1e-2, log=True)
             return {
@@ -172,7 +172,7 @@ class SearchSpace:
 
 
 def _choice(trial: BaseTrial, name: str, options: tuple[Any, ...]) -> Any:
-    """A categorical that is asked only if there is a choice."""
+    """Ask for a categorical only if there is a choice."""
     if len(options) == 1:
         return options[0]
     return trial.suggest_categorical(name, options)

@@ -18,18 +18,18 @@ _DURATION = re.compile(r"(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m)?(?:(\d+(?:\.\
 
 
 def say_error(text: str, kind: str = "error") -> None:
-    """One line on standard error."""
+    """Print one line on standard error."""
     _stderr.print(f"[bold red]{kind}:[/] ", end="", highlight=False)
     _stderr.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
 def print_json(document: Any) -> None:
-    """One JSON document on standard output, and nothing else."""
+    """Print one JSON document on standard output, and nothing else."""
     sys.stdout.write(json.dumps(document, indent=2, ensure_ascii=False) + "\n")
 
 
 def duration_s(text: str | None) -> float | None:
-    """Seconds from `90`, `90s`, `20m`, `1h30m`.
+    """Read seconds from `90`, `90s`, `20m`, `1h30m`.
 
     Raises:
         typer.BadParameter: Another form, or nothing at all.
@@ -47,7 +47,7 @@ def duration_s(text: str | None) -> float | None:
 
 
 def show_duration(seconds: float) -> str:
-    """`48 s`, `12 min`, `1 h 05 min`."""
+    """Show seconds as `48 s`, `12 min`, `1 h 05 min`."""
     if seconds < 100:
         return f"{seconds:.0f} s"
     minutes = round(seconds / 60)
@@ -57,7 +57,7 @@ def show_duration(seconds: float) -> str:
 
 
 def show_bytes(count: int) -> str:
-    """`840 kB`, `12 MB`, `1.3 GB`."""
+    """Show bytes as `840 kB`, `12 MB`, `1.3 GB`."""
     if count < 1e6:
         return f"{count / 1e3:.0f} kB"
     return f"{count / 1e6:,.0f} MB" if count < 1e9 else f"{count / 1e9:,.1f} GB"

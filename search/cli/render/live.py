@@ -49,7 +49,7 @@ class LiveView(SearchObserver):
     """Prints phases as they come, then keeps a table of trials up to date."""
 
     def __init__(self) -> None:
-        """Nothing is printed yet."""
+        """Start with nothing printed."""
         self._lines: dict[int, _Line] = {}
         self._plan: SearchPlan | None = None
         self._ended_before = 0
@@ -65,7 +65,7 @@ class LiveView(SearchObserver):
         self._checkpoints = ""
 
     def __enter__(self) -> Self:
-        """Nothing to do before the first phase."""
+        """Do nothing before the first phase."""
         return self
 
     def __exit__(self, *_error: object) -> None:
@@ -76,7 +76,7 @@ class LiveView(SearchObserver):
     # -- before the trials ---------------------------------------------------------------------
 
     def phase(self, text: str) -> None:
-        """A new phase; the bar of the one before goes away."""
+        """Begin a new phase; the bar of the one before goes away."""
         self._close_phase()
         if console.is_terminal:
             self._phase = Progress(
@@ -103,11 +103,11 @@ class LiveView(SearchObserver):
             self._phase = None
 
     def warn(self, text: str) -> None:
-        """A warning nobody can miss."""
+        """Print a warning nobody can miss."""
         console.print(Text(f"WARNING  {text}", style="bold black on yellow"))
 
     def preflight(self, report: PreflightReport) -> None:
-        """One line per backbone and size."""
+        """Print one line per backbone and size."""
         self._close_phase()
         for check in report.checks:
             console.print(
@@ -123,7 +123,7 @@ class LiveView(SearchObserver):
             )
 
     def probed(self, probe: ProbeReport) -> None:
-        """The number to beat."""
+        """Print the number to beat."""
         self._close_phase()
         console.print(
             f"[green]ok[/] frozen probe of {probe.backbone} at {input_size(probe)}: "
@@ -151,7 +151,7 @@ class LiveView(SearchObserver):
             self._live.start()
 
     def trial_started(self, number: int, role: str, recipe: Recipe) -> None:
-        """A row appears."""
+        """Add a row."""
         self._lines[number] = _Line(number, role, recipe, top1=self._values.get(number))
         if role == ROLE_UNTUNED:
             self._untuned = number
@@ -165,13 +165,13 @@ class LiveView(SearchObserver):
             self._values[trial.number] = value
 
     def epoch(self, trial: Trial, progress: ProgressMetrics, confusion_KK: list[list[int]]) -> None:
-        """A row moves on."""
+        """Move a row on."""
         line = self._lines[trial.number]
         line.epoch, line.top1, line.any_top1 = progress.epoch, progress.top1, progress.any_top1
         self._values[trial.number] = progress.top1
 
     def trial_ended(self, trial: FrozenTrial) -> None:
-        """A row is settled."""
+        """Settle a row."""
         line = self._lines[trial.number]
         line.state = trial.state.name
         self._measured(trial)
@@ -195,14 +195,14 @@ class LiveView(SearchObserver):
             self._tell_gap()
 
     def _tell_gap(self) -> None:
-        """Once more each time the best has become better."""
+        """Tell the gap once more each time the best has become better."""
         gap = self._gap
         if gap.best is not None and gap.best > self._told_best:
             self._told_best = gap.best
             console.print(f"on validation so far: {gap.in_words}", highlight=False, soft_wrap=True)
 
     def checkpoints(self, now_bytes: int, peak_bytes: int) -> None:
-        """The line below the table."""
+        """Set the line below the table."""
         now, peak = show_bytes(now_bytes), show_bytes(peak_bytes)
         self._checkpoints = f"checkpoints {now}, {peak} at most so far"
 
@@ -287,7 +287,7 @@ class LiveView(SearchObserver):
         return Text("  ·  ".join(parts), style="bold")
 
     def _left_s(self, spent_s: float, done: int) -> float | None:
-        """By the time budget, or by the pace of the trials of this process."""
+        """Estimate by the time budget, or by the pace of the trials of this process."""
         plan = self._plan
         assert plan is not None
         by_budget = None if plan.time_budget_s is None else max(plan.time_budget_s - spent_s, 0.0)

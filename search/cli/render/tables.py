@@ -30,7 +30,7 @@ __all__ = [
 
 
 def plain_table(*headers: str, left: int = 1, wide: str | None = None) -> Table:
-    """A table without lines.
+    """Make a table without lines.
 
     Args:
         *headers: Of columns that keep their width.
@@ -48,12 +48,12 @@ def plain_table(*headers: str, left: int = 1, wide: str | None = None) -> Table:
 
 
 def input_size(of: Recipe | ProbeReport) -> str:
-    """Size and fit of what a model takes; squashing goes without saying."""
+    """Return the size and fit of what a model takes; squashing goes without saying."""
     return f"{of.image_px} px" + ("" if of.fit == "squash" else f" ({of.fit})")
 
 
 def outcome_table(outcome: Outcome) -> Table:
-    """Untuned, probe, best trial and, where it is another one, the exported model."""
+    """Show untuned, probe, best trial and, where it is another one, the exported model."""
     several = [] if outcome.best.test.any_top1 is None else ["any genre"]
     table = plain_table("top-1", "trial", "validation", "test", "95 % interval", "top-3", *several)
     scores = [outcome.untuned, outcome.probe, outcome.best_trial]
@@ -81,7 +81,7 @@ def _add_score(table: Table, score: Score, style: str | None) -> None:
 
 
 def evaluation_table(evaluation: Evaluation) -> Table:
-    """One figure a line."""
+    """Show one figure a line."""
     low, high = evaluation.top1_interval
     table = plain_table("", "")
     table.show_header = False
@@ -96,7 +96,7 @@ def evaluation_table(evaluation: Evaluation) -> Table:
 
 
 def _genre_rows(table: Table, covers: Mapping[str, Mapping[Split, int]]) -> None:
-    """Genre lines and a total."""
+    """Add genre lines and a total."""
     for genre, by_split in covers.items():
         counts = [by_split.get(split, 0) for split in SPLITS]
         table.add_row(Text(genre), *(f"{count:,}" for count in counts), f"{sum(counts):,}")
@@ -110,7 +110,7 @@ def _reason_rows(table: Table, reasons: dict[str, int]) -> None:
 
 
 def prepare_table(summary: PrepareSummary) -> Table:
-    """What `data prepare` did."""
+    """Show what `data prepare` did."""
     table = plain_table("genre", *SPLITS, "covers")
     _genre_rows(table, summary.counts)
     _reason_rows(table, summary.reasons)
@@ -130,7 +130,7 @@ def prepare_table(summary: PrepareSummary) -> Table:
 
 
 def _labels_in_words(summary: PrepareSummary) -> str:
-    """What the labels are worth, and what was done about those that contradict each other."""
+    """Say what the labels are worth, and what was done about those that contradict each other."""
     words = f"{summary.pictures:,} distinct pictures found, {summary.conflicting:,} of them"
     words += f" in several genres; {summary.groups:,} groups"
     if summary.official_split:
@@ -150,7 +150,7 @@ def _labels_in_words(summary: PrepareSummary) -> str:
 
 
 def store_table(report: StoreReport) -> Table:
-    """What a store holds."""
+    """Show what a store holds."""
     table = plain_table("genre", *SPLITS, "covers")
     _genre_rows(table, report.counts)
     _reason_rows(table, report.reasons)
@@ -169,7 +169,7 @@ def store_table(report: StoreReport) -> Table:
 
 
 def backbones_table(found: list[Backbone]) -> Table:
-    """One backbone a line."""
+    """Show one backbone a line."""
     table = plain_table("name", "source", "M parameters", "GFLOPs", "px", left=2)
     table.add_column("weights")
     table.add_column("licence")

@@ -27,7 +27,7 @@ STATE_STYLES: Final = {
 
 
 def recipe_summary(recipe: Recipe, *, with_input: bool = True) -> str:
-    """The settings that tell recipes apart, in a few words; with or without backbone and size."""
+    """Name the settings that tell recipes apart, in a few words; with or without the input."""
     parts = [recipe.backbone, input_size(recipe)] if with_input else []
     parts.append(f"{recipe.head_init} head")
     if recipe.frozen_stages:
@@ -46,7 +46,7 @@ def recipe_summary(recipe: Recipe, *, with_input: bool = True) -> str:
 def trial_summary(
     role: str, recipe: Recipe | None, state: str, reason: str, *, with_input: bool = True
 ) -> str:
-    """Why a trial was tried, its recipe, and why it ended; where it failed, that comes first."""
+    """Say why a trial was tried, its recipe, and why it ended; where it failed, that first."""
     text = "" if recipe is None else recipe_summary(recipe, with_input=with_input)
     if role != ROLE_SAMPLED:
         text = f"{role.removeprefix('recipe: ')}: {text}"
@@ -56,7 +56,7 @@ def trial_summary(
 
 
 def trials_table(trials: list[FrozenTrial]) -> Table:
-    """A trial a line, the best first, failed and unmeasured ones last.
+    """Show a trial a line, the best first, failed and unmeasured ones last.
 
     Backbone, input size and device stand below, once, where all trials have them in common.
     """
@@ -89,7 +89,7 @@ def trials_table(trials: list[FrozenTrial]) -> Table:
 
 
 def _recipe_of(trial: FrozenTrial) -> Recipe | None:
-    """None if it has none yet, or one of another version: there is more to a trial than that."""
+    """Return its recipe; None for none yet, or another version's: there is more to a trial."""
     try:
         return recipe_of(trial)
     except RunError:
