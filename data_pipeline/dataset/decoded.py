@@ -149,7 +149,7 @@ def cover_nbytes(store: CoverStore, image_px: int) -> int:
 
 
 def in_flight_nbytes(arrays_nbytes: int, cpus: int) -> int:
-    """Bytes that blocks on their way into arrays of that size take beside them."""
+    """Return the bytes that blocks on their way into arrays of that size take beside them."""
     return min(arrays_nbytes, cpus * _IN_FLIGHT_BLOCKS * BLOCK_BYTES)
 
 

@@ -75,7 +75,7 @@ def cut_into_tasks(store: CoverStore, split: str, image_px: int, num_fits: int) 
 def decode_task(
     task: Task, *, store: Path, image_px: int, fits: tuple[Fit, ...], genres: list[str] | None
 ) -> Block:
-    """The work of one task; runs in a Ray worker."""
+    """Do the work of one task; runs in a Ray worker."""
     reuse_memory()
     columns = ["cover_id", "label", "image", "source"] + (["genres"] if genres else [])
     covers = read_row_groups(store / task.part, list(task.groups), columns)
@@ -96,7 +96,7 @@ def decode_task(
 def decode_cover(
     data: bytes, image_px: int, part: Path, source: object, fits: Sequence[Fit] = ("squash",)
 ) -> np.ndarray:
-    """`load_squares` on a cover of a store.
+    """Do `load_squares` on a cover of a store.
 
     Returns:
         (F, H, W, 3) uint8, in the order of `fits`.
