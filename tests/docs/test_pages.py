@@ -185,7 +185,7 @@ def test_the_house_is_as_contributing_draws_it():
     [block] = (block for _, block in FENCE.findall(text) if block.startswith("search/"))
     top, drawn = ROOT, []
     for line in block.splitlines():
-        names = re.match(r"(?:\s*[\w.]+(?:/|\.py)(?=\s|$))*", line)[0].split()
+        names = re.match(r"(?:\s*[\w./]+(?:/|\.py)(?=\s|$))*", line)[0].split()
         if not line.startswith(" "):
             top, names = ROOT / names[0], []
             drawn.append(top)
