@@ -28,7 +28,7 @@ test: install check  ## style, spelling, types and all tests this machine can ru
 
 test-oldest: install  ## all tests with the oldest libraries that pyproject.toml allows, in build/oldest
 	@rm -rf build/oldest
-	@$(BIN)/uv venv --quiet --python $(BIN)/python build/oldest
+	@$(BIN)/uv venv --quiet --seed --python $(BIN)/python build/oldest
 	@$(BIN)/uv pip install --quiet --python build/oldest --resolution lowest-direct -e '.[dev]'
 	@build/oldest/bin/python -m pytest --durations=15
 

@@ -74,7 +74,7 @@ def grain(image: Image.Image, strength: int, seed: int) -> Image.Image:
         -strength, strength + 1, (image.height, image.width, 1), dtype=np.int16
     )
     pixels = np.asarray(image, dtype=np.int16) + noise
-    return Image.fromarray(np.clip(pixels, 0, 255).astype(np.uint8), "RGB")
+    return Image.fromarray(np.clip(pixels, 0, 255).astype(np.uint8))
 
 
 def _hills(image: Image.Image, palette: Palette, rng: random.Random) -> None:
