@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 import subprocess
 import sys
 from collections import defaultdict
@@ -42,9 +41,9 @@ def test_no_file_of_a_group_is_on_two_sides(tmp_path):
 _PREPARE = """
 import json, sys
 from pathlib import Path
-import ray
 from covertune.data_pipeline import PrepareSettings, prepare_store
-ray.init(num_cpus=int(sys.argv[3]), include_dashboard=False, log_to_driver=False)
+from covertune.data_pipeline.local_ray import start_local_ray
+start_local_ray(num_cpus=int(sys.argv[3]))
 how = PrepareSettings(conflicts="multi")
 summary = prepare_store(Path(sys.argv[1]), Path(sys.argv[2]), settings=how)
 print(json.dumps({"fingerprint": summary.fingerprint, "reasons": summary.reasons}))
@@ -65,7 +64,6 @@ def test_one_worker_and_four_make_the_same_store(tmp_path, make_folder, make_cov
             capture_output=True,
             text=True,
             check=True,
-            env=os.environ | {"RAY_USAGE_STATS_ENABLED": "0"},
         )
         said.append(json.loads(done.stdout.splitlines()[-1]))
     assert said[0] == said[1]

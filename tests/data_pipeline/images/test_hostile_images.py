@@ -15,6 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import PIL
 import pyarrow.parquet as pq
 import pytest
 from PIL import Image
@@ -25,6 +26,7 @@ from covertune.data_pipeline.images import MAX_FILE_BYTES, normalise, read_file
 FUZZ = Path(__file__).parents[3] / "benchmarks" / "fuzz_images.py"
 
 KEPT = ""
+PILLOW = tuple(map(int, PIL.__version__.split(".")[:2]))
 Builder = Callable[[Image.Image], bytes]
 CASES: dict[str, tuple[Builder, str]] = {}
 """By file name: how to make it, and the reason why it is refused or `KEPT`."""
@@ -132,7 +134,8 @@ simple("palette.png", "PNG", "P")
 simple("palette-transparent.png", "PNG", "P", transparency=5)
 simple("rgb-transparent.png", "PNG", transparency=(0, 0, 0))
 simple("cmyk.tif", "TIFF", "CMYK")
-simple("ycbcr.tif", "TIFF", "YCbCr")
+# Pillow reads it from 13.0 on.
+simple("ycbcr.tif", "TIFF", "YCbCr", KEPT if PILLOW >= (13,) else "truncated image")
 simple("lab.tif", "TIFF", "LAB")
 CASES["alpha.png"] = (lambda image: encode(alpha(image), "PNG"), KEPT)
 CASES["alpha.webp"] = (lambda image: encode(alpha(image), "WEBP"), KEPT)
