@@ -24,7 +24,7 @@ search: install  ## a complete search on generated sample covers, and an exporte
 	@echo "(to type these commands as they stand, first: . $(BIN)/activate)"
 
 test: install check  ## style, spelling, types and all tests this machine can run
-	@$(BIN)/python -m pytest --durations=15
+	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --durations=15
 
 test-oldest: install  ## all tests with the oldest libraries that pyproject.toml allows, in build/oldest
 	@rm -rf build/oldest

@@ -106,7 +106,7 @@ class TrialPictures:
 def _as_csv(history: list[ProgressMetrics]) -> bytes:
     text = io.StringIO(newline="")
     rows = [progress.model_dump() for progress in history]
-    writer = csv.DictWriter(text, fieldnames=list(rows[-1]))
+    writer = csv.DictWriter(text, fieldnames=sorted(rows[-1], key=lambda name: name != "epoch"))
     writer.writeheader()
     writer.writerows(rows)
     return text.getvalue().encode()
