@@ -2,6 +2,8 @@
 
 Ray 2.60. What is not promised there, and why it is used:
 
+    ray._private.services.ConsolePopen  Ray starts its processes with it, in the process group of
+                                        whoever starts Ray
     RAY_memory_monitor_refresh_ms       the raylet reads it as it starts; `ray.init` has no word for
                                         its memory monitor
     the resource object_store_memory    how much room there is for arrays that are shared
@@ -15,12 +17,16 @@ Ray 2.60. What is not promised there, and why it is used:
 from __future__ import annotations
 
 import logging
+import os
+import signal
+import subprocess
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import pyarrow as pa
 import ray
+import ray._private.services
 from ray.exceptions import RayTaskError
 
 __all__ = [
@@ -29,6 +35,7 @@ __all__ = [
     "map_tables",
     "object_store_in_use",
     "object_store_sizes",
+    "own_process_groups",
     "quiet_ray_data",
 ]
 
@@ -41,6 +48,35 @@ _QUIET = {
     "print_on_execution_start": False,
     "raise_original_map_exception": True,
 }
+
+
+@contextmanager
+def own_process_groups() -> Iterator[None]:
+    """Have each process of a Ray that starts in the block lead a process group of its own.
+
+    A signal to the group of the program, as `timeout` and job schedulers send it, then reaches the
+    program alone, which ends Ray when it is done with it. Where the block is left by an error, a
+    Ctrl-C say, what has started is killed, with all that it has started.
+    """
+    services: Any = ray._private.services
+    before = services.ConsolePopen
+    started: list[subprocess.Popen[bytes]] = []
+
+    class LeadsAGroup(before):  # type: ignore[misc, valid-type]  # Ray is untyped
+        def __init__(self, *arguments: Any, **options: Any) -> None:
+            super().__init__(*arguments, process_group=0, **options)
+            started.append(self)
+
+    services.ConsolePopen = LeadsAGroup
+    try:
+        yield
+    except BaseException:
+        for process in started:
+            with suppress(OSError):
+                os.killpg(process.pid, signal.SIGKILL)
+        raise
+    finally:
+        services.ConsolePopen = before
 
 
 def object_store_sizes() -> list[int]:

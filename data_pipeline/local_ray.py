@@ -5,11 +5,13 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import signal
+import threading
 from collections.abc import Iterator, Mapping
 
 import ray
 
-from covertune.data_pipeline.compat import NO_MEMORY_MONITOR
+from covertune.data_pipeline.compat import NO_MEMORY_MONITOR, own_process_groups
 from covertune.data_pipeline.errors import DataError
 from covertune.wording import first_line
 
@@ -43,7 +45,7 @@ def start_local_ray(
         return
     settings = _ALWAYS if memory_monitor else _ALWAYS | NO_MEMORY_MONITOR
     try:
-        with _unless_set(settings):
+        with _unless_set(settings), own_process_groups(), _own_signals():
             ray.init(
                 address="local",  # not whatever RAY_ADDRESS says
                 num_cpus=num_cpus,
@@ -58,6 +60,19 @@ def start_local_ray(
             f"Ray does not start on this machine: {reason}; if the machine is very busy, try "
             "again later, else look for the cause in Ray's logs"
         ) from err
+
+
+@contextlib.contextmanager
+def _own_signals() -> Iterator[None]:
+    """Put the handler of SIGTERM back that there was: Ray's own prints stack traces."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 @contextlib.contextmanager

@@ -136,6 +136,10 @@ class SearchObserver:
     def ended(self) -> None:
         """Hear that no trial runs any more."""
 
+    def stopped(self, text: str) -> None:
+        """Hear that the process ends right after this, stopped together with its Ray."""
+        print(f"stopped: {text}", file=sys.stderr)
+
     def broken_off(self, text: str) -> None:
         """Hear that the process ends right after this, as Ray died; on a thread of its own."""
         print(f"error: {text}", file=sys.stderr)

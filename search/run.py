@@ -48,7 +48,7 @@ from covertune.search.record.study import (
 from covertune.search.record.trial_record import TrialRecord
 from covertune.search.schedule.budget import Budget
 from covertune.search.schedule.halving import SuccessiveHalving
-from covertune.search.schedule.stop_signals import stopped_by_signals, terminated_as_interrupted
+from covertune.search.schedule.stop_signals import interrupted_by_signals, stopped_by_signals
 from covertune.search.setup.resuming import (
     check_space_unchanged,
     extended,
@@ -102,7 +102,7 @@ def run_search(config: SearchConfig, observer: SearchObserver | None = None) -> 
         CoverStore.open(config.store)
     earlier = earlier_recipes(config.warm_start, config.backbones)
     run = RunFolder.create(config)
-    with run.lock(), _as_search_error(run):
+    with run.lock(), _as_search_error(run), interrupted_by_signals():
         try:
             require_free_name(run, config.storage)
             recipes = [given.model_dump(mode="json") for given in earlier]
@@ -139,11 +139,14 @@ def _search(
 def _session(run: RunFolder, config: SearchConfig, observer: SearchObserver) -> Iterator[None]:
     """Hold Ray, and a log that tells what broke a search off."""
 
-    def broken_off(what: str) -> None:
-        observer.broken_off(f"{what}; see {run.log_file}, and {_go_on(run)}")
+    def ray_died(what: str, stopped: bool) -> None:
+        if stopped:
+            observer.stopped(_go_on(run))
+        else:
+            observer.broken_off(f"{what}; see {run.log_file}, and {_go_on(run)}")
 
-    ray = ray_session(config.address, config.memory_gb, broken_off)
-    with ray, log_to_file(run.log_file), terminated_as_interrupted():
+    ray = ray_session(config.address, config.memory_gb, ray_died)
+    with ray, log_to_file(run.log_file):
         try:
             yield
         except _BREAKS_OFF:
@@ -212,7 +215,7 @@ def resume_search(
     """
     observer = observer or SearchObserver()
     run = RunFolder.open(path)
-    with run.lock(), _as_search_error(run), ExitStack() as ending:
+    with run.lock(), _as_search_error(run), interrupted_by_signals(), ExitStack() as ending:
         manifest = run.manifest()
         prepared_s = manifest.elapsed_s  # by a process that was killed before it trained
         config = extended(run.config(), trials, time_budget_s)

@@ -25,6 +25,7 @@ from covertune.search.cli import (
 from covertune.search.cli.render.console import say_error
 from covertune.search.errors import ConfigError, Interrupted, SearchError
 from covertune.search.garbage import collect_rarely
+from covertune.search.schedule.stop_signals import interrupted_by_signals
 from covertune.wording import reason_of
 
 __all__ = ["app", "main"]
@@ -82,7 +83,8 @@ def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit; errors a person can mend are one line, not a traceback."""
     collect_rarely()
     try:
-        code = app(args=arguments, prog_name="covertune", standalone_mode=False)
+        with interrupted_by_signals():
+            code = app(args=arguments, prog_name="covertune", standalone_mode=False)
     except _UsageError as error:
         error.show()
         sys.exit(EXIT_USAGE)

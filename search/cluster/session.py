@@ -8,7 +8,7 @@ import os
 import shutil
 import socket
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
@@ -17,7 +17,7 @@ import ray
 from covertune.data_pipeline import DataError, in_flight_nbytes
 from covertune.data_pipeline.local_ray import start_local_ray
 from covertune.search.cluster.compat import cluster_address, quieten_tune
-from covertune.search.cluster.watchdog import ray_watched
+from covertune.search.cluster.watchdog import OnDeath, ray_watched
 from covertune.search.errors import PreflightError
 from covertune.search.garbage import workers_collect_rarely
 from covertune.search.plan import Slots, TrialResources
@@ -70,15 +70,13 @@ def log_to_file(file: Path) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def ray_session(
-    address: str | None, memory_gb: float | None, on_death: Callable[[str], None]
-) -> Iterator[None]:
+def ray_session(address: str | None, memory_gb: float | None, on_death: OnDeath) -> Iterator[None]:
     """Start or join Ray; leave a session that was there before as it was.
 
     Args:
         address: Of a cluster to join; None: a Ray of our own on this machine.
         memory_gb: Room for decoded covers in a Ray of our own; None: what Ray takes by itself.
-        on_death: Called with what died if a Ray that was started here dies; then the process ends.
+        on_death: See `watchdog.ray_watched`; for a Ray that was started here.
 
     Raises:
         PreflightError: Ray does not start, or the cluster of `address` cannot be reached.

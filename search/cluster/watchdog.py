@@ -13,32 +13,45 @@ import logging
 import os
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 
 from covertune.search.cluster.compat import dead_processes, prints_to
+from covertune.search.schedule.stop_signals import stop_came_within
 
-__all__ = ["ray_watched"]
+__all__ = ["OnDeath", "ray_watched"]
+
+OnDeath = Callable[[str, bool], None]
+"""Told what died, and whether a stop was asked for at that moment; on a thread of its own."""
 
 _log = logging.getLogger(__name__)
 _EVERY_S = 0.02  # Ray may end the process within a fifth of a second, before it has a worker
 _VITAL = ("raylet", "gcs_server")
-_EXIT_FAILED = 1
+_EXIT_FAILED, _EXIT_INTERRUPTED = 1, 130
+_STOPPING_S = 1.0  # systemd and Slurm send a stop to every process of a job, to Ray's too
 
 
 @contextlib.contextmanager
-def ray_watched(tell: Callable[[str], None]) -> Iterator[None]:
-    """End the process, with exit code 1, if the local Ray dies while the block runs.
+def ray_watched(tell: OnDeath) -> Iterator[None]:
+    """End the process if the local Ray dies while the block runs.
+
+    The exit code is 1; or 130 where a stop was asked for within a second of it: then Ray was told
+    to end as this process was.
 
     Args:
-        tell: Called with what died, on a thread of its own, just before the end.
+        tell: Called just before the end.
     """
     ended = threading.Event()
 
     def watch() -> None:
         while not ended.wait(_EVERY_S):
             for name, process in dead_processes():
-                if name in _VITAL and not ended.is_set():
-                    _end(tell, f"Ray died: its {name} ended with code {process.returncode}")
+                if name not in _VITAL or ended.is_set():
+                    continue
+                stopped = _is_stopping(ended)
+                if not ended.is_set():
+                    what = f"Ray died: its {name} ended with code {process.returncode}"
+                    _end(tell, what, stopped=stopped)
 
     watcher = threading.Thread(target=watch, name="ray-watch", daemon=True)
     # Ray prints pages of a dead raylet's state on standard output; they belong into the log.
@@ -51,14 +64,23 @@ def ray_watched(tell: Callable[[str], None]) -> Iterator[None]:
             watcher.join()
 
 
-def _end(tell: Callable[[str], None], what: str) -> None:
-    """End without unwinding: what asks Ray for anything now may hang."""
+def _is_stopping(ended: threading.Event) -> bool:
+    """Return whether a stop was asked for just before, or is right after."""
+    deadline = time.monotonic() + _STOPPING_S
+    while not stop_came_within(_STOPPING_S):
+        if time.monotonic() >= deadline or ended.wait(_EVERY_S):
+            return False
+    return True
+
+
+def _end(tell: OnDeath, what: str, *, stopped: bool) -> None:
+    """End the process; nothing is unwound, for what asks Ray for anything now may hang."""
     try:
-        tell(what)
+        tell(what, stopped)
     except Exception:
         _log.exception("cannot tell that %s", what)
     finally:
         with contextlib.suppress(OSError, ValueError):
             sys.stdout.flush()
             sys.stderr.flush()
-        os._exit(_EXIT_FAILED)
+        os._exit(_EXIT_INTERRUPTED if stopped else _EXIT_FAILED)

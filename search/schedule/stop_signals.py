@@ -1,62 +1,80 @@
-"""Ctrl-C, and what job schedulers and containers send instead."""
+"""Ctrl-C, and what comes in its place: SIGTERM of job schedulers and containers, SIGHUP of a
+terminal that closes or a connection that is lost.
+
+A signal that whoever started this process has it ignore, as `nohup` does with SIGHUP, stays
+ignored. Outside the main thread signals cannot be caught, and nothing here does anything.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import signal
 import threading
-from collections.abc import Callable, Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator
 from types import FrameType
 
 from covertune.search.schedule.budget import Budget
 
-__all__ = ["stopped_by_signals", "terminated_as_interrupted"]
+__all__ = ["interrupted_by_signals", "stop_came_within", "stopped_by_signals"]
 
-_STOPS = (signal.SIGINT, signal.SIGTERM)
+_STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_came_at = float("-inf")
+
+
+def stop_came_within(seconds: float) -> bool:
+    """Return whether a signal that asks for a stop came so short a time ago."""
+    return time.monotonic() - _came_at <= seconds
+
+
+@contextlib.contextmanager
+def interrupted_by_signals() -> Iterator[None]:
+    """Raise KeyboardInterrupt at whatever asks for a stop."""
+
+    def handler() -> None:
+        raise KeyboardInterrupt
+
+    with _handled(handler):
+        yield
 
 
 @contextlib.contextmanager
 def stopped_by_signals(budget: Budget, on_stop: Callable[[], None]) -> Iterator[None]:
-    """Ask for a stop at the first Ctrl-C; raise KeyboardInterrupt at the second.
-
-    SIGTERM is the same. Outside the main thread signals cannot be caught, and this does nothing.
+    """Ask for a stop at the first signal; raise KeyboardInterrupt at the second.
 
     Args:
         budget: Is interrupted.
         on_stop: Called at the first signal, from its handler.
     """
 
-    def handler(_number: int, _frame: FrameType | None) -> None:
+    def handler() -> None:
         if budget.interrupted:
             raise KeyboardInterrupt
         budget.interrupt()
         on_stop()
 
-    with _handled(_STOPS, handler):
+    with _handled(handler):
         yield
 
 
 @contextlib.contextmanager
-def terminated_as_interrupted() -> Iterator[None]:
-    """Raise KeyboardInterrupt at SIGTERM, as Ctrl-C does; Ray would answer it with stack traces.
+def _handled(answer: Callable[[], None]) -> Iterator[None]:
+    """Answer the signals while the block runs."""
 
-    To be entered after Ray has started. Outside the main thread this does nothing.
-    """
-    with _handled((signal.SIGTERM,), signal.default_int_handler):
-        yield
+    def handler(_number: int, _frame: FrameType | None) -> None:
+        global _came_at
+        _came_at = time.monotonic()
+        answer()
 
-
-@contextlib.contextmanager
-def _handled(
-    numbers: Sequence[signal.Signals], handler: Callable[[int, FrameType | None], None]
-) -> Iterator[None]:
-    """Answer signals by a handler while it lasts, if this is the main thread."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = {number: signal.signal(number, handler) for number in numbers}
+    before = {number: signal.getsignal(number) for number in _STOPS}
+    ours = [number for number in _STOPS if before[number] is not signal.SIG_IGN]
+    for number in ours:
+        signal.signal(number, handler)
     try:
         yield
     finally:
-        for number, earlier in before.items():
-            signal.signal(number, earlier)
+        for number in ours:
+            signal.signal(number, before[number])

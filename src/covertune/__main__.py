@@ -1,6 +1,29 @@
-"""`python -m covertune`: the same as `covertune`."""
+"""The command `covertune`, and `python -m covertune`."""
 
-from covertune.search.cli import main
+import signal
+import sys
+from types import FrameType
+
+__all__ = ["main"]
+
+_INTERRUPTED = 130
+
+
+def main() -> None:
+    """Run the command line, and be ready for a stop before anything is imported."""
+
+    def stop(_number: int, _frame: FrameType | None) -> None:
+        print("stopped: interrupted", file=sys.stderr)
+        sys.exit(_INTERRUPTED)
+
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, stop)
+
+    from covertune.search.cli import main as run
+
+    run()
+
 
 if __name__ == "__main__":
     main()

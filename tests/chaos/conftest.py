@@ -42,7 +42,7 @@ def pytest_collection_modifyitems(config, items):
 class Command:
     """A covertune command in a session of its own."""
 
-    def __init__(self, *arguments, cwd):
+    def __init__(self, *arguments, cwd, ignores=None):
         self.arguments = [str(argument) for argument in arguments]
         self.lines, self.errors = [], []
         self.began = time.monotonic()
@@ -54,8 +54,7 @@ class Command:
             stderr=subprocess.PIPE,
             text=True,
             start_new_session=True,
-            # A shell lets what it runs in the background ignore Ctrl-C; the tests may be there.
-            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+            preexec_fn=lambda: _take_signals(ignores),
         )
         self._readers = [
             threading.Thread(target=self._read, args=each, daemon=True)
@@ -84,6 +83,10 @@ class Command:
     def says(self, text):
         """Whether it has printed a line with this text."""
         return any(text in line for line in list(self.lines))
+
+    def session(self):
+        """Return all processes of its session that have not ended."""
+        return [p for p in _in_session({self.pid}) if p.status() != psutil.STATUS_ZOMBIE]
 
     def family(self, *names):
         """Descendants, the youngest last; only those whose title begins with one of the names."""
@@ -147,6 +150,12 @@ class Command:
         return "\n".join([" ".join(self.arguments), *self.lines, "-- stderr --", *self.errors])
 
 
+def _take_signals(ignores):
+    """What a shell or nohup has its children ignore, the tests may be ignoring too."""
+    for number in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN if number == ignores else signal.SIG_DFL)
+
+
 def _program(process):
     try:
         return Path(process.cmdline()[0]).name
@@ -170,8 +179,8 @@ def start():
     """Start a command; whatever of it is left at the end of the test is killed."""
     started = []
 
-    def begin(*arguments, cwd):
-        started.append(Command(*arguments, cwd=cwd))
+    def begin(*arguments, cwd, ignores=None):
+        started.append(Command(*arguments, cwd=cwd, ignores=ignores))
         return started[-1]
 
     yield begin
@@ -331,9 +340,9 @@ def predicts(run_to_the_end, covers):
 def new_run(start, store, tmp_path):
     """Start a search under a name; gives the run and its driver."""
 
-    def begin(name, *more, runs_dir="runs"):
+    def begin(name, *more, runs_dir="runs", ignores=None):
         options = ("--runs-dir", runs_dir, "--name", name)
-        command = start("search", store, *SEARCH, *options, *more, cwd=tmp_path)
+        command = start("search", store, *SEARCH, *options, *more, cwd=tmp_path, ignores=ignores)
         return Run(tmp_path / runs_dir / name), command
 
     return begin

@@ -218,6 +218,12 @@ class LiveView(SearchObserver):
             self._live.stop()
             self._live = None
 
+    def stopped(self, text: str) -> None:
+        """Leave a clean terminal and one line."""
+        self._close_phase()
+        self.ended()
+        say_error(text, kind="stopped")
+
     def broken_off(self, text: str) -> None:
         """Leave a clean terminal and one line."""
         self._close_phase()
