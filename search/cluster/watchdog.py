@@ -17,7 +17,7 @@ import time
 from collections.abc import Callable, Iterator
 
 from covertune.search.cluster.compat import dead_processes, prints_to
-from covertune.search.schedule.stop_signals import stop_came_within
+from covertune.search.schedule.stop_signals import stop_came_since
 
 __all__ = ["OnDeath", "ray_watched"]
 
@@ -28,27 +28,27 @@ _log = logging.getLogger(__name__)
 _EVERY_S = 0.02  # Ray may end the process within a fifth of a second, before it has a worker
 _VITAL = ("raylet", "gcs_server")
 _EXIT_FAILED, _EXIT_INTERRUPTED = 1, 130
-_STOPPING_S = 1.0  # systemd and Slurm send a stop to every process of a job, to Ray's too
+_STOPPING_S = 1.0  # systemd and Slurm send a stop to every process of a job: to Ray first, perhaps
 
 
 @contextlib.contextmanager
 def ray_watched(tell: OnDeath) -> Iterator[None]:
     """End the process if the local Ray dies while the block runs.
 
-    The exit code is 1; or 130 where a stop was asked for within a second of it: then Ray was told
-    to end as this process was.
+    The exit code is 1; or 130 where a stop was asked for before, or is within a second: then Ray
+    was told to end as this process was.
 
     Args:
         tell: Called just before the end.
     """
-    ended = threading.Event()
+    ended, began = threading.Event(), time.monotonic()
 
     def watch() -> None:
         while not ended.wait(_EVERY_S):
             for name, process in dead_processes():
                 if name not in _VITAL or ended.is_set():
                     continue
-                stopped = _is_stopping(ended)
+                stopped = _is_stopping(began, ended)
                 if not ended.is_set():
                     what = f"Ray died: its {name} ended with code {process.returncode}"
                     _end(tell, what, stopped=stopped)
@@ -64,10 +64,10 @@ def ray_watched(tell: OnDeath) -> Iterator[None]:
             watcher.join()
 
 
-def _is_stopping(ended: threading.Event) -> bool:
-    """Return whether a stop was asked for just before, or is right after."""
+def _is_stopping(began: float, ended: threading.Event) -> bool:
+    """Return whether a stop has been asked for since then, or is right after."""
     deadline = time.monotonic() + _STOPPING_S
-    while not stop_came_within(_STOPPING_S):
+    while not stop_came_since(began):
         if time.monotonic() >= deadline or ended.wait(_EVERY_S):
             return False
     return True

@@ -16,15 +16,15 @@ from types import FrameType
 
 from covertune.search.schedule.budget import Budget
 
-__all__ = ["interrupted_by_signals", "stop_came_within", "stopped_by_signals"]
+__all__ = ["interrupted_by_signals", "stop_came_since", "stopped_by_signals"]
 
 _STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _came_at = float("-inf")
 
 
-def stop_came_within(seconds: float) -> bool:
-    """Return whether a signal that asks for a stop came so short a time ago."""
-    return time.monotonic() - _came_at <= seconds
+def stop_came_since(moment: float) -> bool:
+    """Return whether a signal has asked for a stop since a moment of `time.monotonic`."""
+    return _came_at >= moment
 
 
 @contextlib.contextmanager

@@ -50,6 +50,53 @@ def test_a_ray_that_has_to_be_quiet_is_and_lets_memory_alone():
     assert (done.returncode, done.stdout, done.stderr) == (0, "caught\n", "")
 
 
+GROUPS = """
+import os
+import signal
+from ray._private import worker
+from covertune.data_pipeline.compat import own_process_groups
+from covertune.data_pipeline.local_ray import start_local_ray
+
+handler = signal.getsignal(signal.SIGTERM)
+start_local_ray(num_cpus=1)
+assert signal.getsignal(signal.SIGTERM) is handler
+processes = [
+    info.process
+    for infos in worker._global_node.all_processes.values()
+    for info in infos
+]
+assert len(processes) >= 2, "a raylet and a GCS at least"
+assert all(os.getpgid(process.pid) == process.pid for process in processes)
+assert all(os.getsid(process.pid) == os.getsid(0) for process in processes)
+print("apart")
+"""
+
+BROKEN_OFF = """
+import sys
+import time
+import psutil
+import ray._private.services as services
+from covertune.data_pipeline.compat import own_process_groups
+
+sleeper = [sys.executable, "-c", "import time; time.sleep(100)"]
+try:
+    with own_process_groups():
+        process = services.ConsolePopen(sleeper)
+        raise KeyboardInterrupt
+except KeyboardInterrupt:
+    assert process.wait(10) == -9
+print("gone")
+"""
+
+
+@pytest.mark.parametrize(("program", "says"), [(GROUPS, "apart"), (BROKEN_OFF, "gone")])
+def test_a_ray_has_process_groups_of_its_own(program, says):
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, f"{says}\n", "")
+
+
 def test_what_is_put_takes_room():
     [size] = object_store_sizes()
     before = object_store_in_use()
