@@ -40,6 +40,7 @@ from covertune.search.plan import InputVariant
 from covertune.search.record.compat import close_storage
 from covertune.search.record.constants import EPOCH, FINISHED, METRIC, MODE
 from covertune.search.record.pictures import TrialPictures
+from covertune.search.record.published_copy import PublishedCopy
 from covertune.search.record.reporter import Reporter
 from covertune.search.record.retention import Retention
 from covertune.search.record.study import create_study
@@ -101,7 +102,14 @@ def measure(finished, trials, scratch):
         rule=rule,
         budget=budget,
         resumed=[],
-        observer=Reporter(study, lambda: budget.spent_s, pictures, retention, SearchObserver()),
+        observer=Reporter(
+            study,
+            lambda: budget.spent_s,
+            pictures,
+            retention,
+            PublishedCopy(run, study),
+            SearchObserver(),
+        ),
     )
     scheduler = HalvingScheduler(rule, searcher.halved)
     rng = random.Random(1)

@@ -30,7 +30,9 @@ _SQLITE = "sqlite:///"
 class SearchConfig(BaseModel):
     """Everything that decides what a search does."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", allow_inf_nan=False, hide_input_in_errors=True
+    )
 
     store: Path | None = Field(
         None, description="Cover store to search on; none: generated sample covers."
@@ -99,7 +101,11 @@ class SearchConfig(BaseModel):
         None, description="Ray cluster: none for this machine, `auto` for the one it belongs to."
     )
     storage: str | None = Field(
-        None, description="Optuna storage URL of the study; none: study.db in the run folder."
+        None,
+        repr=False,
+        description="Optuna storage URL of the study; none: study.db in the run folder. A password "
+        "is never written down: it comes from PGPASSWORD or ~/.pgpass, from `${VARIABLE}` in the "
+        "URL, or with `--storage` given again.",
     )
     keep_checkpoints: int | None = Field(
         3,

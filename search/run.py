@@ -22,27 +22,30 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from covertune.data_pipeline import CoverStore
 from covertune.models import get_backbone
+from covertune.passwords import hide_passwords
 from covertune.search.cluster.experiment import run_trials
 from covertune.search.cluster.scheduler import HalvingScheduler
 from covertune.search.cluster.searcher import StudySearcher
 from covertune.search.cluster.session import log_to_file, ray_session
 from covertune.search.cluster.trainable import TrialInputs
 from covertune.search.config import SearchConfig
-from covertune.search.errors import Interrupted, SearchError
+from covertune.search.errors import Interrupted, RunError, SearchError
 from covertune.search.events import SearchObserver, SearchPlan
 from covertune.search.finish.outcome import Outcome, conclude
 from covertune.search.plan import InputVariant
 from covertune.search.record.checkpoints import checkpoint_result
 from covertune.search.record.compat import close_storage
+from covertune.search.record.owner import Ownership
 from covertune.search.record.pictures import TrialPictures
+from covertune.search.record.published_copy import PublishedCopy
 from covertune.search.record.reporter import Reporter
 from covertune.search.record.retention import Retention
 from covertune.search.record.run_folder import RunFolder
 from covertune.search.record.study import (
     ELAPSED_S,
     create_study,
+    drive_study,
     finished_count,
-    open_study,
     require_free_name,
 )
 from covertune.search.record.trial_record import TrialRecord
@@ -102,12 +105,12 @@ def run_search(config: SearchConfig, observer: SearchObserver | None = None) -> 
         CoverStore.open(config.store)
     earlier = earlier_recipes(config.warm_start, config.backbones)
     run = RunFolder.create(config)
-    with run.lock(), _as_search_error(run), interrupted_by_signals():
+    with run.lock() as ownership, _as_search_error(run), interrupted_by_signals():
         try:
             require_free_name(run, config.storage)
             recipes = [given.model_dump(mode="json") for given in earlier]
             run.start(config, earlier_recipes=recipes)  # if it is killed now, it can be resumed
-            return _search(run, config, budget, observer)
+            return _search(run, config, budget, observer, ownership)
         finally:
             if not run.manifest_file.exists() or not run.is_prepared:
                 run.remove()
@@ -118,6 +121,7 @@ def _search(
     config: SearchConfig,
     budget: Budget,
     observer: SearchObserver,
+    ownership: Ownership,
     *,
     maybe_made: bool = False,
 ) -> SearchResult:
@@ -131,8 +135,18 @@ def _search(
         sampler = make_sampler(config.sampler, config.seed)
         study = create_study(run, sampler, config.storage, maybe_made=maybe_made)
         ending.callback(close_storage, study)
+        copy = _copy(run, config, study, ownership)
+        ending.callback(copy.publish)
+        copy.publish()  # before anybody learns that there is a study
         run.update(config, **context.known())
-        return _drive(config, context, study, budget, observer, resumed=[])
+        return _drive(config, context, study, budget, observer, ownership, copy, resumed=[])
+
+
+def _copy(
+    run: RunFolder, config: SearchConfig, study: optuna.Study, ownership: Ownership
+) -> PublishedCopy:
+    of_the_run = study if config.storage is None else None  # others' storages are read as they are
+    return PublishedCopy(run, of_the_run, is_ours=lambda: ownership.taken_by is None)
 
 
 @contextmanager
@@ -189,7 +203,7 @@ def _cause(error: BaseException) -> str:
         if beneath is None:
             break
         error = beneath
-    return named_first_line(error, at_most=None)
+    return hide_passwords(named_first_line(error, at_most=None))
 
 
 def resume_search(
@@ -197,6 +211,8 @@ def resume_search(
     *,
     trials: int | None = None,
     time_budget_s: float | None = None,
+    storage: str | None = None,
+    take_over: bool = False,
     observer: SearchObserver | None = None,
 ) -> SearchResult:
     """Go on with a run: what is finished stays, what was running continues.
@@ -207,6 +223,9 @@ def resume_search(
         path: The run folder.
         trials: New number of trials in all; lifts the time budget, unless that is given too.
         time_budget_s: New seconds in all; lifts the number of trials, unless that is given too.
+        storage: URL of its storage, where that is another by now or has a password, which run.json
+            does not keep.
+        take_over: Take the run from another machine, which is gone.
         observer: Hears what happens.
 
     Raises:
@@ -215,17 +234,25 @@ def resume_search(
     """
     observer = observer or SearchObserver()
     run = RunFolder.open(path)
-    with run.lock(), _as_search_error(run), interrupted_by_signals(), ExitStack() as ending:
+    with (
+        run.lock(take_over=take_over) as ownership,
+        _as_search_error(run),
+        interrupted_by_signals(),
+        ExitStack() as ending,
+    ):
         manifest = run.manifest()
         prepared_s = manifest.elapsed_s  # by a process that was killed before it trained
-        config = extended(run.config(), trials, time_budget_s)
+        config = extended(run.config(), trials, time_budget_s, storage)
         if not manifest.is_prepared:
             run.update(config)
             budget = Budget(config.time_budget_s, spent_s=prepared_s)
-            return _search(run, config, budget, observer, maybe_made=True)
+            return _search(run, config, budget, observer, ownership, maybe_made=True)
         require_same_store(run, config)
-        study = open_study(run, driven=True)
+        study = drive_study(run, url=config.storage, warn=observer.warn)
         ending.callback(close_storage, study)
+        copy = _copy(run, config, study, ownership)
+        ending.callback(copy.publish)
+        copy.publish()  # of covertune 0.1, say, there is none; and one may be damaged
         known = len(study.get_trials(deepcopy=False))
         study.sampler = make_sampler(config.sampler, config.seed, known=known)
         spent_s = max(prepared_s, study.user_attrs.get(ELAPSED_S, 0.0))
@@ -246,7 +273,9 @@ def resume_search(
             )
             check_space_unchanged(run, study, context.space.suggest)
             run.update(config, **context.known())
-            return _drive(config, context, study, budget, observer, resumed=resumed)
+            return _drive(
+                config, context, study, budget, observer, ownership, copy, resumed=resumed
+            )
 
 
 def _drive(
@@ -255,13 +284,15 @@ def _drive(
     study: optuna.Study,
     budget: Budget,
     observer: SearchObserver,
+    ownership: Ownership,
+    copy: PublishedCopy,
     resumed: list[FrozenTrial],
 ) -> SearchResult:
     """Run trials until the budget is used up, then conclude."""
     run = context.run
     pictures = TrialPictures(study, run.artifacts, context.store.genres)
     retention = Retention(run, study, config.keep_checkpoints)
-    reporter = Reporter(study, lambda: budget.spent_s, pictures, retention, observer)
+    reporter = Reporter(study, lambda: budget.spent_s, pictures, retention, copy, observer)
     earlier = map(EarlierRecipe.model_validate, run.manifest().earlier_recipes)
     portfolio = Portfolio(context.space, list(earlier))
     rule = SuccessiveHalving(config.halving, covers=context.feed.count("val"))
@@ -288,6 +319,9 @@ def _drive(
 
         def every_turn() -> None:
             reporter.keep_clock()
+            reporter.keep_copy()
+            if (host := ownership.taken_by) is not None:
+                budget.broken_off = f"{host!r} has taken the run over"
             for warning in context.graph_check.warnings():
                 reporter.warn(warning)
 
@@ -302,6 +336,11 @@ def _drive(
                 every_turn,
             )
         searcher.finalize_running(lambda number: _last_result(run, number))
+    copy.publish()
+    if (host := ownership.taken_by) is not None:
+        raise RunError(
+            f"run {run.name!r} is driven from another machine, {host!r}, by now; follow it there"
+        )
     _require_an_end(run, study, budget, searcher)
     run.drop_partial_checkpoints()
     retention.tidy()  # a worker may have saved once more after its trial had ended

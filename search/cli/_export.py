@@ -22,6 +22,10 @@ def export(
             help="Trial number, of one whose checkpoint is kept. Default: the search's model.",
         ),
     ] = None,
+    storage: Annotated[
+        str | None,
+        typer.Option(help="URL of its Optuna storage, given again. Default: as it was started."),
+    ] = None,
 ) -> None:
     """Write the model of a search, or a chosen trial, as a model folder.
 
@@ -36,7 +40,7 @@ def export(
     from covertune.search.finish.export import export_run
     from covertune.search.record.run_folder import RunFolder
 
-    exported = export_run(RunFolder.open(run), out, trial)
+    exported = export_run(RunFolder.open(run), out, trial, url=storage)
     for note in exported.notes:
         console.out(f"note: {note}", highlight=False)
     console.out(f"model: {out}\nnext:  covertune predict {out} COVER.jpg", highlight=False)

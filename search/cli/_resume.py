@@ -20,6 +20,13 @@ def resume(
     time_budget: Annotated[
         str | None, typer.Option(help="New time in all, e.g. 2h, time already used included.")
     ] = None,
+    storage: Annotated[
+        str | None,
+        typer.Option(help="URL of its Optuna storage, given again. Default: as it was started."),
+    ] = None,
+    take_over: Annotated[
+        bool, typer.Option("--take-over", help="Take the run from another machine that is gone.")
+    ] = False,
 ) -> None:
     """Go on with a run after a stop or a crash, or give a finished one more.
 
@@ -37,5 +44,12 @@ def resume(
     from covertune.search.run import resume_search
 
     with LiveView() as view:
-        result = resume_search(run, trials=trials, time_budget_s=time_budget_s, observer=view)
+        result = resume_search(
+            run,
+            trials=trials,
+            time_budget_s=time_budget_s,
+            storage=storage,
+            take_over=take_over,
+            observer=view,
+        )
     show_result(result)

@@ -113,7 +113,11 @@ def search(
         ),
     ] = None,
     storage: Annotated[
-        str | None, typer.Option(help="Optuna storage URL. Default: study.db in the run folder.")
+        str | None,
+        typer.Option(
+            help="Optuna storage URL; a password in it as ${VARIABLE}, or from PGPASSWORD. "
+            "Default: study.db in the run folder."
+        ),
     ] = None,
     baseline: Annotated[
         str | None,

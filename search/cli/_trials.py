@@ -14,6 +14,10 @@ __all__ = ["trials"]
 
 def trials(
     run: Annotated[Path, typer.Argument(help="Run folder, e.g. runs/NAME.")],
+    storage: Annotated[
+        str | None,
+        typer.Option(help="URL of its Optuna storage, given again. Default: as it was started."),
+    ] = None,
     json: Annotated[bool, typer.Option("--json", help="One JSON document.")] = False,
 ) -> None:
     """Show the table of trials, the best first, and how far they have come.
@@ -31,7 +35,7 @@ def trials(
     from covertune.search.record.study import read_trials, trial_rows
 
     folder = RunFolder.open(run)
-    found = read_trials(folder)
+    found = read_trials(folder, url=storage)
     rows = trial_rows(found)
     if json:
         print_json([row.model_dump(mode="json") for row in rows])

@@ -8,6 +8,8 @@ Ray 2.60. What is not public there, and why it is used:
     ray.tune.run                                 `Tuner` pickles searcher and callbacks, for a
                                                  restore that is not ours
     RuntimeError.__cause__, raised by that       a worker's end that Tune has no word for
+    loggers ray.tune.tune, ray.tune.analysis.experiment_analysis    tell of result files that no
+                                                 run has: its results are in the study
     RAY_AIR_…, RAY_TRAIN_…, TUNE_…               what Tune prints, warns, checks and catches can
                                                  be set in the environment only
 """
@@ -15,6 +17,7 @@ Ray 2.60. What is not public there, and why it is used:
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import subprocess
 from collections.abc import Callable, Iterator
@@ -34,6 +37,12 @@ _OF_TUNE = {
     "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",
     "TUNE_DISABLE_SIGINT_HANDLER": "1",
     "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
+}
+
+
+_TELLS_NOTHING_BELOW = {
+    "ray.tune.tune": logging.WARNING,
+    "ray.tune.analysis.experiment_analysis": logging.ERROR,
 }
 
 
@@ -78,9 +87,16 @@ def run_experiment(trainable: Any, **options: Any) -> None:
     Raises:
         RayError: One that Tune did not expect of a worker.
     """
+    loggers = {logging.getLogger(name): level for name, level in _TELLS_NOTHING_BELOW.items()}
+    before = {logger: logger.level for logger in loggers}
+    for logger, level in loggers.items():
+        logger.setLevel(level)
     try:
         tune.run(trainable, **options)
     except RuntimeError as error:
         if isinstance(error.__cause__, RayError):
             raise error.__cause__ from error
         raise
+    finally:
+        for logger, level in before.items():
+            logger.setLevel(level)

@@ -16,6 +16,7 @@ import ray
 
 from covertune.data_pipeline import DataError, in_flight_nbytes
 from covertune.data_pipeline.local_ray import start_local_ray
+from covertune.passwords import PasswordsHidden
 from covertune.search.cluster.compat import cluster_address, quieten_tune
 from covertune.search.cluster.watchdog import OnDeath, ray_watched
 from covertune.search.errors import PreflightError
@@ -47,7 +48,7 @@ def log_to_file(file: Path) -> Iterator[None]:
     Enter it after `ray_session`: Ray sets its loggers up anew when it starts.
     """
     handler = _LogFile(file, encoding="utf-8", delay=True)
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    handler.setFormatter(PasswordsHidden("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     before = []
     logging.captureWarnings(True)
     for name in _LOGGED:

@@ -87,7 +87,9 @@ def _why_no_checkpoint(run: RunFolder, trial: FrozenTrial) -> str:
     )
 
 
-def export_run(run: RunFolder, out: Path, number: int | None = None) -> Exported:
+def export_run(
+    run: RunFolder, out: Path, number: int | None = None, *, url: str | None = None
+) -> Exported:
     """Write a model of a run as a model folder.
 
     Args:
@@ -95,6 +97,7 @@ def export_run(run: RunFolder, out: Path, number: int | None = None) -> Exported
         out: The folder to make.
         number: Of a trial; None: the model that the search itself exported, or the best trial
             where it has not come to that.
+        url: Of its storage; None: what the run was started with.
 
     Raises:
         RunError: No such trial, no checkpoint, or `out` exists.
@@ -103,7 +106,7 @@ def export_run(run: RunFolder, out: Path, number: int | None = None) -> Exported
     if os.path.lexists(out):
         raise RunError(f"{out} exists already; choose another folder, or remove it first")
     store = _StoreAtHand.of(run)
-    classifier, notes = _chosen_model(run, number, store)
+    classifier, notes = _chosen_model(run, number, store, url)
     card, problem = _calibrated(classifier, run, store)
     if problem is not None:
         notes.append(f"its probabilities are not calibrated: {problem}")
@@ -122,14 +125,14 @@ def export_run(run: RunFolder, out: Path, number: int | None = None) -> Exported
 
 
 def _chosen_model(
-    run: RunFolder, number: int | None, store: _StoreAtHand
+    run: RunFolder, number: int | None, store: _StoreAtHand, url: str | None
 ) -> tuple[Classifier, list[str]]:
     """Return the model that is asked for; and what its user should know, where it is another."""
     if number is not None:
-        return _classifier_of(run, _chosen_trial(run, number), store), []
+        return _classifier_of(run, _chosen_trial(run, number, url), store), []
     if (run.model / "config.json").exists():
         return _announced(run), []
-    best = best_trial(read_trials(run), with_checkpoint_in=run)
+    best = best_trial(read_trials(run, url=url), with_checkpoint_in=run)
     if best is None:
         raise RunError(f"run {run.name!r} has no trial with a measured model yet")
     note = f"the search has exported no model yet; this is its best trial, {best.number}"
@@ -162,8 +165,8 @@ class _StoreAtHand:
             return cls(None, error)
 
 
-def _chosen_trial(run: RunFolder, number: int) -> FrozenTrial:
-    trials = read_trials(run)
+def _chosen_trial(run: RunFolder, number: int, url: str | None) -> FrozenTrial:
+    trials = read_trials(run, url=url)
     if not 0 <= number < len(trials):
         raise RunError(
             f"run {run.name!r} has no trial {number}; its trials are 0 to {len(trials) - 1}"

@@ -13,6 +13,7 @@ from optuna.trial import FrozenTrial, Trial
 from covertune.models import ProgressMetrics, Recipe
 from covertune.search.events import SearchObserver
 from covertune.search.record.pictures import TrialPictures
+from covertune.search.record.published_copy import PublishedCopy
 from covertune.search.record.retention import Retention
 from covertune.search.record.study import ELAPSED_S
 from covertune.search.record.trial_record import TrialRecord
@@ -32,6 +33,7 @@ class Reporter(SearchObserver):
         spent_s: Callable[[], float],
         pictures: TrialPictures,
         retention: Retention,
+        copy: PublishedCopy,
         observer: SearchObserver,
     ) -> None:
         """Pass on to an observer.
@@ -41,12 +43,14 @@ class Reporter(SearchObserver):
             spent_s: Tells how many seconds the search has taken so far.
             pictures: Are drawn anew after each epoch.
             retention: Tidies checkpoints after each end.
+            copy: Is published anew after each end.
             observer: Hears everything.
         """
         self._study = study
         self._spent_s = spent_s
         self._pictures = pictures
         self._retention = retention
+        self._copy = copy
         self._observer = observer
         self._clock_written = float("-inf")
 
@@ -59,6 +63,10 @@ class Reporter(SearchObserver):
         """Keep the time spent in the study, so that a resumed search counts on from it."""
         self._clock_written = time.monotonic()
         self._study.set_user_attr(ELAPSED_S, round(self._spent_s(), 1))
+
+    def keep_copy(self) -> None:
+        """Publish the study again where it is time to."""
+        self._copy.keep()
 
     def _tell(self, tell: Callable[..., None], *what: Any) -> None:
         """Pass on; whoever looks on must not be able to cost a trial."""
@@ -85,6 +93,7 @@ class Reporter(SearchObserver):
 
     def trial_ended(self, trial: FrozenTrial) -> None:
         """Pass on that a trial ended: the study holds it, so what it made superfluous can go."""
+        self._copy.changed()
         self._tell(self._look_at_disk, self._retention.tidy)
         self._tell(self._observer.trial_ended, trial)
 

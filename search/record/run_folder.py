@@ -2,7 +2,8 @@
 
     runs/NAME/run.json     resolved configuration, versions, store fingerprint; the fingerprint is
                            missing until the first trial may begin
-              study.db     the Optuna study
+              study.db     the Optuna study; opened by the process that drives the run alone
+              study-copy.db    a copy of it as of a few seconds ago, for everybody else
               model/       the model folder, once the search has ended
               outcome.json what the search was worth; written last
               tune/        Ray Tune's files; tune/checkpoints holds a file for each trial still
@@ -10,6 +11,7 @@
               probes/      frozen-feature probes, one file per backbone and image size
               artifacts/   pictures and tables of trials, attached to the study
               log.txt      warnings of the libraries, tracebacks of failed trials
+              damaged-TIME/    a study that could not be read, and what only it knew
 
 A run without outcome.json is concluded when it is resumed.
 """
@@ -26,9 +28,11 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
+from covertune.passwords import without_password
 from covertune.search.config import SearchConfig
 from covertune.search.errors import RunError
 from covertune.search.record.manifest import RunManifest
+from covertune.search.record.owner import Ownership, owned
 from covertune.whole import remove_partials, write_whole
 from covertune.wording import reason_of
 
@@ -106,6 +110,11 @@ class RunFolder:
     def study_file(self) -> Path:
         """study.db."""
         return self.path / "study.db"
+
+    @property
+    def study_copy(self) -> Path:
+        """study-copy.db."""
+        return self.path / "study-copy.db"
 
     @property
     def log_file(self) -> Path:
@@ -194,7 +203,7 @@ class RunFolder:
             config: The resolved configuration.
             known: Further fields of `RunManifest`.
         """
-        manifest = RunManifest(study=self.name, config=config.model_dump(mode="json"), **known)
+        manifest = RunManifest(study=self.name, config=_to_be_written(config), **known)
         manifest.write(self.manifest_file)
 
     def update(self, config: SearchConfig, **known: Any) -> None:
@@ -205,7 +214,7 @@ class RunFolder:
             known: Fields of `RunManifest`; what else it held is kept.
         """
         before = self.manifest().model_dump(exclude={"versions"})
-        fields = {**before, "config": config.model_dump(mode="json"), **known}
+        fields = {**before, "config": _to_be_written(config), **known}
         RunManifest(**fields).write(self.manifest_file)
 
     def write_outcome(self, outcome: str) -> None:
@@ -220,11 +229,14 @@ class RunFolder:
                 self.path.parent.rmdir()
 
     @contextlib.contextmanager
-    def lock(self) -> Iterator[None]:
+    def lock(self, *, take_over: bool = False) -> Iterator[Ownership]:
         """Hold the run for this process.
 
+        Args:
+            take_over: Take it from another machine, which is gone.
+
         Raises:
-            RunError: Another process drives it.
+            RunError: Another process drives it, here or on another machine.
         """
         lock = FileLock(self.path / ".lock")
         try:
@@ -234,6 +246,15 @@ class RunFolder:
                 f"run {self.name!r} is driven by another process; wait for it, or stop it"
             ) from error
         try:
-            yield
+            with owned(self.path, take_over=take_over) as ownership:
+                yield ownership
         finally:
             lock.release()
+
+
+def _to_be_written(config: SearchConfig) -> dict[str, Any]:
+    """Return a configuration as it may lie on a disk that others read: without a password."""
+    written = config.model_dump(mode="json")
+    if config.storage is not None:
+        written["storage"] = without_password(config.storage)
+    return written

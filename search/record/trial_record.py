@@ -119,6 +119,19 @@ class TrialRecord:
         """What each epoch measured, the first first."""
         return [progress_of(row) for row in self._get(_HISTORY, [])]
 
+    def require_readable(self) -> None:
+        """Read all of it but the recipe, which may be of another version.
+
+        Raises:
+            Exception: Anything, if it is not what was written.
+        """
+        for told in (self.role, self.meant_for, self.reason, self.node, self.device):
+            if not isinstance(told, str | None):
+                raise ValueError(f"trial {self._trial.number} has {told!r} where words belong")
+        for epochs in (*self._get(_BEGUN_AT, []), *self._get(_LOST_AT, [])):
+            int(epochs)
+        _ = self.history, self.settings.keys()
+
     @property
     def seconds(self) -> float:
         """What its epochs took."""

@@ -133,12 +133,25 @@ def _end(
     set_trial_state(study, trial, state, values)
 
 
-def extended(config: SearchConfig, trials: int | None, time_budget_s: float | None) -> SearchConfig:
+def extended(
+    config: SearchConfig,
+    trials: int | None,
+    time_budget_s: float | None,
+    storage: str | None = None,
+) -> SearchConfig:
     """Return the configuration with other limits; a new limit of one kind lifts the other.
+
+    Args:
+        config: As the run was started.
+        trials: In all.
+        time_budget_s: In all.
+        storage: Where the study lies by now.
 
     Raises:
         ConfigError: A limit breaks a rule.
     """
+    if storage is not None:
+        config = config.model_copy(update={"storage": storage}).with_absolute_paths()
     if trials is None and time_budget_s is None:
         return config
     limits = {"trials": trials, "time_budget_s": time_budget_s}

@@ -4,6 +4,7 @@ Every command is the leader of a session of its own. All that Ray starts stays i
 whatever a killed driver leaves behind is found, and ended, by the session's id.
 """
 
+import contextlib
 import json
 import os
 import random
@@ -279,13 +280,21 @@ class Run:
         except OSError:
             return False
 
+    @contextlib.contextmanager
     def study(self):
-        return optuna.load_study(
-            study_name=self.path.name, storage=f"sqlite:///{self.path / 'study.db'}"
-        )
+        """With plain Optuna, once nobody drives the run; one that is left open cannot go on."""
+        storage = optuna.storages.RDBStorage(f"sqlite:///{self.path / 'study.db'}")
+        try:
+            yield optuna.load_study(study_name=self.path.name, storage=storage)
+        finally:
+            storage.remove_session()
+            storage.engine.dispose()
 
     def trials(self):
-        return self.study().get_trials() if self.is_prepared else []
+        if not self.is_prepared:
+            return []
+        with self.study() as study:
+            return study.get_trials()
 
     def look(self):
         """What had ended before is as it was, the clock has not gone back; remember the rest."""
@@ -294,7 +303,8 @@ class Run:
             assert trials[number] == before, "a finished trial has changed"
         self.finished = {trial.number: trial for trial in trials if trial.state.is_finished()}
         if trials:
-            elapsed_s = self.study().user_attrs["elapsed_s"]
+            with self.study() as study:
+                elapsed_s = study.user_attrs["elapsed_s"]
             assert elapsed_s >= self.elapsed_s, "the time spent went back"
             self.elapsed_s = elapsed_s
         return trials

@@ -6,6 +6,8 @@ import signal
 import sqlite3
 import time
 
+import pytest
+
 DISK_MB = 256
 
 
@@ -47,11 +49,9 @@ def test_a_second_driver_a_locked_study_and_an_impatient_ctrl_c(new_run, resume)
     )
 
     assert command.until_epochs(run), command.story
-    locker = sqlite3.connect(run.path / "study.db", timeout=30, isolation_level=None)
-    locker.execute("BEGIN EXCLUSIVE")
-    time.sleep(3)
-    locker.execute("COMMIT")
-    locker.close()
+    with contextlib.closing(sqlite3.connect(run.path / "study.db", timeout=3)) as locker:
+        with pytest.raises(sqlite3.OperationalError, match="database is locked"):
+            locker.execute("BEGIN EXCLUSIVE")
     assert command.until_epochs(run), command.story
 
     family = command.family()

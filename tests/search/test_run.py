@@ -3,20 +3,29 @@
 import json
 import shutil
 import sqlite3
-from contextlib import contextmanager
+import time
+from contextlib import closing, contextmanager
 
 import optuna
 import pytest
 import torch
 from optuna.trial import TrialState
 
-import covertune.search.record.study
+import covertune.search.record.opening
+import covertune.search.record.owner
 from covertune.models import Recipe
 from covertune.models.training.checkpoint import read_state
 from covertune.search import RunError, RunFolder, SearchConfig, SearchObserver
 from covertune.search.cluster.trainable import CoverTrial
-from covertune.search.errors import PreflightError, SearchError
-from covertune.search.record.study import create_study, open_study, trial_rows
+from covertune.search.errors import PreflightError
+from covertune.search.record.compat import close_storage
+from covertune.search.record.study import (
+    create_study,
+    drive_study,
+    open_study,
+    read_trials,
+    trial_rows,
+)
 from covertune.search.run import resume_search, run_search
 from covertune.search.space.sampler import make_sampler
 from covertune.search.space.search_space import SearchSpace
@@ -268,7 +277,9 @@ def test_a_search_whose_ending_was_cut_short_is_concluded(watched, finished):
 
 def test_a_finished_search_is_given_more(finished):
     ended = open_study(finished).get_trials()
-    orphan = open_study(finished).ask()  # as if it had been killed before it had a recipe
+    study = drive_study(finished)
+    orphan = study.ask()  # as if it had been killed before it had a recipe
+    close_storage(study)
     # As if it had been killed in mid-writing, and before it could remove a checkpoint.
     (half_written := finished.checkpoints / ".trial-00004.pt.0123.partial").touch()
     worst = min(ended[1:5], key=lambda trial: trial.value)
@@ -293,35 +304,73 @@ def test_a_finished_search_is_given_more(finished):
     assert more.trials[orphan.number].user_attrs["history"]
 
 
-class Locker(SearchObserver):
-    """Another process that takes the study for itself when the first epoch is there."""
+class Onlooker(SearchObserver):
+    """Another process that looks at the run while it goes on, and one that wants the study."""
 
-    def __init__(self, study):
-        self.study, self.connection = study, None
+    def __init__(self, run):
+        self.run, self.files, self.trials, self.refused = run, set(), [], 0
+
+    def trial_ended(self, trial):
+        if trial.number == 0:
+            time.sleep(1.1)
+        self.files |= {file.name for file in self.run.path.glob("study*")}
+        with closing(sqlite3.connect(self.run.study_file, timeout=0)) as other:
+            try:
+                other.execute("BEGIN EXCLUSIVE")
+            except sqlite3.OperationalError:
+                self.refused += 1
 
     def epoch(self, trial, progress, confusion_KK):
-        if self.connection is None:
-            self.connection = sqlite3.connect(self.study, isolation_level=None)
-            self.connection.execute("BEGIN EXCLUSIVE")
+        self.trials.append(len(read_trials(self.run)))
 
 
-def test_a_study_that_stays_locked_is_one_line_and_costs_no_trial(store, tmp_path, monkeypatch):
-    monkeypatch.setattr(covertune.search.record.study, "_BUSY_TIMEOUT_S", 0.5)
+def test_a_study_is_its_drivers_alone_and_looked_at_in_its_copy(store, tmp_path, monkeypatch):
+    monkeypatch.setattr(covertune.search.record.opening, "_BUSY_TIMEOUT_S", 0.5)
     run = RunFolder(tmp_path / "runs" / "run")
-    locker = Locker(run.study_file)
-    with pytest.raises(SearchError, match=r"broke off: .*database is locked; see .*resume") as told:
-        run_search(config(store, tmp_path, trials=3), locker)
-    assert "\n" not in str(told.value)
-    with pytest.raises(SearchError, match="database is locked") as told:
-        resume_search(run.path)
-    assert "\n" not in str(told.value)
-    locker.connection.close()
-    result = resume_search(run.path)
-    assert [trial.number for trial in result.trials] == [0, 1, 2]
-    for trial in result.trials:
-        assert trial.state in (TrialState.COMPLETE, TrialState.PRUNED)
-        epochs = [row["epoch"] for row in trial.user_attrs["history"]]
-        assert epochs == list(range(1, len(epochs) + 1))
+    onlooker = Onlooker(run)
+    run_search(config(store, tmp_path, trials=3), onlooker)
+    assert onlooker.files == {"study.db", "study.db-wal", "study-copy.db"}
+    assert onlooker.refused == 3
+    assert onlooker.trials[-1] > onlooker.trials[0], "it goes with the search"
+    assert len(read_trials(run)) == 3
+    with closing(sqlite3.connect(run.study_file)) as locker:
+        locker.execute("BEGIN EXCLUSIVE")
+        with pytest.raises(RunError, match="database is locked; another program has it") as told:
+            resume_search(run.path, trials=4)
+        assert "\n" not in str(told.value)
+    assert len(resume_search(run.path, trials=4).trials) == 4
+    log = run.log_file.read_text() if run.log_file.exists() else ""
+    assert log == "", "nothing went wrong, so there is nothing to tell"
+
+
+def test_a_run_that_another_machine_takes_over_is_left_to_it(store, tmp_path, monkeypatch):
+    monkeypatch.setattr(covertune.search.record.owner, "_BEAT_S", 0.1)
+    run = RunFolder(tmp_path / "runs" / "run")
+
+    class Taken(SearchObserver):
+        def epoch(self, trial, progress, confusion_KK):
+            (run.path / ".owner").write_text('{"host": "annex"}')
+
+    with pytest.raises(RunError, match="driven from another machine, 'annex', by now"):
+        run_search(config(store, tmp_path, trials=8, epochs=20), Taken())
+    with pytest.raises(RunError, match="'annex'.*--take-over"):
+        resume_search(run.path, trials=2)
+    assert not run.outcome_file.exists()
+    assert len(resume_search(run.path, trials=2, take_over=True).trials) >= 2
+    assert not (run.path / ".owner").exists()
+
+
+def test_a_damaged_study_is_gone_on_from_with_a_warning(finished):
+    finished.study_file.write_bytes(bytes(range(256)) * 200)
+    warnings = []
+
+    class Hears(Watcher):
+        def warn(self, text):
+            warnings.append(text)
+
+    result = resume_search(finished.path, trials=6, observer=Hears())
+    assert len(result.trials) == 6
+    assert any("going on from its last copy, with 5 trials" in text for text in warnings)
 
 
 def test_what_was_killed_before_its_first_trial_is_prepared_anew(store, tmp_path):
@@ -330,7 +379,8 @@ def test_what_was_killed_before_its_first_trial_is_prepared_anew(store, tmp_path
     run.start(wanted)
     with pytest.raises(RunError, match=r"run 'run' has no trial yet; .*covertune resume"):
         open_study(run)
-    create_study(run, make_sampler("tpe", 0), None)  # killed just before it was written down
+    # Killed just before it was written down.
+    close_storage(create_study(run, make_sampler("tpe", 0), None))
     result = resume_search(run.path)
     assert [trial.state for trial in result.trials] == [TrialState.COMPLETE] * 2
     assert result.run.manifest().store_fingerprint

@@ -10,6 +10,8 @@ from typing import Any
 import typer
 from rich.console import Console
 
+from covertune.passwords import hide_passwords
+
 __all__ = ["console", "duration_s", "print_json", "say_error", "show_bytes", "show_duration"]
 
 console = Console()
@@ -20,7 +22,7 @@ _DURATION = re.compile(r"(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m)?(?:(\d+(?:\.\
 def say_error(text: str, kind: str = "error") -> None:
     """Print one line on standard error."""
     _stderr.print(f"[bold red]{kind}:[/] ", end="", highlight=False)
-    _stderr.print(text, markup=False, highlight=False, soft_wrap=True)
+    _stderr.print(hide_passwords(text), markup=False, highlight=False, soft_wrap=True)
 
 
 def print_json(document: Any) -> None:

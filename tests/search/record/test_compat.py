@@ -1,21 +1,27 @@
 """Optuna's insides are as `record.compat` takes them to be."""
 
 import inspect
+import sqlite3
 
 import optuna
+import pytest
 from optuna.distributions import FloatDistribution
 from optuna.samplers import TPESampler
 from optuna.storages import RDBStorage
 from optuna.trial import TrialState, create_trial
+from sqlalchemy.exc import OperationalError
 
 from covertune.search.record.compat import (
     OpenTPESampler,
     close_storage,
+    copy_database,
+    exclusive_storage,
+    read_only_storage,
+    require_sound,
     running_trial,
     set_trial_attribute,
     set_trial_state,
     storage_of,
-    write_ahead,
 )
 
 
@@ -54,16 +60,42 @@ def test_closing_reaches_the_engine_behind_the_cache(tmp_path):
     assert storage._backend.engine.pool.checkedin() == 0
 
 
-def test_what_is_written_ahead_is_so_on_every_connection(tmp_path):
-    storage = RDBStorage(f"sqlite:///{tmp_path / 'study.db'}")
-    write_ahead(storage)
+def test_what_is_driven_is_written_ahead_and_locked(tmp_path):
+    storage = exclusive_storage(tmp_path / "study.db", timeout_s=0.1)
     study = optuna.create_study(storage=storage)
     study.ask()
-    with storage.engine.connect() as one, storage.engine.connect() as other:
-        for connection in (one, other):
-            [[mode]] = connection.exec_driver_sql("PRAGMA journal_mode")
-            [[synchronous]] = connection.exec_driver_sql("PRAGMA synchronous")
-            assert (mode, synchronous) == ("wal", 1)
+    assert not (tmp_path / "study.db-shm").exists()
+    with storage.engine.connect() as connection:
+        told = [
+            connection.exec_driver_sql(f"PRAGMA {name}").scalar()
+            for name in ("journal_mode", "synchronous", "locking_mode")
+        ]
+    assert told == ["wal", 1, "exclusive"]
+    with pytest.raises(OperationalError, match="database is locked"):
+        exclusive_storage(tmp_path / "study.db", timeout_s=0.1)
+    close_storage(study)
+    again = optuna.load_study(study_name=None, storage=f"sqlite:///{tmp_path / 'study.db'}")
+    assert len(again.trials) == 1, "once it is closed, anybody may"
+    close_storage(again)
+
+
+def test_a_copy_is_whole_and_is_read_as_it_stands(tmp_path):
+    study = optuna.create_study(storage=exclusive_storage(tmp_path / "study.db", timeout_s=1))
+    study.tell(study.ask(), 0.5)
+    copy = tmp_path / "copy.db"
+    copy.touch()
+    copy_database(study, str(copy))
+    storage = read_only_storage(
+        lambda: sqlite3.connect(f"file:{copy}?immutable=1", uri=True, check_same_thread=False)
+    )
+    looking = optuna.load_study(study_name=study.study_name, storage=storage)
+    assert [trial.value for trial in looking.trials] == [0.5]
+    study.tell(study.ask(), 0.75)
+    (tmp_path / "next.db").touch()
+    copy_database(study, str(tmp_path / "next.db"))
+    (tmp_path / "next.db").rename(copy)
+    assert [trial.value for trial in looking.trials] == [0.5, 0.75]
+    require_sound(storage)
     close_storage(study)
 
 
