@@ -139,7 +139,7 @@ def _largest_groups(covers: pa.Table) -> list[list[str]]:
 def _refusals(store: CoverStore) -> list[_Refusal]:
     """Return what was refused, by reason, most first, with a few examples of each."""
     try:
-        rejected = pq.read_table(store.path / REJECTED_NAME)
+        rejected = pq.read_table(store.path / REJECTED_NAME, page_checksum_verification=True)
     except (OSError, pa.ArrowException) as err:
         raise StoreError(
             f"the store {store.path} is damaged: {REJECTED_NAME}: {' '.join(str(err).split())}; "

@@ -109,7 +109,8 @@ def write_parts(folder: Path, covers: pa.Table, spool: Path) -> list[PartInfo]:
 def write_rejected(folder: Path, rejected: Sequence[Rejected]) -> None:
     """Write what was refused."""
     rows = [vars(row) for row in rejected]
-    pq.write_table(pa.Table.from_pylist(rows, schema=REJECTED_SCHEMA), folder / REJECTED_NAME)
+    table = pa.Table.from_pylist(rows, schema=REJECTED_SCHEMA)
+    pq.write_table(table, folder / REJECTED_NAME, write_page_checksum=True)
 
 
 def write_manifest(folder: Path, manifest: StoreManifest) -> None:
@@ -146,6 +147,7 @@ def _write_part(folder: Path, spool: Path, numbered: tuple[int, pa.Table]) -> Pa
         compression="none",
         use_dictionary=["genre", "split"],
         write_statistics=False,
+        write_page_checksum=True,
     )
     return PartInfo(
         name=path.name,

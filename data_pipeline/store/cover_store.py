@@ -27,6 +27,9 @@ from covertune.wording import few, reason_of, sentences
 
 __all__ = ["CoverStore", "genre_marks", "read_row_groups"]
 
+_MOST_ROWS = 2**16
+_MOST_UNPACKED_BYTES = 2**31  # of a row group; it is written with some 10 MB
+
 
 @dataclass(frozen=True)
 class CoverStore:
@@ -215,7 +218,9 @@ def read_row_groups(part: Path, row_groups: list[int], columns: list[str]) -> pa
         StoreError: The part cannot be found from this node, or is damaged.
     """
     try:
-        with pq.ParquetFile(part) as file:
+        # Pages of stores that were written with checksums (covertune 0.2) are held against them.
+        with pq.ParquetFile(part, page_checksum_verification=True) as file:
+            _require_moderate(file.metadata, row_groups, columns)
             return file.read_row_groups(row_groups, columns=columns, use_threads=False)
     except FileNotFoundError as err:
         raise StoreError(
@@ -224,6 +229,33 @@ def read_row_groups(part: Path, row_groups: list[int], columns: list[str]) -> pa
         ) from err
     except (pa.ArrowException, OSError, ValueError) as err:
         raise _damaged(part.parent, f"{part.name}: {' '.join(str(err).split())}") from err
+
+
+def _require_moderate(
+    metadata: pq.FileMetaData, row_groups: Sequence[int], columns: Sequence[str]
+) -> None:
+    """Refuse a part that would unpack to more memory than it has bytes: no store is written so.
+
+    Raises:
+        ValueError: It would.
+    """
+    for index in row_groups:
+        group = metadata.row_group(index)
+        if group.num_rows > _MOST_ROWS:
+            raise ValueError(f"row group {index} has {group.num_rows:,} rows")
+        for place in range(group.num_columns):
+            column = group.column(place)
+            name = column.path_in_schema.partition(".")[0]
+            if name not in columns:
+                continue
+            # A value that stands in a dictionary once may be meant for every row.
+            repeats = group.num_rows if column.has_dictionary_page else 1
+            unpacked = column.total_uncompressed_size * repeats
+            if column.compression != "UNCOMPRESSED" or unpacked > _MOST_UNPACKED_BYTES:
+                raise ValueError(
+                    f"its {name} is packed ({column.compression.lower()}, up to {unpacked:,} "
+                    "bytes), which no store's is"
+                )
 
 
 def _read_manifest(path: Path) -> StoreManifest:

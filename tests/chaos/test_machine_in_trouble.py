@@ -49,9 +49,9 @@ def test_a_second_driver_a_locked_study_and_an_impatient_ctrl_c(new_run, resume)
     )
 
     assert command.until_epochs(run), command.story
-    with contextlib.closing(sqlite3.connect(run.path / "study.db", timeout=3)) as locker:
-        with pytest.raises(sqlite3.OperationalError, match="database is locked"):
-            locker.execute("BEGIN EXCLUSIVE")
+    locked = pytest.raises(sqlite3.OperationalError, match="database is locked")
+    with contextlib.closing(sqlite3.connect(run.path / "study.db", timeout=3)) as other, locked:
+        other.execute("BEGIN EXCLUSIVE")
     assert command.until_epochs(run), command.story
 
     family = command.family()

@@ -353,7 +353,7 @@ def test_a_run_that_another_machine_takes_over_is_left_to_it(store, tmp_path, mo
 
     with pytest.raises(RunError, match="driven from another machine, 'annex', by now"):
         run_search(config(store, tmp_path, trials=8, epochs=20), Taken())
-    with pytest.raises(RunError, match="'annex'.*--take-over"):
+    with pytest.raises(RunError, match=r"'annex'.*--take-over"):
         resume_search(run.path, trials=2)
     assert not run.outcome_file.exists()
     assert len(resume_search(run.path, trials=2, take_over=True).trials) >= 2

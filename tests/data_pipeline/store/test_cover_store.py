@@ -3,6 +3,8 @@ import pickle
 import shutil
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from covertune.data_pipeline import CoverStore, StoreError
@@ -122,3 +124,51 @@ class TestOpen:
         part.write_bytes(bytes(part.stat().st_size))
         with pytest.raises(StoreError, match=r"is damaged: part-00000\.parquet: .*; prepare it"):
             CoverStore.open(copy).read_images("train")
+
+    def test_part_that_has_changed_at_the_same_size(self, copy):
+        """A bit of a label, which is as good a label as the one before."""
+        part = copy / "part-00001.parquet"
+        content = bytearray(part.read_bytes())
+        column = pq.ParquetFile(part).metadata.row_group(0).column(3)
+        assert column.path_in_schema == "label"
+        content[column.data_page_offset + column.total_compressed_size - 8] ^= 1
+        part.write_bytes(content)
+        store = CoverStore.open(copy)
+        expected = r"is damaged: part-00001\.parquet: .*CRC checksum"
+        with pytest.raises(StoreError, match=expected) as told:
+            store.read_images("val")
+        assert "\n" not in str(told.value)
+        with pytest.raises(StoreError, match=expected):
+            store.read_columns(["label"])
+
+    @pytest.mark.parametrize(
+        ("how", "message"),
+        [
+            (
+                {"compression": "zstd", "use_dictionary": False},
+                r"its \w+ is packed \(zstd, up to",
+            ),
+            (
+                {"compression": "none", "use_dictionary": ["image"]},
+                r"its image is packed \(uncompressed, up to 3,[0-9,]+ bytes\), which no store's is",
+            ),
+        ],
+    )
+    def test_part_that_unpacks_to_more_than_memory(self, copy, how, message):
+        """A hundred covers that are all the same 24 MB of nothing."""
+        name = "part-00001.parquet"
+        covers = pq.read_table(copy / name)
+        nothing = pa.array([bytes(24 * 2**20)], pa.binary())
+        dictionary = pa.DictionaryArray.from_arrays(pa.array([0] * len(covers), pa.int8()), nothing)
+        place = covers.schema.get_field_index("image")
+        bomb = covers.set_column(place, "image", dictionary)
+        if how["compression"] == "zstd":  # a few are enough: it is told by how they are packed
+            bomb = bomb.slice(0, 2)
+        bomb = pa.concat_tables([bomb] * 2)
+        pq.write_table(bomb, copy / name, **how)
+        assert (copy / name).stat().st_size < 30 * 2**20
+        manifest = json.loads((copy / "covers.json").read_text())
+        manifest["parts"][1]["bytes"] = (copy / name).stat().st_size
+        (copy / "covers.json").write_text(json.dumps(manifest))
+        with pytest.raises(StoreError, match=message):
+            CoverStore.open(copy).read_images("val")

@@ -1,13 +1,18 @@
+import http.client
 import json
 import re
 import shutil
 import signal
 import socket
 import subprocess
+import threading
 import urllib.request
 
 import psutil
 import pytest
+
+from covertune.search import RunFolder
+from covertune.search.record.dashboard import make_dashboard
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))), None)
 
@@ -66,6 +71,79 @@ def test_dashboard_shows_the_study_to_this_machine_only(start, run):
     server.send_signal(signal.SIGINT)
     out, err = server.communicate(timeout=20)
     assert (server.returncode, out, err) == (0, "dashboard closed\n", "")
+
+
+@pytest.fixture(scope="module")
+def served(run):
+    """The dashboard in this process, which needs no command."""
+    server = make_dashboard(RunFolder.open(run), "127.0.0.1", 0)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield server.server_port
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def ask(port, method, path, *, host=None, body=None):
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
+    headers = {"Content-Type": "application/json"} | ({} if host is None else {"Host": host})
+    connection.request(method, path, body=body, headers=headers)
+    answer = connection.getresponse()
+    answer.read()
+    connection.close()
+    return answer
+
+
+def files(run):
+    return {file: file.read_bytes() for file in run.rglob("*") if file.is_file()}
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body"),
+    [
+        ("POST", "/api/studies", '{"study_name": "mine", "directions": ["minimize"]}'),
+        ("POST", "/api/studies/1/rename", '{"study_name": "mine"}'),
+        ("DELETE", "/api/studies/1", None),
+        ("PUT", "/api/studies/1/note", '{"body": "mine", "version": 1}'),
+        ("POST", "/api/trials/1/tell", '{"state": "Fail"}'),
+        ("OPTIONS", "/api/studies", None),
+        ("PATCH", "/dashboard", None),
+    ],
+)
+def test_it_only_shows(served, run, method, path, body):
+    before = files(run)
+    answer = ask(served, method, path, body=body)
+    assert (answer.status, answer.getheader("Allow")) == (405, "GET, HEAD")
+    assert files(run) == before
+
+
+def test_looking_changes_nothing(served, run):
+    before = files(run)
+    for path in ("/dashboard", "/api/meta", "/api/studies", "/api/studies/1"):
+        assert ask(served, "GET", path).status == 200, path
+        assert ask(served, "HEAD", path).status == 200, path
+    assert files(run) == before
+
+
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [
+        ("evil.example", 403),
+        ("evil.example:80", 403),
+        ("127.0.0.1.evil.example", 403),
+        ("localhost.evil.example:8080", 403),
+        ("user@evil.example", 403),
+        ("[::1", 403),
+        ("", 403),
+        ("localhost:9000", 200),
+        ("LOCALHOST", 200),
+        ("127.0.0.1", 200),
+        ("[::1]:8080", 200),
+    ],
+)
+def test_a_page_that_points_its_own_name_here_is_refused(served, host, status):
+    assert ask(served, "GET", "/api/studies", host=host).status == status
 
 
 def test_port_that_is_taken(refused, run):

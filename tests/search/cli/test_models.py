@@ -1,15 +1,19 @@
 import json
 import pickle
 import shutil
+import struct
 import subprocess
 import sys
+import zlib
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
 from PIL import Image
 
+from covertune.data_pipeline import CoverStore
 from covertune.models import load_model
 
 # What somebody writes who has the folder and three libraries, following config.json.
@@ -168,6 +172,51 @@ def test_evaluate_agrees_with_predict_and_matches_genres_by_name(
         measured = json.loads(ended.out)
         assert measured["n"] == len(rows)
         assert measured["top1"] == pytest.approx(np.mean(right))
+
+
+def test_evaluate_notices_a_store_that_has_changed_at_the_same_size(
+    refused, model, store, tmp_path
+):
+    """A bit of a cover's label, which is as good a label as the one before."""
+    copy = shutil.copytree(store, tmp_path / "store")
+    [name] = [part.name for part in CoverStore.open(copy).parts_of("test")]
+    content = bytearray((copy / name).read_bytes())
+    column = pq.ParquetFile(copy / name).metadata.row_group(0).column(3)
+    content[column.data_page_offset + column.total_compressed_size - 8] ^= 1
+    (copy / name).write_bytes(content)
+    message = refused("evaluate", model, copy)
+    assert f"the store {copy} is damaged: {name}: " in message
+    assert message.endswith("; prepare it again")
+
+
+def bomb():
+    """A PNG of 900 million pixels in a few kB."""
+
+    def chunk(kind, data):
+        crc = zlib.crc32(kind + data)
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", crc)
+
+    head = struct.pack(">IIBBBBB", 30_000, 30_000, 1, 0, 0, 0, 0)
+    rows = zlib.compress(bytes(30_000 * 3_751), 9)
+    parts = chunk(b"IHDR", head) + chunk(b"IDAT", rows) + chunk(b"IEND", b"")
+    return b"\x89PNG\r\n\x1a\n" + parts
+
+
+def test_evaluate_does_not_unpack_a_bomb(refused, model, store, tmp_path):
+    copy = shutil.copytree(store, tmp_path / "store")
+    [part] = CoverStore.open(copy).parts_of("test")
+    covers = pq.read_table(copy / part.name)
+    images = [bomb(), *covers["image"].to_pylist()[1:]]
+    place = covers.schema.get_field_index("image")
+    covers = covers.set_column(place, "image", pa.array(images, pa.binary()))
+    pq.write_table(covers, copy / part.name, compression="none", row_group_size=128)
+    manifest = json.loads((copy / "covers.json").read_text())
+    [told] = [told for told in manifest["parts"] if told["name"] == part.name]
+    told["bytes"] = (copy / part.name).stat().st_size
+    (copy / "covers.json").write_text(json.dumps(manifest))
+    message = refused("evaluate", model, copy)
+    assert "is no picture (too many pixels" in message
+    assert "900" in message
 
 
 def test_evaluate_refuses_genres_the_model_does_not_know(refused, model, store, tmp_path):

@@ -128,9 +128,9 @@ def test_a_reader_leaves_nothing_and_changes_nothing(run, study):
 
 def test_nobody_else_opens_a_study_that_is_driven(run, study, monkeypatch):
     ended(study)
-    with closing(sqlite3.connect(run.study_file, timeout=0)) as other:
-        with pytest.raises(sqlite3.OperationalError, match="database is locked"):
-            other.execute("SELECT * FROM trials")
+    locked = pytest.raises(sqlite3.OperationalError, match="database is locked")
+    with closing(sqlite3.connect(run.study_file, timeout=0)) as other, locked:
+        other.execute("SELECT * FROM trials")
     monkeypatch.setattr(covertune.search.record.opening, "_BUSY_TIMEOUT_S", 0.1)
     with pytest.raises(RunError, match=r"database is locked; another program has it open: close"):
         drive_study(run)
