@@ -10,6 +10,7 @@ import logging
 import shutil
 import sqlite3
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
@@ -36,6 +37,8 @@ __all__ = [
 
 SQLITE: Final = "sqlite:///"
 _BUSY_TIMEOUT_S = 60.0
+# A network file system may say for a moment that a log is there which another machine has removed.
+_CACHED_S = (0.2, 1.0, 2.0)
 _NOT_THERE = ("no such table", "no such column")
 _PASSWORD_REMEDY = (
     "a password comes from PGPASSWORD or ~/.pgpass, from ${VARIABLE} in the URL, or with the URL "
@@ -96,16 +99,23 @@ def driven_storage(file: Path) -> RDBStorage:
         Exception: Anything, if it is damaged.
     """
     _quieten()
-    try:
-        return exclusive_storage(file, timeout_s=_BUSY_TIMEOUT_S)
-    except Exception as error:
-        if is_about_the_data(error):
-            raise
-        reason = first_line(root_of(error), at_most=None)
-        remedy = "see to the disk and its permissions"
-        if "locked" in reason:
-            remedy = "another program has it open: close that (the copy beside it is for reading)"
-        raise RunError(f"cannot open the study {file}: {reason}; {remedy}") from error
+    for wait_s in (*_CACHED_S, None):
+        try:
+            return exclusive_storage(file, timeout_s=_BUSY_TIMEOUT_S)
+        except Exception as error:
+            if is_about_the_data(error):
+                raise
+            reason = first_line(root_of(error), at_most=None)
+            if "unable to open" in reason and wait_s is not None:
+                time.sleep(wait_s)
+                continue
+            remedy = "see to the disk and its permissions"
+            if "locked" in reason:
+                remedy = (
+                    "another program has it open: close that (the copy beside it is to be read)"
+                )
+            raise RunError(f"cannot open the study {file}: {reason}; {remedy}") from error
+    raise AssertionError
 
 
 def looked_at(file: Path) -> RDBStorage:

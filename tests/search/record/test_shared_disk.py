@@ -121,7 +121,7 @@ def test_what_another_machine_left_is_fresh_by_the_disks_own_clock(mount):
     here = mount("here")
     run = RunFolder.create(SearchConfig(runs_dir=here, name="run"))
     (run.path / ".owner").write_text(json.dumps({"host": "annex", "pid": 1}))
-    with pytest.raises(RunError, match="'annex', which wrote to it [0-2] s ago"), run.lock():
+    with pytest.raises(RunError, match=r"'annex', which wrote to it [0-2] s ago"), run.lock():
         pass
     assert FRESH_S > 20, "sshfs remembers for that long when a file was written"
     with run.lock(take_over=True):
