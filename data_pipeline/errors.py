@@ -9,11 +9,17 @@ DataError
 Every message is one line: the rule, what came, and what to do.
 """
 
+from covertune.wording import as_message
+
 __all__ = ["CapacityError", "DataError", "ImageRejected", "SourceError", "StoreError"]
 
 
 class DataError(Exception):
     """Root of all errors of `data_pipeline`."""
+
+    def __str__(self) -> str:
+        """Return the message; names in it are escaped, and it fits on a screen."""
+        return as_message(super().__str__())
 
 
 class SourceError(DataError):

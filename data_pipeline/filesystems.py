@@ -11,10 +11,12 @@ they are, because tables are full of them.
 from __future__ import annotations
 
 import io
+import ipaddress
 import os
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, BinaryIO, Literal, cast
@@ -22,9 +24,11 @@ from urllib.parse import parse_qs, quote, unquote, urlsplit
 
 from pyarrow import ArrowException, fs
 
-from covertune.wording import first_line
+from covertune.wording import escaped, few, first_line, reason_of
 
 __all__ = [
+    "Listing",
+    "is_link_local",
     "is_uri",
     "is_web_address",
     "join",
@@ -33,7 +37,7 @@ __all__ = [
     "open_binary",
     "parent_of",
     "redact_credentials",
-    "require_reachable",
+    "unreachable",
 ]
 
 _URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")  # two letters at least: C:\ is a path
@@ -55,6 +59,23 @@ _CONNECT_S = 5.0
 _REQUEST_S = 30.0
 _TRIES = 3
 _GOOGLE_RETRY_S = 10  # two requests may fail one after the other
+
+
+@dataclass
+class Listing:
+    """What lies below a folder.
+
+    Attributes:
+        files: Paths relative to the folder, with slashes.
+        skipped: What could not be listed, by why: names for people.
+    """
+
+    files: list[str] = field(default_factory=list)
+    skipped: dict[str, list[str]] = field(default_factory=dict)
+
+    def skip(self, why: str, name: str) -> None:
+        """Leave something out; the rest goes on."""
+        self.skipped.setdefault(why, []).append(name)
 
 
 def is_uri(location: str) -> bool:
@@ -124,78 +145,123 @@ def open_binary(location: str) -> BinaryIO:
         return cast(BinaryIO, io.BufferedReader(filesystem.open_input_file(path)))
 
 
-def list_files(folder: str) -> list[str]:
+def list_files(folder: str) -> Listing:
     """List all visible files at any depth below a folder, in no particular order.
 
     Names that begin with a dot are hidden, with all below them. Links to folders are followed
-    unless they lead back to a folder they lie in.
+    unless they lead back to a folder they lie in. What cannot be listed is left out by name.
 
     Args:
         folder: A location.
 
-    Returns:
-        Paths relative to the folder, with slashes.
-
     Raises:
-        OSError: Something cannot be listed.
+        OSError: The folder itself cannot be listed.
     """
-    return _list_remote(folder) if is_uri(folder) else list(_list_local(folder))
+    return Listing(_list_remote(folder)) if is_uri(folder) else _list_local(folder)
 
 
-def require_reachable(locations: list[str]) -> None:
-    """Make sure that each file system among them can be asked at all, by the first file on it.
+def unreachable(locations: Iterable[str]) -> dict[str, str]:
+    """Find those whose file system cannot be asked at all, by asking for the first file on each.
 
     Otherwise every single file would wait for its time-out.
 
-    Raises:
-        OSError: One cannot.
+    Returns:
+        Why, by location.
     """
-    first_on: dict[tuple[str, str], str] = {}
+    on_same: dict[tuple[str, str, str], list[str]] = {}
     for location in locations:
+        on_same.setdefault(_filesystem_of(location), []).append(location)
+    found: dict[str, str] = {}
+    for of_one in on_same.values():
+        why = _why_unreachable(of_one[0])
+        if why is not None:
+            found |= dict.fromkeys(of_one, why)
+    return found
+
+
+def _filesystem_of(location: str) -> tuple[str, str, str]:
+    """Return what tells its file system from others; the whole location where it is no URI."""
+    with suppress(ValueError):  # such as a host in brackets that is no address
         parts = urlsplit(location)
-        first_on.setdefault((parts.scheme.lower(), parts.netloc), location)
-    for location in first_on.values():
+        return parts.scheme.lower(), parts.netloc, parts.query
+    return "", location, ""
+
+
+def _why_unreachable(location: str) -> str | None:
+    """Return why nothing can be read where a file lies; None if it can, or the file is missing."""
+    try:
+        open_binary(location).close()
+    except FileNotFoundError:
+        parts = urlsplit(location)  # a file that is not there is refused by itself later on
+        scheme = parts.scheme.lower()
+        if scheme not in ("s3", "gs"):
+            return None
         try:
-            open_binary(location).close()
-        except FileNotFoundError:
-            parts = urlsplit(location)  # a file that is not there is refused by itself later on
-            if parts.scheme.lower() not in ("s3", "gs"):
-                continue
-            if kind_of(parts._replace(path="").geturl()) == "missing":
-                raise OSError(
-                    f"there is no bucket {_bucket(location)}; {_REMEDIES[parts.scheme.lower()]}"
-                ) from None
+            if kind_of(parts._replace(path="").geturl()) != "missing":
+                return None
+        except OSError as err:
+            return reason_of(err)
+        return f"there is no bucket {_bucket(location)}; {_REMEDIES[scheme]}"
+    except (OSError, ValueError) as err:
+        # Of this machine each file has a fate of its own.
+        on_this_machine = location.lower().startswith("file://")
+        return None if on_this_machine and isinstance(err, OSError) else reason_of(err)
+    return None
 
 
-def _list_local(folder: str) -> Iterator[str]:
+def is_link_local(host: str) -> bool:
+    """Tell whether a host is a link-local address, where clouds keep their machines' secrets."""
+    try:
+        address = ipaddress.ip_address(host.strip("[]").partition("%")[0])
+    except ValueError:
+        return False
+    mapped = getattr(address, "ipv4_mapped", None)
+    return (mapped or address).is_link_local
+
+
+def _list_local(folder: str) -> Listing:
     """See `list_files`. As text and by scandir: a Path for each of many files takes minutes."""
+    found = Listing()
     waiting: list[tuple[str, str, frozenset[tuple[int, int]]]] = [(folder, "", frozenset())]
     while waiting:
         path, prefix, above = waiting.pop()
-        status = os.stat(path)  # noqa: PTH116
-        here = (status.st_dev, status.st_ino)
-        if here in above:
-            continue  # a link back
-        with os.scandir(path) as folder_open:
-            entries = list(folder_open)  # who stops listening half-way leaves no folder open
+        try:
+            status = os.stat(path)  # noqa: PTH116
+            here = (status.st_dev, status.st_ino)
+            if here in above:
+                continue  # a link back
+            with os.scandir(path) as folder_open:
+                entries = list(folder_open)
+        except OSError as err:
+            if not prefix:
+                raise
+            found.skip(f"a folder that cannot be read ({reason_of(err)})", prefix)
+            continue
         for entry in entries:
             if entry.name.startswith("."):
                 continue
-            if not entry.name.isascii():
-                _require_unicode(entry)
-            if entry.is_dir():
-                waiting.append((entry.path, f"{prefix}{entry.name}/", above | {here}))
+            name = f"{prefix}{entry.name}"
+            if not entry.name.isascii() and not _is_unicode(entry.name):
+                found.skip("a name that is not UTF-8; rename it", ascii(os.fsencode(name))[2:-1])
+                continue
+            try:
+                is_folder = entry.is_dir()
+            except OSError as err:  # a link to itself, say
+                found.skip(f"a link that cannot be followed ({reason_of(err)})", name)
+                continue
+            if is_folder:
+                waiting.append((entry.path, f"{name}/", above | {here}))
             else:
-                yield f"{prefix}{entry.name}"
+                found.files.append(name)
+    return found
 
 
-def _require_unicode(entry: os.DirEntry[str]) -> None:
+def _is_unicode(name: str) -> bool:
     try:
-        entry.name.encode()
+        name.encode()
     except UnicodeEncodeError:
-        raise OSError(
-            f"a file name must be UTF-8, got {os.fsencode(entry.path)!r}; rename it"
-        ) from None
+        return False
+    return True
 
 
 def _list_remote(folder: str) -> list[str]:
@@ -212,9 +278,12 @@ def _open(uri: str) -> tuple[fs.FileSystem, str]:
     parts = urlsplit(uri)
     scheme = parts.scheme.lower()
     if scheme not in _REMEDIES:
-        raise OSError(f"unknown kind of address {scheme}://; known: {', '.join(_REMEDIES)}")
+        raise OSError(
+            f"unknown kind of address {escaped(scheme, at_most=20)}://; known: "
+            f"{', '.join(_REMEDIES)}"
+        )
     if scheme == "file" and parts.netloc not in ("", "localhost"):
-        raise OSError(f"file:// reads this machine's files, got the host {parts.netloc}")
+        raise OSError(f"file:// reads this machine's files, got the host {few([parts.netloc])}")
     path = unquote(parts.path)
     filesystem = _filesystem(scheme, parts.netloc, parts.query)
     if scheme in ("s3", "gs"):
@@ -247,6 +316,10 @@ def _s3(authority: str, query: str) -> fs.FileSystem:
     region = given.get("region") or os.environ.get(
         "AWS_REGION", os.environ.get("AWS_DEFAULT_REGION")
     )
+    named = given.get("endpoint_override", "")
+    server = urlsplit(named if "://" in named else f"//{named}").hostname or ""
+    if is_link_local(server):
+        raise OSError(f"a link-local address is never asked, got the endpoint {server}")
     options: dict[str, Any] = {
         "region": region or (None if endpoint else fs.resolve_s3_region(bucket)),
         "endpoint_override": endpoint,
@@ -274,7 +347,7 @@ def _one_line_errors(uri: str) -> Iterator[None]:
     except FileNotFoundError:
         raise
     except (OSError, ValueError, ArrowException) as err:
-        scheme = urlsplit(uri).scheme.lower()
+        scheme = uri.partition(":")[0].lower()
         text = _NOISE.sub("", first_line(err, at_most=None)).rstrip(".")
         remedy = f"; {_REMEDIES[scheme]}" if scheme in _REMEDIES else ""
         raise OSError(text + remedy) from err

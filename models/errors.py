@@ -14,6 +14,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from covertune.wording import as_message
+
 if TYPE_CHECKING:
     from covertune.models.training.progress import EpochReport
 
@@ -31,6 +33,10 @@ __all__ = [
 
 class ModelError(Exception):
     """Root of all errors this package raises on purpose."""
+
+    def __str__(self) -> str:
+        """Return the message; names in it are escaped, and it fits on a screen."""
+        return as_message(super().__str__())
 
 
 class WeightsError(ModelError):
@@ -60,7 +66,7 @@ class TrainingFailure(ModelError):  # noqa: N818 - how a trial ends, not a mista
 
     def __str__(self) -> str:
         """Return the reason alone."""
-        return self.reason
+        return as_message(self.reason)
 
 
 class NonFiniteLoss(TrainingFailure):

@@ -7,11 +7,17 @@ SearchError                 what a person can mend; the command line prints it a
 └── Interrupted             stopped by the user; the run can be resumed
 """
 
+from covertune.wording import as_message
+
 __all__ = ["ConfigError", "Interrupted", "PreflightError", "RunError", "SearchError"]
 
 
 class SearchError(Exception):
     """Root of the errors raised on purpose by `search`."""
+
+    def __str__(self) -> str:
+        """Return the message; names in it are escaped, and it fits on a screen."""
+        return as_message(super().__str__())
 
 
 class ConfigError(SearchError):

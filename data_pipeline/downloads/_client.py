@@ -2,19 +2,35 @@
 
 urllib3 does the retrying (exponential back-off with jitter, Retry-After), the redirects and the
 limit on connections to a host. What it leaves open is the body: its size, its total time, a
-connection that is cut in the middle of it.
+connection that is cut in the middle of it; and where a connection may lead.
+
+What stands in a table is the user's word, an address of the own network too. A server's word is
+not: one that is public may not send us on to an address that is not. Link-local addresses, where
+clouds tell a machine its secrets, are never asked. Both are seen of the connection itself, whatever
+a name stands for at the moment. Through a proxy only addresses written as such are seen.
 """
 
 from __future__ import annotations
 
+import ipaddress
 import logging
 import threading
 import time
 from typing import Any
+from urllib.parse import urljoin
 from urllib.request import getproxies, proxy_bypass
 
 import urllib3
-from urllib3 import BaseHTTPResponse, PoolManager, ProxyManager, Retry, Timeout
+from urllib3 import (
+    BaseHTTPResponse,
+    HTTPConnectionPool,
+    HTTPSConnectionPool,
+    PoolManager,
+    ProxyManager,
+    Retry,
+    Timeout,
+)
+from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import (
     ConnectTimeoutError,
     HTTPError,
@@ -30,6 +46,7 @@ from urllib3.exceptions import (
 
 from covertune.data_pipeline.downloads._folder import Failure
 from covertune.data_pipeline.downloads._settings import DownloadSettings
+from covertune.data_pipeline.filesystems import is_link_local
 from covertune.data_pipeline.images import has_image_signature
 
 __all__ = ["Client", "DownloadFailed"]
@@ -70,6 +87,77 @@ class _Retry(Retry):
         return copy
 
 
+def _is_public(host: str) -> bool:
+    """Tell whether an address can be reached from anywhere; a name is taken to be."""
+    if host.lower().rstrip(".") == "localhost":
+        return False
+    try:
+        address = ipaddress.ip_address(host.strip("[]").partition("%")[0])
+    except ValueError:
+        return True
+    return (getattr(address, "ipv4_mapped", None) or address).is_global
+
+
+def _require_allowed(host: str, *, public_only: bool) -> None:
+    """Refuse what may not be asked, before a byte is sent.
+
+    Raises:
+        DownloadFailed: It may not.
+    """
+    if is_link_local(host):
+        raise DownloadFailed("link-local address", host, final=True)
+    if public_only and not _is_public(host):
+        raise DownloadFailed("redirected to a non-public address", host, final=True)
+
+
+class _HTTP(HTTPConnection):
+    """Sees where it leads: whether to a public address, and whether it may."""
+
+    public_only = False
+    leads_public = True
+
+    def connect(self) -> None:
+        super().connect()
+        host = self.sock.getpeername()[0]
+        self.leads_public = _is_public(host)
+        _require_allowed(host, public_only=self.public_only)
+
+
+class _HTTPS(HTTPSConnection):
+    public_only = False
+    leads_public = True
+
+    def connect(self) -> None:
+        super().connect()
+        host = self.sock.getpeername()[0]
+        self.leads_public = _is_public(host)
+        _require_allowed(host, public_only=self.public_only)
+
+
+class _PublicHTTP(_HTTP):
+    public_only = True
+
+
+class _PublicHTTPS(_HTTPS):
+    public_only = True
+
+
+class _HTTPPool(HTTPConnectionPool):
+    ConnectionCls = _HTTP
+
+
+class _HTTPSPool(HTTPSConnectionPool):
+    ConnectionCls = _HTTPS
+
+
+class _PublicHTTPPool(HTTPConnectionPool):
+    ConnectionCls = _PublicHTTP
+
+
+class _PublicHTTPSPool(HTTPSConnectionPool):
+    ConnectionCls = _PublicHTTPS
+
+
 class Client:
     """Downloads pictures; safe to use from several threads.
 
@@ -105,6 +193,12 @@ class Client:
             "headers": {"User-Agent": "covertune", "Accept": "image/*,*/*;q=0.5"},
         }
         self._direct = PoolManager(**pools)
+        self._direct.pool_classes_by_scheme = {"http": _HTTPPool, "https": _HTTPSPool}
+        self._public = PoolManager(**pools)
+        self._public.pool_classes_by_scheme = {
+            "http": _PublicHTTPPool,
+            "https": _PublicHTTPSPool,
+        }
         self._by_proxy = {
             scheme: ProxyManager(proxy, **pools)
             for scheme, proxy in getproxies().items()
@@ -118,10 +212,10 @@ class Client:
         Raises:
             DownloadFailed: It could not be had, or is no picture.
         """
-        host, pools = self._route(url)
+        host, _ = self._route(url)
         self._hosts.require_alive(host)
         try:
-            data = self._download(url, pools)
+            data = self._download(url)
         except DownloadFailed as err:
             self._hosts.note(host, reached=err.failure.reason not in _OFFLINE)
             raise
@@ -132,21 +226,33 @@ class Client:
         self._hosts.note(host, reached=True)
         return data
 
-    def _route(self, url: str) -> tuple[str, PoolManager]:
+    def _route(self, url: str, *, public_only: bool = False) -> tuple[str, PoolManager]:
+        """Return the host of an address, and who asks it."""
         try:
             parsed = urllib3.util.parse_url(url)
         except LocationValueError as err:
             raise _explain(err) from err
         host, scheme = parsed.host or "", parsed.scheme or ""
+        _require_allowed(host, public_only=public_only)
         if scheme in self._by_proxy and not proxy_bypass(host):
             return host, self._by_proxy[scheme]
-        return host, self._direct
+        return host, self._public if public_only else self._direct
 
-    def _download(self, url: str, pools: PoolManager) -> bytes:
+    def _download(self, url: str) -> bytes:
         retries: Retry = self._retries
+        asked, public_only = url, False
         while True:
-            response = pools.request("GET", url, preload_content=False, retries=retries)
+            _, pools = self._route(asked, public_only=public_only)
+            response = pools.request(
+                "GET", asked, preload_content=False, redirect=False, retries=retries
+            )
             retries = response.retries or retries
+            if moved := response.get_redirect_location():
+                public_only = public_only or getattr(response.connection, "leads_public", True)
+                _leave(response)
+                retries = retries.increment("GET", asked, response=response)
+                asked = urljoin(asked, moved)
+                continue
             whole = False
             try:
                 if response.status != 200:
@@ -167,6 +273,7 @@ class Client:
                 return _require_picture(data, response)
             retries = retries.increment("GET", url, error=broken)
             retries.sleep()
+            asked, public_only = url, False
 
     def _read(self, response: BaseHTTPResponse) -> bytes:
         settings = self._settings
@@ -207,6 +314,16 @@ class _Hosts:
             self._misses[host] = 0 if reached else self._misses.get(host, 0) + 1
             if self._misses[host] >= _DEAD_AFTER:
                 self._dead_until[host] = time.monotonic() + _DEAD_FOR_S
+
+
+def _leave(response: BaseHTTPResponse) -> None:
+    """Be done with an answer; its connection serves again if little is left to read of it."""
+    length = response.headers.get("Content-Length", "")
+    if length.isdigit() and int(length) <= _CHUNK_BYTES:
+        response.drain_conn()
+    else:
+        response.close()
+    response.release_conn()
 
 
 def _require_picture(data: bytes, response: BaseHTTPResponse) -> bytes:

@@ -134,7 +134,7 @@ def _blocks_of(sources: Sequence[Source], cpus: int) -> Iterator[tuple[int, list
     while start < len(sources):
         share = (len(sources) - start) // (cpus * _BLOCKS_PER_CPU)
         end = min(start + min(max(share, _SMALLEST_BLOCK), _LARGEST_BLOCK), len(sources))
-        yield start, [source.path for source in sources[start:end]]
+        yield start, ["" if source.problem else source.path for source in sources[start:end]]
         start = end
 
 

@@ -69,7 +69,7 @@ def read_source(path: str, downloads: Path | None = None) -> bytes:
             return file.read(MAX_FILE_BYTES + 1)  # what is larger is refused when it is decoded
     except FileNotFoundError:
         raise ImageRejected("file not found", redact_credentials(path)) from None
-    except OSError as err:
+    except (OSError, ValueError) as err:
         raise ImageRejected(
             "unreadable file", f"{redact_credentials(path)}: {reason_of(err)}"
         ) from err

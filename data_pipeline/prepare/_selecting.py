@@ -25,7 +25,8 @@ from covertune.data_pipeline.store.schema import PrepareSettings
 
 __all__ = ["Selection", "select_covers"]
 
-_NO_GENRE = ("no genre", "the table's row names no genre")
+_NO_GENRE = ("no genre", "neither its folder nor its row in a table names one")
+_UNREACHABLE = "address that cannot be asked"
 _BLANK = ("nearly blank", "nothing can be seen on it")
 _COLOURFUL = 3  # levels; compression gives grey pictures less
 _PLACEHOLDER = "placeholder"
@@ -162,7 +163,9 @@ def _refuse_unusable(sources: Sequence[Source], normalised: NormalisedSources) -
         normalised.table["reason"].to_pylist(), normalised.table["detail"].to_pylist(), strict=True
     )
     for row, (source, (reason, detail)) in enumerate(zip(sources, reasons, strict=True)):
-        if reason:
+        if source.problem:
+            refused[row] = _UNREACHABLE, source.problem
+        elif reason:
             refused[row] = reason, detail
         elif not source.genre:
             refused[row] = _NO_GENRE

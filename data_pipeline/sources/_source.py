@@ -29,6 +29,7 @@ class Source:
         keys: What the cover's book is known by, such as "isbn:0306406152"; covers that share one
             belong to one group.
         split: The side it is on in the official split; None if there is no such split.
+        problem: Why there is no use in reading it; empty if that will show.
     """
 
     path: str
@@ -36,6 +37,7 @@ class Source:
     genre: str
     keys: tuple[str, ...] = ()
     split: OfficialSplit | None = None
+    problem: str = ""
 
 
 @dataclass(frozen=True)
@@ -45,10 +47,12 @@ class FoundSources:
     Attributes:
         sources: In natural order of `source`: cover2 before cover10.
         ignored: Files whose names are not those of images and that were not read as tables.
+        notes: What a person should know of what was left out, a line each.
     """
 
     sources: list[Source]
     ignored: int
+    notes: tuple[str, ...] = ()
 
 
 def natural_key(name: str) -> tuple[Any, ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import cache
 from itertools import islice
 
@@ -27,6 +28,7 @@ from covertune.data_pipeline.sources._table_files import (
     read_rows,
 )
 from covertune.data_pipeline.sources._trailing import TrailingPaths
+from covertune.wording import quoted
 
 __all__ = ["from_table"]
 
@@ -77,8 +79,23 @@ def from_table(table: str, options: TableOptions) -> FoundSources:
         raise SourceError(f"a table of covers needs rows, {shown} has none below its header")
     if places.named and not places.found:
         _say_where_addresses_are(table, image, places.named, options)
-    filesystems.require_reachable([entry.path for entry in sources if _is_elsewhere(entry.path)])
-    return FoundSources(in_order(sources), ignored=0)
+    return FoundSources(in_order(_without_unreachable(sources)), ignored=0)
+
+
+def _without_unreachable(sources: list[Source]) -> list[Source]:
+    """Mark the rows whose file system cannot be asked.
+
+    Raises:
+        OSError: That is all of them.
+    """
+    elsewhere = [entry.path for entry in sources if _is_elsewhere(entry.path)]
+    problems = filesystems.unreachable(dict.fromkeys(elsewhere))
+    if problems and all(entry.path in problems for entry in sources if entry.path):
+        raise OSError(next(iter(problems.values())))
+    return [
+        replace(entry, problem=problems[entry.path]) if entry.path in problems else entry
+        for entry in sources
+    ]
 
 
 def _is_elsewhere(path: str) -> bool:
@@ -141,7 +158,7 @@ class _Places:
 
     def _all_files(self) -> set[str]:
         if self._files is None:
-            self._files = set(filesystems.list_files(self._base))
+            self._files = set(filesystems.list_files(self._base).files)
         return self._files
 
     def _recorded(self, path: str) -> str:
@@ -157,7 +174,7 @@ def _say_where_addresses_are(table: str, image: str, named: int, options: TableO
         raise SourceError(
             f"none of the {named} files that column {image!r} of {redact_credentials(table)} names "
             f"is there, but column {column!r} has web addresses; put the images beside the table, "
-            f"or download them with --image-column {column}"
+            f"or download them with --image-column={quoted(column)}"
         )
 
 

@@ -1,17 +1,96 @@
-"""How messages are worded: one line that fits on a screen, whatever an error or the data hold."""
+"""How messages are worded: one line that fits on a screen, whatever an error or the data hold.
+
+Names come from outside: a genre may hold a newline, or what a terminal takes for a command. JSON
+keeps them as they are; whatever a person reads shows them `escaped`.
+"""
 
 from __future__ import annotations
 
+import shlex
+import unicodedata
 from collections.abc import Collection, Iterable
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from pydantic import ValidationError
 
-__all__ = ["few", "first_line", "named_first_line", "one_line", "reason_of", "sentences"]
+__all__ = [
+    "as_message",
+    "escaped",
+    "few",
+    "first_line",
+    "named_first_line",
+    "one_line",
+    "quoted",
+    "quoted_path",
+    "reason_of",
+    "sentences",
+]
 
 _LINE_CHARS = 150  # two lines of a terminal
 _VALUE_CHARS = 80
+_SCREEN_CHARS = 1600  # 20 of the 24 lines of a terminal of 80 columns
+_UNSEEN = frozenset({"Cc", "Cf", "Cs", "Cn", "Co", "Zl", "Zp"})  # Unicode's categories
+_JOINERS = frozenset("\u200c\u200d")  # Persian is written with them, and emoji
+
+
+def escaped(text: object, *, at_most: int | None = None) -> str:
+    """Return a text in which what would act on a terminal, or turn letters round, can be seen.
+
+    Control characters, line ends and marks of direction become what Python writes for them: `\\n`,
+    `\\x1b`, `\\u202e`. A backslash stays one, so that escaping twice changes nothing.
+
+    Args:
+        text: Of anybody.
+        at_most: Characters before it is cut; None: all of it.
+    """
+    shown = str(text)
+    if not shown.isprintable():
+        shown = "".join(map(_escaped_character, shown))
+    return _cut(shown, at_most)
+
+
+def _escaped_character(character: str) -> str:
+    if character in _JOINERS or unicodedata.category(character) not in _UNSEEN:
+        return character
+    return character.encode("unicode_escape").decode("ascii")
+
+
+def as_message(text: object) -> str:
+    """Return a text escaped, and without its middle where it would not fit on a screen.
+
+    The rule stands at its beginning and the remedy at its end: both stay.
+    """
+    shown = escaped(text)
+    if len(shown) <= _SCREEN_CHARS:
+        return shown
+    half = _SCREEN_CHARS // 2
+    return f"{shown[:half]} … {shown[-half:]}"
+
+
+def quoted(word: object) -> str:
+    """Return a word as a shell takes it, for a command that a person may paste."""
+    text = str(word)
+    if escaped(text) == text:
+        return shlex.quote(text)
+    return "$'" + "".join(map(_ansi_c_quoted, text)) + "'"
+
+
+def _ansi_c_quoted(character: str) -> str:
+    r"""Return a character for `$'…'`, which bash and zsh read: bytes as `\xff`."""
+    if character in "\\'":
+        return f"\\{character}"
+    if escaped(character) == character:
+        return character
+    undecodable = "\udc80" <= character <= "\udcff"  # a byte of a file's name that is no text
+    as_bytes = character.encode(errors="surrogateescape" if undecodable else "surrogatepass")
+    return "".join(f"\\x{byte:02x}" for byte in as_bytes)
+
+
+def quoted_path(path: object) -> str:
+    """Return a path as an argument of a command; one that begins with a dash is no option."""
+    text = str(path)
+    return quoted(f"./{text}" if text.startswith("-") else text)
 
 
 def first_line(error: object, *, at_most: int | None = _LINE_CHARS) -> str:
@@ -27,7 +106,7 @@ def first_line(error: object, *, at_most: int | None = _LINE_CHARS) -> str:
     """
     lines = str(error).strip().splitlines()
     line = " ".join(lines[0].split()).rstrip(".: ") if lines else ""
-    return _cut(line or type(error).__name__, at_most)
+    return escaped(line or type(error).__name__, at_most=at_most)
 
 
 def named_first_line(error: BaseException, *, at_most: int | None = _LINE_CHARS) -> str:
@@ -38,7 +117,7 @@ def named_first_line(error: BaseException, *, at_most: int | None = _LINE_CHARS)
 
 def one_line(error: object) -> str:
     """Return all that an error tells, its lines joined; for one whose every line helps."""
-    return " ".join(str(error).split())
+    return escaped(" ".join(str(error).split()))
 
 
 def reason_of(error: BaseException) -> str:
@@ -52,11 +131,25 @@ def reason_of(error: BaseException) -> str:
     return first_line(error)
 
 
-def few(items: Iterable[object], *, separator: str = ", ", at_most: int = 3) -> str:
-    """Return a list as text: three of the items, then how many more."""
-    shown = [str(item) for item in items]
-    more = len(shown) - at_most
-    return separator.join(shown[:at_most]) + (f" and {more} more" if more > 0 else "")
+def few(
+    items: Iterable[object],
+    *,
+    separator: str = ", ",
+    at_most: int = 3,
+    item_chars: int | None = _VALUE_CHARS,
+) -> str:
+    """Return a list as text: three of the items, escaped, then how many more.
+
+    Args:
+        items: Of any length, and any number.
+        separator: Between them.
+        at_most: How many are shown.
+        item_chars: Of each before it is cut; None: all, for what is worded already.
+    """
+    found = list(items)
+    shown = separator.join(escaped(item, at_most=item_chars) for item in found[:at_most])
+    more = len(found) - at_most
+    return shown + (f" and {more} more" if more > 0 else "")
 
 
 def sentences(error: ValidationError, *, known: Collection[str] = ()) -> list[str]:
@@ -66,11 +159,16 @@ def sentences(error: ValidationError, *, known: Collection[str] = ()) -> list[st
         error: What pydantic raised.
         known: The names a misspelt one may have meant.
     """
-    return [_sentence(problem, known) for problem in error.errors(include_url=False)]
+    told = []
+    for problem in error.errors(include_url=False):
+        told.append(_sentence(problem, known))
+        if problem["type"] == "extra_forbidden":
+            known = ()  # told once
+    return told
 
 
 def _sentence(problem: Any, known: Collection[str]) -> str:
-    where = ".".join(str(part) for part in problem["loc"])
+    where = escaped(".".join(str(part) for part in problem["loc"]), at_most=_VALUE_CHARS)
     rule = problem["msg"].removeprefix("Value error, ")
     if problem["type"] == "extra_forbidden":
         return f"unknown setting {where!r}" + (f"; known: {', '.join(known)}" if known else "")

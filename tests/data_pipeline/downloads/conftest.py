@@ -26,6 +26,7 @@ class Server(ThreadingHTTPServer):
         self.times = {}
         self.at_once = self.most_at_once = 0
         self.stopped = threading.Event()
+        self.elsewhere = ""
 
     def url(self, path):
         return f"http://127.0.0.1:{self.server_port}/{path}"
@@ -117,6 +118,9 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _loop(self, number, asked):
         self._send(b"", 301, Location="/loop/0")
+
+    def _away(self, number, asked):
+        self._send(b"", 302, Location=self.server.elsewhere)
 
     def _file(self, number, asked):
         self._send(b"", 302, Location="file:///etc/passwd")

@@ -129,3 +129,63 @@ def test_a_proxy_of_the_environment_is_used(server, monkeypatch):
     assert Client(QUICK, 4).download("http://far.invalid/ok/5") == server.cover(5)
     monkeypatch.setenv("no_proxy", "far.invalid")
     assert _failure("http://far.invalid/ok/5").reason == "host not found"
+
+
+@pytest.mark.parametrize("url", ["http://169.254.169.254/1.jpg", "http://[fe80::1%25lo]/1.jpg",
+                                 "http://[::ffff:169.254.1.2]:80/1.jpg"])  # fmt: skip
+def test_a_link_local_address_is_never_asked(url, monkeypatch):
+    monkeypatch.setattr(socket.socket, "connect", lambda *_: pytest.fail("it was asked"))
+    failure = _failure(url)
+    assert (failure.reason, failure.final) == ("link-local address", True)
+
+
+def test_a_name_that_stands_for_a_link_local_address_is_not_asked(server, monkeypatch):
+    monkeypatch.setenv("no_proxy", "localhost")
+    monkeypatch.setattr(client_module, "is_link_local", lambda host: host == "127.0.0.1")
+    failure = _failure(f"http://localhost:{server.server_port}/ok/1")
+    assert (failure.reason, failure.detail) == ("link-local address", "127.0.0.1")
+    assert not server.requests
+
+
+def test_a_public_server_sends_nobody_to_an_address_that_is_not(server, monkeypatch):
+    """Loopback stands for a public address here, another of its addresses for a private one."""
+    monkeypatch.setenv("no_proxy", "127.0.0.1,127.0.0.2")
+    monkeypatch.setattr(client_module, "_is_public", lambda host: host != "127.0.0.2")
+    server.elsewhere = f"http://127.0.0.2:{server.server_port}/ok/1"
+    failure = _failure(server.url("away/0"))
+    assert (failure.reason, failure.final) == ("redirected to a non-public address", True)
+
+
+def test_nor_to_a_name_that_stands_for_one(server, monkeypatch):
+    seen = []
+
+    def is_public(host):
+        """Tell that the first connection leads to a public address, and no other."""
+        seen.append(host)
+        return host == "localhost" or seen.count(host) == 1
+
+    monkeypatch.setenv("no_proxy", "127.0.0.1,localhost")
+    monkeypatch.setattr(client_module, "_is_public", is_public)
+    server.elsewhere = f"http://localhost:{server.server_port}/ok/1"
+    assert _failure(server.url("away/0")).reason == "redirected to a non-public address"
+    assert server.requests["away/0"] == 1
+    assert server.requests["ok/1"] == 0
+
+
+def test_what_the_table_says_is_asked_and_may_send_on_to_its_own_network(server, monkeypatch):
+    monkeypatch.setenv("no_proxy", "127.0.0.1,localhost")
+    server.elsewhere = f"http://localhost:{server.server_port}/ok/1"
+    assert Client(QUICK, 4).download(server.url("away/0")) == server.cover(1)
+
+
+@pytest.mark.parametrize(
+    ("host", "public"),
+    [
+        ("93.184.216.34", True), ("2606:2800:220:1::1", True), ("example.org", True),
+        ("127.0.0.1", False), ("10.1.2.3", False), ("192.168.1.1", False), ("[::1]", False),
+        ("172.16.0.1", False), ("fd00::1", False), ("::ffff:10.0.0.1", False), ("0.0.0.0", False),
+        ("100.64.0.1", False), ("localhost", False), ("LOCALHOST.", False),
+    ],
+)  # fmt: skip
+def test_which_addresses_are_public(host, public):
+    assert client_module._is_public(host) is public
