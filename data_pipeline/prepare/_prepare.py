@@ -7,6 +7,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Self
+from urllib.parse import unquote
 
 import numpy as np
 import pyarrow as pa
@@ -15,7 +16,7 @@ from pydantic import Field
 from covertune.data_pipeline import filesystems
 from covertune.data_pipeline.dedup.candidates import Candidates
 from covertune.data_pipeline.downloads import DownloadCounts, DownloadSettings, download_all
-from covertune.data_pipeline.errors import SourceError
+from covertune.data_pipeline.errors import SourceError, StoreError
 from covertune.data_pipeline.filesystems import redact_credentials
 from covertune.data_pipeline.local_ray import start_local_ray
 from covertune.data_pipeline.prepare import _writing
@@ -32,6 +33,7 @@ from covertune.data_pipeline.store.schema import (
     StoreSummary,
 )
 from covertune.vocabulary import SPLITS, Conflicts, Split
+from covertune.wording import few
 
 __all__ = ["PrepareSummary", "prepare_store"]
 
@@ -46,9 +48,18 @@ class PrepareSummary(StoreSummary):
     downloads: DownloadCounts | None = Field(
         default=None, description="What became of web addresses; nothing if there were none."
     )
+    notes: tuple[str, ...] = Field(
+        default=(), description="What was left out before any file was looked at, in words."
+    )
 
     @classmethod
-    def of(cls, manifest: StoreManifest, path: Path, downloads: DownloadCounts | None) -> Self:
+    def of(
+        cls,
+        manifest: StoreManifest,
+        path: Path,
+        downloads: DownloadCounts | None,
+        notes: tuple[str, ...] = (),
+    ) -> Self:
         """Sum up what a manifest tells of the prepare that wrote it."""
         return cls(
             **manifest.summary(),
@@ -57,6 +68,7 @@ class PrepareSummary(StoreSummary):
             conflicts=manifest.settings.conflicts,
             kept_ceiling=manifest.kept_ceiling,
             downloads=downloads,
+            notes=notes,
         )
 
 
@@ -94,11 +106,12 @@ def prepare_store(
 
     Raises:
         SourceError: There are no covers of two genres, or a genre has too few.
-        StoreError: `out` exists or cannot be written.
+        StoreError: `out` exists, cannot be written, or lies inside the folder `source`.
         CapacityError: Ray has no CPU free.
         DataError: Ray cannot be started.
     """
     settings, out = settings or PrepareSettings(), Path(out)
+    _require_outside(source, out)
     with _writing.new_store_folder(out) as folder:
         found = find_sources(
             source,
@@ -113,7 +126,30 @@ def prepare_store(
         kept_downloads = counts.folder if counts else None
         shown = redact_credentials(str(source))
         manifest = _write_store(folder, found, shown, settings, kept_downloads, progress)
-    return PrepareSummary.of(manifest, out, counts)
+    return PrepareSummary.of(manifest, out, counts, found.notes)
+
+
+def _require_outside(source: str | Path, out: Path) -> None:
+    """Make sure that a store does not become part of what it is made of.
+
+    Raises:
+        StoreError: It would.
+    """
+    location = str(source)
+    if filesystems.is_uri(location):
+        if not location.lower().startswith("file:///"):
+            return
+        location = unquote(location[len("file://") :].partition("?")[0])
+    try:
+        covers, store = Path(location).resolve(), out.resolve()
+        inside = covers.is_dir() and store.is_relative_to(covers)
+    except (OSError, RuntimeError, ValueError):  # such as a link to itself; told where it is read
+        return
+    if inside:
+        raise StoreError(
+            f"a store must lie outside of the folder it is made of, {out} is inside "
+            f"{covers}; choose another place for it"
+        )
 
 
 def _download(
@@ -203,21 +239,22 @@ def _require_enough(
     for genre in sorted({source.genre for source in sources} - {""}):
         if len(groups[genre]) < min_covers:
             refused = _most_first(reasons[genre]).items()
-            why = "; ".join(f"{number} {reason}" for reason, number in refused)
-            poor.append(f"{genre} has {len(groups[genre])}" + (f" (refused: {why})" if why else ""))
+            why = few((f"{number} {reason}" for reason, number in refused), separator="; ")
+            shown = few([genre])
+            poor.append(f"{shown} has {len(groups[genre])}" + (f" (refused: {why})" if why else ""))
         elif chosen.official_split and not 0 < len(in_test[genre]) <= len(groups[genre]) - 2:
             untested.append(
-                f"{genre} has {len(in_test[genre])} of {len(groups[genre])} groups in `test`"
+                f"{few([genre])} has {len(in_test[genre])} of {len(groups[genre])} groups in `test`"
             )
     if poor:
         raise SourceError(
             f"a genre needs at least {min_covers} groups of covers, so that each of "
-            f"{', '.join(SPLITS)} gets one; {', '.join(poor)}; add covers or leave the genre out"
+            f"{', '.join(SPLITS)} gets one; {few(poor, item_chars=None)}; add covers or leave the genre out"
         )
     if untested:
         raise SourceError(
             "with an official split a genre needs a group of covers in `test`, and two outside for "
-            f"`train` and `val`; {', '.join(untested)}; leave the genre or the split column out"
+            f"`train` and `val`; {few(untested, item_chars=None)}; leave the genre or the split column out"
         )
 
 

@@ -22,6 +22,7 @@ from covertune.data_pipeline.errors import SourceError
 from covertune.data_pipeline.prepare._normalising import NormalisedSources
 from covertune.data_pipeline.sources import Source
 from covertune.data_pipeline.store.schema import PrepareSettings
+from covertune.wording import few
 
 __all__ = ["Selection", "select_covers"]
 
@@ -151,7 +152,7 @@ def _has_official_split(sources: Sequence[Source]) -> bool:
     if without and len(without) < len(sources):
         raise SourceError(
             f"either all rows name an official split or none does, {len(without)} of "
-            f"{len(sources)} name none, such as {without[0]}; fill the column or leave it out"
+            f"{len(sources)} name none, such as {few(without[:1])}; fill the column or leave it out"
         )
     return not without
 

@@ -30,6 +30,7 @@ from covertune.data_pipeline.sources._source import (
     natural_key,
 )
 from covertune.data_pipeline.sources._table_files import read_lines, suffix_of
+from covertune.wording import few
 
 __all__ = ["GENRES", "find_listings", "from_listings", "is_listing"]
 
@@ -118,7 +119,7 @@ def find_listings(root: str, files: Sequence[str]) -> list[str]:
     if len({(file.rpartition("/")[0], match["set"][-2:]) for file, match in found.items()}) > 1:
         raise SourceError(
             f"a store is made of one listing, or of a train and a test listing side by side; "
-            f"{redact_credentials(root)} has {', '.join(found)}; give one of them, or its folder"
+            f"{redact_credentials(root)} has {few(found)}; give one of them, or its folder"
         )
     listed = {match["split"] for match in found.values() if match["kind"].lower() == "listing"}
     return [

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from covertune.data_pipeline.errors import SourceError
 from covertune.data_pipeline.sources._source import OfficialSplit
+from covertune.wording import few, named
 
 __all__ = [
     "GENRE_COLUMNS",
@@ -95,7 +96,7 @@ def pick_column(
         if given in header:
             return given
         raise SourceError(
-            f"{table} has no column {given!r} for the {what}; it has: {', '.join(header)}"
+            f"{table} has no column {named(given)} for the {what}; it has: {few(header, at_most=12)}"
         )
     by_lower_case = {name.strip().lower(): name for name in reversed(header)}
     for name in usual:
@@ -103,7 +104,7 @@ def pick_column(
             return by_lower_case[name]
     raise SourceError(
         f"{table} needs a column for the {what}, called one of {', '.join(usual)}; it has: "
-        f"{', '.join(header) or 'no columns'}; rename one or name it with --{what}-column"
+        f"{few(header, at_most=12) or 'no columns'}; rename one or name it with --{what}-column"
     )
 
 
@@ -162,7 +163,7 @@ def split_of(name: str, table: str) -> OfficialSplit | None:
         return None
     if name not in _SPLIT_NAMES:
         raise SourceError(
-            f"a split is one of {', '.join(_SPLIT_NAMES)}; {table} has {name!r}; "
+            f"a split is one of {', '.join(_SPLIT_NAMES)}; {table} has {named(name)}; "
             "change it or leave out --split-column"
         )
     return _SPLIT_NAMES[name]

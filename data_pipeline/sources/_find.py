@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from covertune.data_pipeline import filesystems
@@ -11,10 +12,11 @@ from covertune.data_pipeline.filesystems import redact_credentials
 from covertune.data_pipeline.sources._bookcover import find_listings, from_listings, is_listing
 from covertune.data_pipeline.sources._columns import TableOptions
 from covertune.data_pipeline.sources._folders import from_folder
+from covertune.data_pipeline.sources._left_out import skipped_names
 from covertune.data_pipeline.sources._source import FoundSources
 from covertune.data_pipeline.sources._table_files import TABLE_SUFFIXES
 from covertune.data_pipeline.sources._tables import from_table
-from covertune.wording import reason_of
+from covertune.wording import few, reason_of
 
 __all__ = ["find_sources"]
 
@@ -74,7 +76,12 @@ def _in_folder(folder: str, options: TableOptions) -> FoundSources:
             f"columns can be named for a table only, and {redact_credentials(folder)} is a "
             "folder; drop the column names"
         )
-    files = filesystems.list_files(folder)
+    listing = filesystems.list_files(folder)
+    found = _among(folder, listing.files, options)
+    return replace(found, notes=(*skipped_names(listing.skipped), *found.notes))
+
+
+def _among(folder: str, files: list[str], options: TableOptions) -> FoundSources:
     listings = find_listings(folder, files)
     if not listings:
         return from_folder(folder, files, options.key_columns, options.encoding)
@@ -89,7 +96,7 @@ def _in_file(file: str, options: TableOptions) -> FoundSources:
     if not is_listing(file, options.encoding):
         return from_table(file, options)
     _require_no_columns(options, file)
-    beside = filesystems.list_files(filesystems.parent_of(file))
+    beside = filesystems.list_files(filesystems.parent_of(file)).files
     return from_listings([file], beside, options.encoding)
 
 
@@ -106,5 +113,5 @@ def _require_two_genres(found: FoundSources, shown: str, *, is_folder: bool) -> 
     if len(genres) >= 2:
         return
     remedy = "add folders of other genres" if is_folder else "give a table with more genres"
-    what_came = f"one, {genres[0]}" if genres else "no genre"
+    what_came = f"one, {few(genres)}" if genres else "no genre"
     raise SourceError(f"a store needs at least 2 genres, {shown} has {what_came}; {remedy}")

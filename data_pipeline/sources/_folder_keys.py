@@ -18,6 +18,7 @@ from covertune.data_pipeline.filesystems import redact_credentials
 from covertune.data_pipeline.sources._columns import IMAGE_COLUMNS, key_columns, keys_of
 from covertune.data_pipeline.sources._table_files import read_header, read_rows
 from covertune.data_pipeline.sources._trailing import TrailingPaths, components
+from covertune.wording import few
 
 __all__ = ["FolderKeys", "MissingRow", "read_folder_keys"]
 
@@ -44,12 +45,12 @@ class FolderKeys:
     Attributes:
         of_file: Keys by file, relative to the folder.
         missing: Rows whose file is not there.
-        tables: How many tables were read.
+        tables: Which tables were read.
     """
 
     of_file: dict[str, tuple[str, ...]] = field(default_factory=dict)
     missing: list[MissingRow] = field(default_factory=list)
-    tables: int = 0
+    tables: list[str] = field(default_factory=list)
 
 
 def read_folder_keys(
@@ -83,7 +84,7 @@ def read_folder_keys(
             continue
         if trailing is None:
             known, trailing = set(images), TrailingPaths(images)
-        found.tables += 1
+        found.tables.append(table)
         folder = table.rpartition("/")[0]
         for path, keys in _rows(location, columns, encoding):
             beside = "/".join([*components(folder), *components(path)])
@@ -99,7 +100,7 @@ def read_folder_keys(
     if given_keys and not found.tables:
         raise SourceError(
             f"no table in {redact_credentials(root)} has an image column and the key columns "
-            f"{', '.join(given_keys)}; leave out --key-column, or put such a table beside the "
+            f"{few(given_keys)}; leave out --key-column, or put such a table beside the "
             "genre folders"
         )
     return found

@@ -12,6 +12,7 @@ from covertune.data_pipeline import filesystems
 from covertune.data_pipeline.errors import SourceError
 from covertune.data_pipeline.filesystems import redact_credentials
 from covertune.data_pipeline.sources._folder_keys import read_folder_keys
+from covertune.data_pipeline.sources._left_out import nested_genres, passed_over, without_genre
 from covertune.data_pipeline.sources._source import (
     FoundSources,
     OfficialSplit,
@@ -56,30 +57,43 @@ def from_folder(
     keys = read_folder_keys(root, tables, images, given_keys, encoding)
     sources = []
     for file in images:
-        first, second, *_ = file[start:].split("/")
+        parts = file[start:].split("/")
         sources.append(
             Source(
                 path=filesystems.join(root, file),
                 source=file,
-                genre=second if by_split else first,
+                genre=parts[by_split] if len(parts) > 1 + by_split else "",
                 keys=keys.of_file.get(file, ()),
-                split=_SPLIT_FOLDERS[first.lower()] if by_split else None,
+                split=_side(parts[0]) if by_split else None,
             )
         )
-    genres = {source.genre for source in sources}
+    genres = {source.genre for source in sources} - {""}
     for row in keys.missing:
         # A genre that has no folder was left out on purpose; its rows are refused without one.
         genre = row.genre if row.genre in genres else ""
         path = filesystems.join(root, row.path)
-        sources.append(Source(path, row.path, genre, row.keys))
-    return FoundSources(in_order(sources), ignored=len(files) - len(images) - keys.tables)
+        side = _side(row.path[start:].partition("/")[0]) if by_split else None
+        sources.append(Source(path, row.path, genre, row.keys, side))
+    used = {*images, *keys.tables}
+    ignored = [file for file in files if file not in used]
+    notes = without_genre([source.source for source in in_order(sources) if not source.genre])
+    if not by_split:
+        folder = filesystems.join(root, images[0][:start]).rstrip("/")
+        notes += nested_genres(folder, [image[start:] for image in images])
+    notes += passed_over(ignored)
+    return FoundSources(in_order(sources), len(ignored), tuple(notes))
+
+
+def _side(folder: str) -> OfficialSplit:
+    """Return the side of the split that a folder names; what lies beside such is refused anyway."""
+    return _SPLIT_FOLDERS.get(folder.lower(), "train")
 
 
 def _require_genre_folders(root: str, images: Sequence[str], files: Sequence[str]) -> int:
     """Find how many characters of each path lie before the genre's folder.
 
     Raises:
-        SourceError: There are no genre folders, one, or images beside them.
+        SourceError: There are no genre folders, or one.
     """
     shown = redact_credentials(root)
     start = 0
@@ -100,11 +114,11 @@ def _require_genre_folders(root: str, images: Sequence[str], files: Sequence[str
             f"a store needs at least 2 genres, {shown} has one, {genre}; "
             f"give the folder that holds the genre folders{_or_the_table(root, files)}"
         )
-    if direct:
+    if direct and len(tops) < 2:
         folder = redact_credentials(filesystems.join(root, direct[0][:start]).rstrip("/"))
         raise SourceError(
             f"an image must lie in the folder of its genre, {folder} has {len(direct)} "
-            f"{'image' if len(direct) == 1 else 'images'} (such as {direct[0][start:]}) beside "
+            f"{'image' if len(direct) == 1 else 'images'} (such as {few([direct[0][start:]])}) beside "
             f"{few(sorted(tops))}; move them into a genre's folder, or away"
         )
     return start
@@ -114,12 +128,13 @@ def _are_splits(root: str, images: Sequence[str], start: int) -> bool:
     """Tell whether what looks like genre folders are train and test folders with genres in them.
 
     Raises:
-        SourceError: They are, but without genre folders.
+        SourceError: They are, but with less than two genre folders.
     """
-    tops = {image[start:].partition("/")[0] for image in images}
+    paths = [image[start:].split("/") for image in images]
+    tops = {parts[0] for parts in paths if len(parts) > 1}
     if not all(top.lower() in _SPLIT_FOLDERS for top in tops):
         return False
-    if any(image[start:].count("/") < 2 for image in images):
+    if len({parts[1] for parts in paths if len(parts) > 2}) < 2:
         raise SourceError(
             f"folders named {few(sorted(tops))} are sides of a split, not genres, and in "
             f"{redact_credentials(root)} they have images of no genre; "

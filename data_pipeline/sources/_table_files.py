@@ -19,6 +19,7 @@ import pyarrow.parquet as pq
 from covertune.data_pipeline import filesystems
 from covertune.data_pipeline.errors import SourceError
 from covertune.data_pipeline.filesystems import redact_credentials
+from covertune.wording import first_line
 
 __all__ = ["TABLE_SUFFIXES", "is_table", "read_header", "read_lines", "read_rows", "suffix_of"]
 
@@ -146,7 +147,7 @@ def _parquet(table: str, encoding: str | None) -> Iterator[pq.ParquetFile]:
             yield file
     except pa.ArrowException as err:
         raise SourceError(
-            f"cannot read {shown} as Parquet: {' '.join(str(err).split())}; repair the table"
+            f"cannot read {shown} as Parquet: {first_line(err)}; repair the table"
         ) from err
 
 
@@ -196,7 +197,7 @@ def _first_bad_bytes(err: UnicodeError) -> str:
         before = err.object[: err.start].rpartition(b"\n")[2][-20:]
         after = err.object[err.start :].partition(b"\n")[0][:20]
         return f"near '{ascii(before + after)[2:-1]}'"
-    return " ".join(str(err).split())
+    return first_line(err)
 
 
 def _as_text(value: object) -> str:

@@ -28,7 +28,7 @@ from covertune.data_pipeline.sources._table_files import (
     read_rows,
 )
 from covertune.data_pipeline.sources._trailing import TrailingPaths
-from covertune.wording import quoted
+from covertune.wording import named, quoted
 
 __all__ = ["from_table"]
 
@@ -168,13 +168,13 @@ class _Places:
         return path[len(inside) :] if path.startswith(inside) else path
 
 
-def _say_where_addresses_are(table: str, image: str, named: int, options: TableOptions) -> None:
+def _say_where_addresses_are(table: str, image: str, files: int, options: TableOptions) -> None:
     """Raise if another column has what can be downloaded in place of files that are not there."""
     for column in _columns_of_addresses(table, options):
         raise SourceError(
-            f"none of the {named} files that column {image!r} of {redact_credentials(table)} names "
-            f"is there, but column {column!r} has web addresses; put the images beside the table, "
-            f"or download them with --image-column={quoted(column)}"
+            f"none of the {files} files that column {named(image)} of {redact_credentials(table)} "
+            f"names is there, but column {named(column)} has web addresses; put the images beside "
+            f"the table, or download them with --image-column={quoted(column)}"
         )
 
 

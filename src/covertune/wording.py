@@ -19,6 +19,7 @@ __all__ = [
     "escaped",
     "few",
     "first_line",
+    "named",
     "named_first_line",
     "one_line",
     "quoted",
@@ -54,6 +55,11 @@ def _escaped_character(character: str) -> str:
     if character in _JOINERS or unicodedata.category(character) not in _UNSEEN:
         return character
     return character.encode("unicode_escape").decode("ascii")
+
+
+def named(name: object) -> str:
+    """Return a name from outside in quotes, escaped, for a message."""
+    return f"'{escaped(name, at_most=_VALUE_CHARS)}'"
 
 
 def as_message(text: object) -> str:

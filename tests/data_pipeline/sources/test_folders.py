@@ -1,5 +1,10 @@
+import errno
+import os
+from pathlib import Path
+
 import pytest
 
+from covertune.data_pipeline.errors import SourceError
 from covertune.data_pipeline.sources import find_sources
 
 
@@ -107,12 +112,9 @@ class TestErrors:
             f"give the folder that holds the genre folders, or give the table {root}/covers.csv"
         )
 
-    def test_images_beside_genre_folders(self, touch, error):
-        root = touch("a/A/1.jpg", "a/B/1.jpg", "a/C/1.jpg", "a/D/1.jpg", "a/stray.jpg")
-        assert error(root) == (
-            f"an image must lie in the folder of its genre, {root}/a has 1 image (such as "
-            "stray.jpg) beside A, B, C and 1 more; move them into a genre's folder, or away"
-        )
+    def test_images_beside_one_folder(self, touch, error):
+        root = touch("a/A/1.jpg", "a/stray.jpg", "b/1.txt", "a/A/b/c.jpg", "z.md")
+        assert error(root).startswith(f"a store needs at least 2 genres, {root} has one, a;")
 
     def test_sides_of_a_split_without_genres(self, touch, error):
         assert error(touch("train/1.jpg", "test/A/2.jpg")).startswith(
@@ -123,7 +125,109 @@ class TestErrors:
         for option in ("genre_column", "image_column", "split_column"):
             assert "is a folder; drop the column names" in error(tmp_path, **{option: "x"})
 
-    def test_a_name_that_is_no_text(self, touch, error, tmp_path):
-        touch("A/1.jpg", "B/1.jpg")
-        (tmp_path / "A" / "caf\udce9.jpg").touch()
-        assert "a file name must be UTF-8, got b'" in error(tmp_path)
+
+class TestLeftOut:
+    """What becomes no cover is told by name and number, and the rest goes on."""
+
+    def test_images_beside_genre_folders(self, touch):
+        root = touch("a/A/1.jpg", "a/B/1.jpg", "a/C/1.jpg", *(f"a/stray{n}.jpg" for n in range(5)))
+        found = find_sources(root)
+        assert [s.genre for s in found.sources] == ["A", "B", "C", *[""] * 5]
+        assert found.notes == (
+            "refused, 5: an image must lie in the folder of its genre, a/stray0.jpg, "
+            "a/stray1.jpg, a/stray2.jpg and 2 more do not",
+        )
+
+    def test_a_side_of_a_split_that_is_flat(self, touch):
+        """As archives of contests have them: nobody knows the genres of their test images."""
+        root = touch("train/A/1.jpg", "train/B/2.jpg", "test/3.jpg", "test/4.jpg", "sheet.jpg")
+        found = find_sources(root)
+        assert [(s.source, s.genre, s.split) for s in found.sources] == [
+            ("sheet.jpg", "", "train"),
+            ("test/3.jpg", "", "test"),
+            ("test/4.jpg", "", "test"),
+            ("train/A/1.jpg", "A", "train"),
+            ("train/B/2.jpg", "B", "train"),
+        ]
+        assert found.notes[0].startswith("refused, 3: an image must lie in the folder of its genre")
+
+    def test_a_flat_folder_beside_one_that_holds_the_genres(self, touch):
+        root = touch("my covers/A/1.jpg", "my covers/B/1.jpg", "my covers/C/1.jpg", "samples/1.jpg")
+        found = find_sources(root)
+        assert {s.genre for s in found.sources} == {"my covers", "samples"}
+        assert found.notes == (
+            "my covers is taken for one genre, like samples beside it, but has its images in 3 "
+            f"folders (A, B, C); if these are the genres, give '{root}/my covers'",
+        )
+
+    def test_volumes_of_genres_are_no_genres(self, touch):
+        root = touch("Crime/1.jpg", "Crime/more/2.jpg", "Poetry/I/1.jpg", "Travel/1.jpg")
+        assert find_sources(root).notes == ()
+
+    def test_pictures_of_kinds_that_cannot_be_read(self, touch):
+        many = [f"A/{n}.cr2" for n in range(120)]
+        found = find_sources(touch("A/1.jpg", "B/1.jpg", *many, "B/x.psd", "README", "b\n.\x1b[2J"))
+        assert (len(found.sources), found.ignored) == (2, 123)
+        assert found.notes == (
+            "passed over, 123: no names of pictures that can be read, or of tables of use here: "
+            r"120 .cr2, 1 .psd, 1 without an ending, 1 .\x1b[2j; such as A/0.cr2, A/1.cr2, "
+            "A/10.cr2 and 120 more",
+        )
+
+    def test_names_that_are_no_text(self, touch):
+        root = touch("A/1.jpg", "B/1.jpg")
+        (root / "A" / "caf\udce9.jpg").touch()
+        found = find_sources(root)
+        assert len(found.sources) == 2
+        assert found.notes == (
+            r"left out, 1: a name that is not UTF-8; rename it: A/caf\xe9.jpg",
+        )
+
+    def test_links_to_themselves(self, touch):
+        root = touch("A/1.jpg", "B/1.jpg")
+        for loop in ("loop", "A/2.jpg"):
+            (root / loop).symlink_to((root / loop).name)
+        found = find_sources(root)
+        assert [s.source for s in found.sources] == ["A/1.jpg", "B/1.jpg"]
+        assert found.notes == (
+            "left out, 2: a link that cannot be followed (Too many levels of symbolic links): "
+            "loop, A/2.jpg",
+        )
+
+    def test_a_folder_that_cannot_be_read(self, touch):
+        """Its path is longer than the system takes; root may read any other."""
+        root = touch("A/1.jpg", "B/1.jpg")
+        before = os.getcwd()
+        os.chdir(root / "B")
+        try:
+            for _ in range(22):
+                os.mkdir("d" * 200)
+                os.chdir("d" * 200)
+            Path("2.jpg").touch()
+        finally:
+            os.chdir(before)
+        found = find_sources(root)
+        assert [s.source for s in found.sources] == ["A/1.jpg", "B/1.jpg"]
+        (note,) = found.notes
+        assert note.startswith("left out, 1: a folder that cannot be read (File name too long): B/")
+        assert len(note) < 200
+
+    def test_a_folder_of_somebody_else(self, touch, monkeypatch):
+        root = touch("A/1.jpg", "B/1.jpg", "C/1.jpg")
+        scandir = os.scandir
+
+        def refuse(path):
+            if str(path).endswith("/C"):
+                raise PermissionError(errno.EACCES, "Permission denied", path)
+            return scandir(path)
+
+        monkeypatch.setattr(os, "scandir", refuse)
+        found = find_sources(root)
+        assert [s.genre for s in found.sources] == ["A", "B"]
+        assert found.notes == ("left out, 1: a folder that cannot be read (Permission denied): C/",)
+
+    def test_the_folder_itself(self, tmp_path):
+        (tmp_path / "loop").symlink_to("loop")
+        with pytest.raises(SourceError, match="loop") as caught:
+            find_sources(tmp_path / "loop")
+        assert "\n" not in str(caught.value)

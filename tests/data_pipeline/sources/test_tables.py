@@ -162,7 +162,7 @@ class TestAddresses:
         assert error(table) == (
             f"none of the 2 files that column 'img_paths' of {table} names is there, but column "
             "'image' has web addresses; put the images beside the table, or download them with "
-            "--image-column image"
+            "--image-column=image"
         )
         found = find_sources(table, image_column="image")
         assert [s.path for s in found.sources] == ["https://a/1.jpg", "https://a/2.jpg"]
@@ -229,3 +229,49 @@ def test_natural_order_is_total(names, random):
 @given(st.integers(0, 10**6), st.integers(0, 10**6))
 def test_natural_order_counts(a, b):
     assert (natural_key(f"cover{a}.jpg") < natural_key(f"cover{b}.jpg")) == (a < b)
+
+
+ODD = {
+    "gopher://h/x.jpg": "unknown kind of address gopher://; known: file, s3, gs, hdfs",
+    "FTP://h/x.jpg": "unknown kind of address ftp://; known: ",
+    "file+x-1.y://h/x": "unknown kind of address file+x-1.y://; known: ",
+    f"{'a' * 900}://h/x": f"unknown kind of address {'a' * 19}…://; known: ",
+    "s3://127.0.0.1/x.jpg": "",
+    "s3://[::1/x.jpg": "Invalid IPv6 URL",
+    "s3://covers/x.jpg?zone=us": "unknown option 'zone' of s3://; known: ",
+    "s3://covers/x.jpg?region=us-east-1&endpoint_override=169.254.169.254": "a link-local address "
+    "is never asked, got the endpoint 169.254.169.254",
+    "s3://c/x.jpg?region=us-east-1&endpoint_override=http://169.254.169.254:80": "a link-local",
+    "hdfs://127.0.0.1:1/x.jpg": "",
+}  # fmt: skip
+
+
+def test_odd_addresses_are_refused_by_themselves(tmp_path, touch, monkeypatch):
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")  # nobody is asked elsewhere
+    touch("1.jpg", "2.jpg")
+    rows = ["1.jpg,A", "2.jpg,B", *(f"{address},A" for address in ODD)]
+    (tmp_path / "t.csv").write_text("\n".join(["path,genre", *rows]))
+    problems = {s.path: s.problem for s in find_sources(tmp_path / "t.csv").sources}
+    assert len(problems) == 2 + len(ODD)
+    assert not problems[f"{tmp_path}/1.jpg"]
+    for address, told in ODD.items():
+        assert problems[address].startswith(told)
+        assert problems[address]
+        assert len(problems[address]) < 400
+
+
+def test_where_no_address_can_be_asked_it_is_said_at_once(tmp_path, error):
+    (tmp_path / "t.csv").write_text("path,genre\ngopher://h/1,A\ngopher://h/2,B\n")
+    assert error(tmp_path / "t.csv") == (
+        f"cannot read {tmp_path / 't.csv'}: unknown kind of address gopher://; known: file, s3, "
+        "gs, hdfs"
+    )
+
+
+def test_a_table_of_thousands_of_columns_is_one_short_line(tmp_path, error):
+    names = [f"\x1b[2Jcolumn {n}" for n in range(3000)]
+    (tmp_path / "t.csv").write_text(",".join(names) + "\n")
+    told = error(tmp_path / "t.csv")
+    assert r"\x1b[2Jcolumn 0, " in told
+    assert "and 2988 more; rename one" in told
+    assert len(told) < 800
