@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from covertune.search.errors import ConfigError
 from covertune.search.plan import Baseline, HalvingPlan, TrialPlan, TrialResources
 from covertune.vocabulary import Fit
-from covertune.wording import one_line, sentences
+from covertune.wording import few, one_line, sentences
 
 __all__ = ["SEEDS", "SearchConfig", "checked_config", "load_config"]
 
@@ -24,6 +24,7 @@ SEEDS = 2**32
 """How many there are; what draws takes no larger one."""
 
 _DEFAULT_TRIALS = 16
+_NAME_CHARS = 200  # of 255 that a file's name may have
 _SQLITE = "sqlite:///"
 
 
@@ -40,6 +41,7 @@ class SearchConfig(BaseModel):
     name: str | None = Field(
         None,
         min_length=1,
+        max_length=_NAME_CHARS,
         pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$",
         description="Name of the run folder; none: store name and time.",
     )
@@ -136,15 +138,17 @@ class SearchConfig(BaseModel):
             )
         doubled = {name for name in self.backbones if self.backbones.count(name) > 1}
         if doubled:
-            raise ValueError(f"each backbone is named once, got {', '.join(sorted(doubled))} twice")
+            raise ValueError(f"each backbone is named once, got {few(sorted(doubled))} twice")
         stray = sorted(set(self.weights) - set(self.backbones))
         if stray:
             raise ValueError(
-                f"weights are given for {', '.join(stray)}, which the search does not use; "
-                f"backbones: {', '.join(self.backbones)}"
+                f"weights are given for {few(stray)}, which the search does not use; "
+                f"backbones: {few(self.backbones, at_most=8)}"
             )
         if len(set(self.fits)) < len(self.fits):
-            raise ValueError(f"each fit is named once, got {', '.join(self.fits)}")
+            raise ValueError(f"each fit is named once, got {few(self.fits)}")
+        if self.image_px is not None and len(set(self.image_px)) < len(self.image_px):
+            raise ValueError(f"each size of image_px is named once, got {few(self.image_px)}")
         if self.image_px is not None and min(self.image_px) < 32:
             raise ValueError(f"image_px is at least 32, got {min(self.image_px)}")
         if self.address is not None and self.address.startswith("http"):
@@ -253,4 +257,4 @@ def checked_config(values: Mapping[Any, Any]) -> SearchConfig:
         return SearchConfig.model_validate(dict(values))
     except ValidationError as error:
         problems = sentences(error, known=list(SearchConfig.model_fields))
-        raise ConfigError("; ".join(problems)) from error
+        raise ConfigError(few(problems, separator="; ", at_most=8, item_chars=None)) from error

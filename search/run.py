@@ -21,7 +21,7 @@ from ray.tune.error import TuneError
 from sqlalchemy.exc import SQLAlchemyError
 
 from covertune.data_pipeline import CoverStore
-from covertune.models import get_backbone
+from covertune.models import ModelError, get_backbone
 from covertune.passwords import hide_passwords
 from covertune.search.cluster.experiment import run_trials
 from covertune.search.cluster.scheduler import HalvingScheduler
@@ -29,7 +29,7 @@ from covertune.search.cluster.searcher import StudySearcher
 from covertune.search.cluster.session import log_to_file, ray_session
 from covertune.search.cluster.trainable import TrialInputs
 from covertune.search.config import SearchConfig
-from covertune.search.errors import Interrupted, RunError, SearchError
+from covertune.search.errors import ConfigError, Interrupted, RunError, SearchError
 from covertune.search.events import SearchObserver, SearchPlan
 from covertune.search.finish.outcome import Outcome, conclude
 from covertune.search.plan import InputVariant
@@ -66,7 +66,7 @@ from covertune.search.space.portfolio import Portfolio
 from covertune.search.space.sampler import make_sampler
 from covertune.search.space.warm_start import EarlierRecipe, earlier_recipes
 from covertune.vocabulary import SPLITS
-from covertune.wording import named_first_line
+from covertune.wording import few, named_first_line, quoted_path
 
 __all__ = ["SearchResult", "resume_search", "run_search"]
 
@@ -100,7 +100,7 @@ def run_search(config: SearchConfig, observer: SearchObserver | None = None) -> 
     budget = Budget(config.time_budget_s)
     config = config.with_absolute_paths()
     for backbone in config.backbones:
-        get_backbone(backbone)  # what is misspelt is said before Ray starts
+        _require_known(backbone)  # what is misspelt is said before Ray starts
     if config.store is not None:
         CoverStore.open(config.store)
     earlier = earlier_recipes(config.warm_start, config.backbones)
@@ -114,6 +114,18 @@ def run_search(config: SearchConfig, observer: SearchObserver | None = None) -> 
         finally:
             if not run.manifest_file.exists() or not run.is_prepared:
                 run.remove()
+
+
+def _require_known(backbone: str) -> None:
+    """Make sure that there is such a backbone.
+
+    Raises:
+        ConfigError: There is none.
+    """
+    try:
+        get_backbone(backbone)
+    except ModelError as error:
+        raise ConfigError(str(error)) from error
 
 
 def _search(
@@ -169,7 +181,7 @@ def _session(run: RunFolder, config: SearchConfig, observer: SearchObserver) -> 
 
 
 def _go_on(run: RunFolder) -> str:
-    return f"go on with `covertune resume {os.path.relpath(run.path)}`"
+    return f"go on with `covertune resume {quoted_path(os.path.relpath(run.path))}`"
 
 
 @contextmanager
@@ -391,8 +403,8 @@ def _require_an_end(
     if not any(trial.value is not None for trial in trials):
         reasons = sorted({str(TrialRecord(trial).reason) for trial in trials}) or ["no time"]
         raise SearchError(
-            f"no trial of run {run.name!r} measured anything: {'; '.join(reasons)}; "
-            f"see {run.log_file}"
+            f"no trial of run {run.name!r} measured anything: "
+            f"{few(reasons, separator='; ', item_chars=200)}; see {run.log_file}"
         )
 
 

@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+from markupsafe import Markup
 
 from covertune.data_pipeline.errors import StoreError
 from covertune.data_pipeline.inspect.report import StoreReport, inspect_store
@@ -22,7 +23,7 @@ from covertune.data_pipeline.store.cover_store import CoverStore
 from covertune.data_pipeline.store.schema import REJECTED_NAME
 from covertune.vocabulary import SPLITS
 from covertune.whole import write_whole
-from covertune.wording import reason_of
+from covertune.wording import escaped, first_line, reason_of
 
 __all__ = ["write_page"]
 
@@ -32,6 +33,7 @@ _SHEET_PX = 110
 _PAIR_PX = 200
 _PAIRS = 12
 _EXAMPLES = 8
+_TEXT_CHARS = 300
 _LARGEST_GROUPS = 8
 _BINS = 24
 
@@ -51,7 +53,7 @@ class _Cover:
 class _Refusal:
     reason: str
     count: int
-    examples: list[tuple[str, str]]
+    examples: list[tuple[str, ...]]
     """Source and detail of the first few."""
 
 
@@ -86,6 +88,7 @@ def write_page(path: Path, out: Path) -> StoreReport:
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("covertune.data_pipeline", "inspect"),
         autoescape=True,
+        finalize=_visible,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
@@ -109,6 +112,13 @@ def write_page(path: Path, out: Path) -> StoreReport:
             f"cannot write the page {out}: {reason_of(err)}; choose another file"
         ) from err
     return report
+
+
+def _visible(value: object) -> object:
+    """Return a name with its control characters to be seen; markup that is ours stays."""
+    if isinstance(value, str) and not isinstance(value, Markup):
+        return escaped(value)
+    return value
 
 
 def _histogram(values: np.ndarray, digits: int = 0) -> list[_Bar]:
@@ -142,7 +152,7 @@ def _refusals(store: CoverStore) -> list[_Refusal]:
         rejected = pq.read_table(store.path / REJECTED_NAME, page_checksum_verification=True)
     except (OSError, pa.ArrowException) as err:
         raise StoreError(
-            f"the store {store.path} is damaged: {REJECTED_NAME}: {' '.join(str(err).split())}; "
+            f"the store {store.path} is damaged: {REJECTED_NAME}: {first_line(err)}; "
             "prepare it again"
         ) from err
     found = []
@@ -150,7 +160,8 @@ def _refusals(store: CoverStore) -> list[_Refusal]:
         of_reason = rejected.filter(pc.equal(rejected["reason"], reason))
         few = of_reason.slice(0, _EXAMPLES)
         examples = zip(few["source"].to_pylist(), few["detail"].to_pylist(), strict=True)
-        found.append(_Refusal(reason, count, list(examples)))
+        shown = [tuple(escaped(text, at_most=_TEXT_CHARS) for text in row) for row in examples]
+        found.append(_Refusal(reason, count, shown))
     return found
 
 

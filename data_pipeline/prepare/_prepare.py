@@ -249,12 +249,14 @@ def _require_enough(
     if poor:
         raise SourceError(
             f"a genre needs at least {min_covers} groups of covers, so that each of "
-            f"{', '.join(SPLITS)} gets one; {few(poor, item_chars=None)}; add covers or leave the genre out"
+            f"{', '.join(SPLITS)} gets one; {few(poor, item_chars=None)}; add covers or leave the "
+            "genre out"
         )
     if untested:
         raise SourceError(
             "with an official split a genre needs a group of covers in `test`, and two outside for "
-            f"`train` and `val`; {few(untested, item_chars=None)}; leave the genre or the split column out"
+            f"`train` and `val`; {few(untested, item_chars=None)}; leave the genre or the split "
+            "column out"
         )
 
 

@@ -96,7 +96,8 @@ def pick_column(
         if given in header:
             return given
         raise SourceError(
-            f"{table} has no column {named(given)} for the {what}; it has: {few(header, at_most=12)}"
+            f"{table} has no column {named(given)} for the {what}; it has: "
+            f"{few(header, at_most=12)}"
         )
     by_lower_case = {name.strip().lower(): name for name in reversed(header)}
     for name in usual:

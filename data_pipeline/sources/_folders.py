@@ -118,8 +118,8 @@ def _require_genre_folders(root: str, images: Sequence[str], files: Sequence[str
         folder = redact_credentials(filesystems.join(root, direct[0][:start]).rstrip("/"))
         raise SourceError(
             f"an image must lie in the folder of its genre, {folder} has {len(direct)} "
-            f"{'image' if len(direct) == 1 else 'images'} (such as {few([direct[0][start:]])}) beside "
-            f"{few(sorted(tops))}; move them into a genre's folder, or away"
+            f"{'image' if len(direct) == 1 else 'images'} (such as {few([direct[0][start:]])}) "
+            f"beside {few(sorted(tops))}; move them into a genre's folder, or away"
         )
     return start
 

@@ -23,7 +23,8 @@ def passed_over(files: Sequence[str]) -> list[str]:
     if not files:
         return []
     kinds = Counter(_kind(file) for file in files)
-    counted = few((f"{count:,} {kind}" for kind, count in kinds.most_common()), at_most=5)
+    by_count = sorted(kinds.items(), key=lambda found: (-found[1], found[0]))
+    counted = few((f"{count:,} {kind}" for kind, count in by_count), at_most=5)
     return [
         f"passed over, {len(files):,}: no names of pictures that can be read, or of tables of use "
         f"here: {counted}; such as {few(sorted(files))}"

@@ -23,7 +23,7 @@ from covertune.data_pipeline.store.schema import (
     StoreManifest,
 )
 from covertune.vocabulary import SPLITS
-from covertune.wording import few, reason_of, sentences
+from covertune.wording import few, first_line, quoted_path, reason_of, sentences
 
 __all__ = ["CoverStore", "genre_marks", "read_row_groups"]
 
@@ -54,7 +54,7 @@ class CoverStore:
         if not path.exists():
             raise StoreError(
                 f"no cover store at {path}: there is no such folder; "
-                f"make one with `covertune data prepare SRC {path}`"
+                f"make one with `covertune data prepare SRC {quoted_path(path)}`"
             )
         manifest = _read_manifest(path)
         for part in manifest.parts:
@@ -228,7 +228,7 @@ def read_row_groups(part: Path, row_groups: list[int], columns: list[str]) -> pa
             "put the store on a disk that all nodes share"
         ) from err
     except (pa.ArrowException, OSError, ValueError) as err:
-        raise _damaged(part.parent, f"{part.name}: {' '.join(str(err).split())}") from err
+        raise _damaged(part.parent, f"{part.name}: {first_line(err)}") from err
 
 
 def _require_moderate(
@@ -265,7 +265,7 @@ def _read_manifest(path: Path) -> StoreManifest:
     except (FileNotFoundError, NotADirectoryError):
         raise StoreError(
             f"a cover store is a folder with a {MANIFEST_NAME}, {path} has none; "
-            f"make a store of it with `covertune data prepare {path} OUT`"
+            f"make a store of it with `covertune data prepare {quoted_path(path)} OUT`"
         ) from None
     except OSError as err:
         raise StoreError(f"cannot read the store {path}: {reason_of(err)}") from err

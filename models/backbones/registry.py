@@ -13,6 +13,7 @@ from covertune.models.backbones._backbone import Backbone
 from covertune.models.backbones._efficientnet_lite0 import efficientnet_lite0
 from covertune.models.backbones._small_cnn import small_cnn
 from covertune.models.errors import ModelError
+from covertune.wording import named
 
 __all__ = ["get_backbone", "list_backbones"]
 
@@ -40,7 +41,7 @@ def get_backbone(name: str) -> Backbone:
     close = difflib.get_close_matches(name, known, n=_SUGGESTIONS, cutoff=0.5)
     shown = close or known[:_SUGGESTIONS]
     raise ModelError(
-        f"unknown backbone {name!r}; known: {', '.join(shown)}, … (see `covertune backbones`)"
+        f"unknown backbone {named(name)}; known: {', '.join(shown)}, … (see `covertune backbones`)"
     )
 
 

@@ -19,6 +19,7 @@ from covertune.models.evaluation.calibration import Calibration
 from covertune.models.export.config import ModelFolderConfig
 from covertune.models.metrics import Metrics, wilson_interval
 from covertune.models.training.recipe import Recipe
+from covertune.wording import escaped
 
 __all__ = ["licence_of", "write_card", "write_program"]
 
@@ -53,7 +54,7 @@ def write_card(config: ModelFolderConfig, backbone: Backbone) -> str:
     ours = config.covertune
     height, width = ours.preprocessing.size
     store = ours.provenance.get("store")
-    title = f"{backbone.name} fine-tuned on {store or 'covers'}"
+    title = escaped(f"{backbone.name} fine-tuned on {store or 'covers'}")
     template = _environment().get_template("card.md.j2")
     return template.render(
         metadata=_metadata(config, backbone, title),
@@ -78,7 +79,7 @@ def write_card(config: ModelFolderConfig, backbone: Backbone) -> str:
         mean=list(ours.preprocessing.mean),
         std=list(ours.preprocessing.std),
         onnx=ours.onnx,
-        no_onnx_because=ours.no_onnx_because,
+        no_onnx_because=ours.no_onnx_because and escaped(ours.no_onnx_because),
         library=ours.loading.library,
         open_cover=_open_cover(config),
         source=backbone.source,
@@ -153,7 +154,7 @@ def _metadata(config: ModelFolderConfig, backbone: Backbone, title: str) -> str:
                 task_type="image-classification",
                 task_name="Image classification",
                 dataset_type="image-classification",
-                dataset_name=str(ours.provenance.get("store", "covers")),
+                dataset_name=escaped(ours.provenance.get("store", "covers")),
                 dataset_split="test",
                 metric_type=kind,
                 metric_name=_MEASURES[measure],
@@ -194,7 +195,7 @@ def _rows(measured: Mapping[str, Any]) -> list[tuple[str, str, str]]:
 
 def _calibration_in_words(calibration: Calibration | None, why_not: str | None) -> str:
     if calibration is None:
-        return f"Its probabilities are not calibrated{': ' + why_not if why_not else ''}."
+        return f"Its probabilities are not calibrated{': ' + escaped(why_not) if why_not else ''}."
     told = calibration
     losses = [f"there {_from_to(told.val_loss_before, told.val_loss_after)}"]
     errors = [f"there {_from_to(told.val_ece_before, told.val_ece_after)}"]
@@ -227,7 +228,7 @@ def _python_list(names: list[str]) -> str:
 
 
 def _code(name: str) -> str:
-    shown = " ".join(name.split()) or repr(name)
+    shown = escaped(name).strip() or repr(name)
     return "`" + shown.replace("`", "'") + "`"
 
 

@@ -5,8 +5,11 @@ Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted (and resumable).
 
 from __future__ import annotations
 
+import contextlib
+import os
 import sys
 from importlib.metadata import version
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -26,7 +29,7 @@ from covertune.search.cli.render.console import say_error
 from covertune.search.errors import ConfigError, Interrupted, SearchError
 from covertune.search.garbage import collect_rarely
 from covertune.search.schedule.stop_signals import interrupted_by_signals
-from covertune.wording import reason_of
+from covertune.wording import as_message, reason_of
 
 __all__ = ["app", "main"]
 
@@ -85,16 +88,25 @@ def main(arguments: list[str] | None = None) -> None:
     try:
         with interrupted_by_signals():
             code = app(args=arguments, prog_name="covertune", standalone_mode=False)
+        sys.stdout.flush()
     except _UsageError as error:
+        error.message = as_message(error.message)
         error.show()
         sys.exit(EXIT_USAGE)
+    except BrokenPipeError:  # whoever read has seen enough, as `head` does
+        _give_up_output()
+        sys.exit(EXIT_FAILED)
     except Interrupted as interrupted:
         say_error(str(interrupted), kind="stopped")
         sys.exit(EXIT_INTERRUPTED)
     except (typer.Abort, KeyboardInterrupt):
         code = EXIT_INTERRUPTED
     except OSError as error:  # a name too long for the file system, a disk that is full
-        say_error(": ".join(filter(None, (reason_of(error), error.filename))))
+        if not _can_write():
+            _give_up_output()
+            say_error(f"the output cannot be written: {reason_of(error)}; send it elsewhere")
+            sys.exit(EXIT_FAILED)
+        say_error(": ".join(str(part) for part in (reason_of(error), error.filename) if part))
         sys.exit(EXIT_FAILED)
     except Exception as error:
         if not _is_mendable(error):
@@ -104,6 +116,21 @@ def main(arguments: list[str] | None = None) -> None:
     if code == EXIT_INTERRUPTED:  # which newer Typers make of a KeyboardInterrupt by themselves
         say_error("interrupted", kind="stopped")
     sys.exit(code or 0)
+
+
+def _can_write() -> bool:
+    """Tell whether standard output takes what is still to be written."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        return False
+    return True
+
+
+def _give_up_output() -> None:
+    """Send what could not be written nowhere: on the way out Python would try once more."""
+    with Path(os.devnull).open("wb") as nowhere, contextlib.suppress(OSError, ValueError):
+        os.dup2(nowhere.fileno(), sys.stdout.fileno())
 
 
 def _is_mendable(error: Exception) -> bool:

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from covertune.search.cli.render.console import console
+from covertune.wording import escaped
 
 __all__ = ["dashboard"]
 
@@ -37,7 +38,7 @@ def dashboard(
     server = make_dashboard(RunFolder.open(run), _HOST, port, url=storage)
     logging.getLogger("wsgiref").setLevel(logging.ERROR)
     url = f"http://{_HOST}:{server.server_port}"
-    console.out(f"dashboard of {run}: {url}  (Ctrl-C ends it)", highlight=False)
+    console.out(f"dashboard of {escaped(run)}: {url}  (Ctrl-C ends it)", highlight=False)
     try:
         server.serve_forever()
     except KeyboardInterrupt:

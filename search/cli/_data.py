@@ -9,7 +9,7 @@ import typer
 
 from covertune.search.cli.render.console import console, print_json
 from covertune.vocabulary import Conflicts
-from covertune.wording import sentences
+from covertune.wording import as_message, escaped, few, quoted_path, sentences
 
 if TYPE_CHECKING:
     from covertune.data_pipeline import PrepareSettings
@@ -45,8 +45,9 @@ def sample(
             out, covers_per_genre=covers_per_genre, genres=genres, seed=seed, progress=progress
         )
     console.out(
-        f"{summary.covers} covers of {len(summary.genres)} genres in {out}: "
-        f"{', '.join(summary.genres)}\nnext:  covertune data prepare {out} STORE",
+        f"{summary.covers} covers of {len(summary.genres)} genres in {escaped(out)}: "
+        f"{few(summary.genres, at_most=12)}\n"
+        f"next:  covertune data prepare {quoted_path(out)} STORE",
         highlight=False,
     )
 
@@ -175,7 +176,9 @@ def prepare(
             download_progress=downloading,
         )
     console.print(prepare_table(summary))
-    console.out(f"next:  covertune search {out}", highlight=False)
+    for note in summary.notes:
+        console.out(f"note:  {as_message(note)}", highlight=False)
+    console.out(f"next:  covertune search {quoted_path(out)}", highlight=False)
 
 
 def _settings(**values: Any) -> PrepareSettings:
@@ -186,7 +189,9 @@ def _settings(**values: Any) -> PrepareSettings:
     try:
         return PrepareSettings(**values)
     except ValidationError as error:
-        raise typer.BadParameter("; ".join(sentences(error))) from error
+        raise typer.BadParameter(
+            few(sentences(error), separator="; ", at_most=8, item_chars=None)
+        ) from error
 
 
 @app.command()
@@ -214,4 +219,4 @@ def inspect(
         return
     console.print(store_table(report))
     if html is not None:
-        console.out(f"page:  {html}", highlight=False)
+        console.out(f"page:  {escaped(html)}", highlight=False)

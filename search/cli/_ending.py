@@ -12,6 +12,7 @@ from covertune.search.cli.render.trial_tables import STATE_STYLES, recipe_summar
 from covertune.search.finish.outcome import Outcome
 from covertune.search.record.study import ranked, recipe_of
 from covertune.search.run import SearchResult
+from covertune.wording import escaped, quoted_path
 
 __all__ = ["show_result"]
 
@@ -26,11 +27,14 @@ def show_result(result: SearchResult) -> None:
     console.print()
     console.print(outcome_table(outcome))
     console.print()
-    console.print(_in_words(outcome), highlight=False, soft_wrap=True)
-    console.print(outcome.mattered.in_words, highlight=False, soft_wrap=True)
-    run, model = os.path.relpath(result.run.path), os.path.relpath(outcome.model)
-    store = os.path.relpath(result.run.config().store or ".")
-    console.out(f"model: {model}\n", highlight=False, style="bold")
+    console.print(escaped(_in_words(outcome)), highlight=False, markup=False, soft_wrap=True)
+    console.print(outcome.mattered.in_words, highlight=False, markup=False, soft_wrap=True)
+    shown = escaped(os.path.relpath(outcome.model))
+    run, model, store = (
+        quoted_path(os.path.relpath(path))
+        for path in (result.run.path, outcome.model, result.run.config().store or ".")
+    )
+    console.out(f"model: {shown}\n", highlight=False, style="bold")
     console.print("next:", highlight=False)
     for command, purpose in (
         (f"covertune predict {model} COVER.jpg", "genres of a cover"),

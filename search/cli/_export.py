@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from covertune.search.cli.render.console import console
+from covertune.wording import as_message, escaped, quoted_path
 
 __all__ = ["export"]
 
@@ -42,5 +43,6 @@ def export(
 
     exported = export_run(RunFolder.open(run), out, trial, url=storage)
     for note in exported.notes:
-        console.out(f"note: {note}", highlight=False)
-    console.out(f"model: {out}\nnext:  covertune predict {out} COVER.jpg", highlight=False)
+        console.out(f"note: {as_message(note)}", highlight=False)
+    command = f"covertune predict {quoted_path(out)} COVER.jpg"
+    console.out(f"model: {escaped(out)}\nnext:  {command}", highlight=False)

@@ -9,13 +9,14 @@ import typer
 from rich.text import Text
 
 from covertune.search.cli.render.console import console, print_json
+from covertune.wording import as_message, escaped
 
 __all__ = ["predict"]
 
 
 def _say(path: str, told: Text) -> None:
     """Print one line a cover; brackets in names are no markup, long names are not broken."""
-    console.print(Text(f"{path}: ") + told, soft_wrap=True)
+    console.print(Text(f"{escaped(path)}: ") + told, soft_wrap=True)
 
 
 def predict(
@@ -42,9 +43,11 @@ def predict(
     else:
         for answer in answers:
             if answer.error is not None:
-                _say(answer.path, Text(answer.error, style="red"))
+                _say(answer.path, Text(as_message(answer.error), style="red"))
                 continue
-            told = ", ".join(f"{g.genre} {g.probability:.1%}" for g in answer.genres[:top])
+            told = ", ".join(
+                f"{escaped(g.genre, at_most=80)} {g.probability:.1%}" for g in answer.genres[:top]
+            )
             _say(answer.path, Text(told))
     if any(answer.error is not None for answer in answers):
         raise typer.Exit(1)

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from covertune.search.cli.render.console import console, print_json, show_duration
+from covertune.wording import escaped
 
 __all__ = ["trials"]
 
@@ -45,7 +46,8 @@ def trials(
         trained_s = sum(row.seconds for row in rows)
         console.print(
             f"{len(rows)} trials, {show_duration(trained_s)} of training; on validation: "
-            f"{gap_so_far(found, baseline).in_words}",
+            f"{escaped(gap_so_far(found, baseline).in_words)}",
             highlight=False,
+            markup=False,
             soft_wrap=True,
         )

@@ -28,6 +28,7 @@ from covertune.search.setup.feed import Feed
 from covertune.search.setup.probes import Probe, probe_model
 from covertune.search.setup.set_up import SearchContext
 from covertune.vocabulary import Fit
+from covertune.wording import quoted_path
 
 __all__ = ["Contender", "better_than_the_best_trial", "contenders_of", "predict_all"]
 
@@ -146,7 +147,7 @@ def predict_all(
         workers.submit(_predict, model.load, model.kind.backbone, covers)
         for model, covers in [*work, (winner, val)]
     ]
-    remedy = f"`covertune resume {os.path.relpath(context.run.path)}` tries again"
+    remedy = f"`covertune resume {quoted_path(os.path.relpath(context.run.path))}` tries again"
     *of_test, of_val = results(futures, "measuring on the test split", remedy=remedy)
     by_key = dict(zip(models, of_test, strict=True))
     return {name: by_key[key] for name, key in keys.items()}, of_val

@@ -34,6 +34,7 @@ from covertune.search.record.study import best_trial, read_trials, recipe_of
 from covertune.search.record.trial_record import progress_of
 from covertune.search.setup.resuming import require_same_store
 from covertune.vocabulary import Fit
+from covertune.wording import few, quoted_path
 
 __all__ = ["Exported", "check_covers", "export_run", "trial_model"]
 
@@ -80,7 +81,7 @@ def _why_no_checkpoint(run: RunFolder, trial: FrozenTrial) -> str:
         best = "best" if keep == 1 else f"{keep} best"
         rule = f"of trials that have ended only the {best} and the untuned one keep theirs"
         remedy = " (a search with a larger keep_checkpoints in its --config keeps more)"
-    numbers = ", ".join(map(str, there)) or "none"
+    numbers = few(there, at_most=20) or "none"
     return (
         f"trial {trial.number} of run {run.name!r} has no checkpoint: {rule}; trials that can be "
         f"exported: {numbers}{remedy}"
@@ -132,11 +133,24 @@ def _chosen_model(
         return _classifier_of(run, _chosen_trial(run, number, url), store), []
     if (run.model / "config.json").exists():
         return _announced(run), []
-    best = best_trial(read_trials(run, url=url), with_checkpoint_in=run)
+    trials = read_trials(run, url=url)
+    best = best_trial(trials, with_checkpoint_in=run)
     if best is None:
-        raise RunError(f"run {run.name!r} has no trial with a measured model yet")
+        raise RunError(_why_no_model(run, best_trial(trials)))
     note = f"the search has exported no model yet; this is its best trial, {best.number}"
     return _classifier_of(run, best, store), [note]
+
+
+def _why_no_model(run: RunFolder, measured: FrozenTrial | None) -> str:
+    """Say whether it is too early, or the files are gone."""
+    go_on = f"covertune resume {quoted_path(os.path.relpath(run.path))}"
+    if measured is None:
+        return f"run {run.name!r} has no trial with a measured model yet; go on with `{go_on}`"
+    return (
+        f"the checkpoints of run {run.name!r} are gone: its best trial, {measured.number}, "
+        f"measured {measured.value:.3f}, but {run.checkpoints} holds none of it; bring the files "
+        f"back, or train more with `{go_on} --trials N`"
+    )
 
 
 def _announced(run: RunFolder) -> Classifier:

@@ -14,7 +14,7 @@ from covertune.search.config import SearchConfig
 from covertune.search.errors import RunError
 from covertune.vocabulary import Fit
 from covertune.whole import write_whole
-from covertune.wording import few, sentences
+from covertune.wording import few, reason_of, sentences
 
 __all__ = ["RunManifest"]
 
@@ -89,7 +89,7 @@ class RunManifest(BaseModel):
         try:
             content = json.loads(file.read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
-            raise RunError(f"cannot read {file}: {error}") from error
+            raise RunError(f"cannot read {file}: {reason_of(error)}") from error
         missing = [name for name in _NEEDED if not isinstance(content, dict) or name not in content]
         if missing:
             raise RunError(f"{file} is damaged: it has no {', '.join(missing)}")

@@ -22,6 +22,7 @@ from optuna.artifacts import FileSystemArtifactStore, get_all_artifact_meta, upl
 
 from covertune.models import Metrics, ProgressMetrics
 from covertune.search.record.compat import storage_of
+from covertune.wording import escaped
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -30,6 +31,7 @@ __all__ = ["TrialPictures", "draw_confusion", "draw_curve"]
 
 _log = logging.getLogger(__name__)
 _LABELLED_GENRES = 40
+_GENRE_CHARS = 30
 _CURVE, _CONFUSION, _TABLE = _FILES = ("learning_curve.png", "confusion.png", "epochs.csv")
 
 
@@ -162,8 +164,11 @@ def draw_confusion(confusion_KK: np.ndarray, genres: list[str]) -> Figure:
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     axes.set(title="confusion on validation", xlabel="predicted", ylabel="true")
     if len(genres) <= _LABELLED_GENRES:
-        axes.set_xticks(range(len(genres)), genres, rotation=60, ha="right", fontsize=7)
-        axes.set_yticks(range(len(genres)), genres, fontsize=7)
+        # `$` in a name is no formula, and a line end no second line
+        names = [escaped(genre, at_most=_GENRE_CHARS) for genre in genres]
+        text = {"fontsize": 7, "parse_math": False}
+        axes.set_xticks(range(len(genres)), names, rotation=60, ha="right", **text)
+        axes.set_yticks(range(len(genres)), names, **text)
     if len(genres) <= 12:
         for row, column in np.ndindex(*confusion_KK.shape):
             axes.text(

@@ -34,7 +34,7 @@ from covertune.search.errors import RunError
 from covertune.search.record.manifest import RunManifest
 from covertune.search.record.owner import Ownership, owned
 from covertune.whole import remove_partials, write_whole
-from covertune.wording import reason_of
+from covertune.wording import quoted_path, reason_of
 
 __all__ = ["RunFolder", "checkpoint_name"]
 
@@ -65,7 +65,7 @@ class RunFolder:
         if path.exists():
             remedy = "choose another --name, or "
             if cls(path).manifest_file.is_file():
-                remedy += f"go on with `covertune resume {config.runs_dir / name}`"
+                remedy += f"go on with `covertune resume {quoted_path(config.runs_dir / name)}`"
             else:
                 remedy += "remove the folder, which is no run (it has no run.json)"
             raise RunError(f"run {str(config.runs_dir / name)!r} exists already; {remedy}")
@@ -241,6 +241,11 @@ class RunFolder:
         lock = FileLock(self.path / ".lock")
         try:
             lock.acquire(timeout=0)
+        except OSError as error:  # a folder of that name, say
+            raise RunError(
+                f"run {self.name!r} cannot be locked: {self.path / '.lock'}: {reason_of(error)}; "
+                "remove it, or make the run writable"
+            ) from error
         except Timeout as error:
             raise RunError(
                 f"run {self.name!r} is driven by another process; wait for it, or stop it"

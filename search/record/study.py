@@ -31,7 +31,7 @@ from covertune.search.record.opening import (
 from covertune.search.record.published_copy import go_on_from_copy
 from covertune.search.record.run_folder import RunFolder
 from covertune.search.record.trial_record import TrialRecord
-from covertune.wording import named_first_line
+from covertune.wording import named_first_line, quoted_path
 
 __all__ = [
     "ELAPSED_S",
@@ -190,7 +190,7 @@ def _prepared(run: RunFolder) -> RunManifest:
     if not manifest.is_prepared:
         raise RunError(
             f"run {run.name!r} has no trial yet; unless it is being prepared at this moment, go on "
-            f"with `covertune resume {os.path.relpath(run.path)}`"
+            f"with `covertune resume {quoted_path(os.path.relpath(run.path))}`"
         )
     return manifest
 

@@ -18,6 +18,7 @@ from covertune.search.record.trial_record import TrialRecord
 from covertune.search.schedule.budget import Budget
 from covertune.search.schedule.halving import SuccessiveHalving
 from covertune.search.schedule.trial_end import HALVED
+from covertune.wording import quoted_path
 
 __all__ = [
     "check_space_unchanged",
@@ -78,8 +79,8 @@ def check_space_unchanged(
             what = f"trial {trial.number}: {str(error).rstrip('.')}"
             raise RunError(
                 f"the search space has changed since run {run.name!r} was started ({what}); start "
-                f"a new search with `--warm-start {run.path}`, or go on with the covertune that "
-                "started it"
+                f"a new search with `--warm-start {quoted_path(run.path)}`, or go on with the "
+                "covertune that started it"
             ) from error
 
 

@@ -16,6 +16,7 @@ from covertune.search.errors import RunError
 from covertune.search.record.run_folder import RunFolder
 from covertune.search.record.study import ranked, read_trials, recipe_of
 from covertune.search.record.trial_record import TrialRecord
+from covertune.wording import few
 
 __all__ = ["EarlierRecipe", "earlier_recipes"]
 
@@ -55,7 +56,8 @@ def _best_of(path: Path, backbones: Sequence[str]) -> list[EarlierRecipe]:
     if not best:
         raise RunError(
             f"--warm-start {path}: run {run.name!r} has no measured trial of "
-            f"{', '.join(backbones)}; name a backbone it tried with --backbones, or another run"
+            f"{few(backbones, at_most=8)}; name a backbone it tried with --backbones, or "
+            "another run"
         )
     return [
         EarlierRecipe(role=f"recipe: trial {trial.number} of {run.name}", recipe=recipe)

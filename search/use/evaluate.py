@@ -11,6 +11,7 @@ from covertune.models import Measurement, load_model, measure_probabilities
 from covertune.search.errors import SearchError
 from covertune.search.finish.predictions import predict_split
 from covertune.vocabulary import Split
+from covertune.wording import few
 
 __all__ = ["Evaluation", "evaluate_model"]
 
@@ -39,8 +40,8 @@ def evaluate_model(model: Path, store_path: Path, split: Split | str = "test") -
     unknown = [genre for genre in store.genres if genre not in classifier.genres]
     if unknown:
         raise SearchError(
-            f"the store {store_path} has genres the model does not know: {', '.join(unknown)}; "
-            f"the model knows: {', '.join(classifier.genres)}"
+            f"the store {store_path} has genres the model does not know: {few(unknown)}; "
+            f"the model knows: {few(classifier.genres, at_most=8)}"
         )
     told = predict_split(classifier, store, split)
     measured = measure_probabilities(*told)

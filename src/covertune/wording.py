@@ -36,10 +36,10 @@ _JOINERS = frozenset("\u200c\u200d")  # Persian is written with them, and emoji
 
 
 def escaped(text: object, *, at_most: int | None = None) -> str:
-    """Return a text in which what would act on a terminal, or turn letters round, can be seen.
+    r"""Return a text in which what would act on a terminal, or turn letters round, can be seen.
 
-    Control characters, line ends and marks of direction become what Python writes for them: `\\n`,
-    `\\x1b`, `\\u202e`. A backslash stays one, so that escaping twice changes nothing.
+    Control characters, line ends and marks of direction become what Python writes for them: `\n`,
+    `\x1b`, `\u202e`. A backslash stays one, so that escaping twice changes nothing.
 
     Args:
         text: Of anybody.

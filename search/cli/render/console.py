@@ -11,6 +11,7 @@ import typer
 from rich.console import Console
 
 from covertune.passwords import hide_passwords
+from covertune.wording import as_message, named
 
 __all__ = ["console", "duration_s", "print_json", "say_error", "show_bytes", "show_duration"]
 
@@ -22,7 +23,7 @@ _DURATION = re.compile(r"(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m)?(?:(\d+(?:\.\
 def say_error(text: str, kind: str = "error") -> None:
     """Print one line on standard error."""
     _stderr.print(f"[bold red]{kind}:[/] ", end="", highlight=False)
-    _stderr.print(hide_passwords(text), markup=False, highlight=False, soft_wrap=True)
+    _stderr.print(as_message(hide_passwords(text)), markup=False, highlight=False, soft_wrap=True)
 
 
 def print_json(document: Any) -> None:
@@ -40,11 +41,11 @@ def duration_s(text: str | None) -> float | None:
         return None
     match = _DURATION.fullmatch(text.strip().lower())
     if match is None or not any(match.groups()):
-        raise typer.BadParameter(f"a duration is like 90s, 20m or 1h30m, got {text!r}")
+        raise typer.BadParameter(f"a duration is like 90s, 20m or 1h30m, got {named(text)}")
     hours, minutes, seconds = (float(part or 0) for part in match.groups())
     total = 3600 * hours + 60 * minutes + seconds
     if total <= 0:
-        raise typer.BadParameter(f"a duration is more than nothing, got {text!r}")
+        raise typer.BadParameter(f"a duration is more than nothing, got {named(text)}")
     return total
 
 

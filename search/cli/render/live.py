@@ -23,6 +23,7 @@ from covertune.search.events import PreflightReport, ProbeReport, SearchObserver
 from covertune.search.finish.gap import Gap
 from covertune.search.record.study import latest_value
 from covertune.search.record.trial_record import ROLE_UNTUNED, TrialRecord
+from covertune.wording import as_message, escaped
 
 __all__ = ["LiveView"]
 
@@ -78,6 +79,7 @@ class LiveView(SearchObserver):
     def phase(self, text: str) -> None:
         """Begin a new phase; the bar of the one before goes away."""
         self._close_phase()
+        text = escaped(text)
         if console.is_terminal:
             self._phase = Progress(
                 SpinnerColumn(),
@@ -104,14 +106,14 @@ class LiveView(SearchObserver):
 
     def warn(self, text: str) -> None:
         """Print a warning nobody can miss."""
-        console.print(Text(f"WARNING  {text}", style="bold black on yellow"))
+        console.print(Text(f"WARNING  {as_message(text)}", style="bold black on yellow"))
 
     def preflight(self, report: PreflightReport) -> None:
         """Print one line per backbone and size."""
         self._close_phase()
         for check in report.checks:
             console.print(
-                f"[green]ok[/] {check.backbone} at {check.image_px} px on {check.device}: "
+                f"[green]ok[/] {escaped(check.backbone)} at {check.image_px} px on {check.device}: "
                 f"{check.train_covers_per_s:,.0f} covers/s trained, "
                 f"a full epoch {show_duration(check.epoch_s)}, {check.memory_mb:,.0f} MB",
                 highlight=False,
@@ -126,7 +128,7 @@ class LiveView(SearchObserver):
         """Print the number to beat."""
         self._close_phase()
         console.print(
-            f"[green]ok[/] frozen probe of {probe.backbone} at {input_size(probe)}: "
+            f"[green]ok[/] frozen probe of {escaped(probe.backbone)} at {input_size(probe)}: "
             f"top-1 {probe.metrics.top1:.3f} on validation",
             highlight=False,
         )
@@ -199,7 +201,12 @@ class LiveView(SearchObserver):
         gap = self._gap
         if gap.best is not None and gap.best > self._told_best:
             self._told_best = gap.best
-            console.print(f"on validation so far: {gap.in_words}", highlight=False, soft_wrap=True)
+            console.print(
+                f"on validation so far: {escaped(gap.in_words)}",
+                highlight=False,
+                markup=False,
+                soft_wrap=True,
+            )
 
     def checkpoints(self, now_bytes: int, peak_bytes: int) -> None:
         """Set the line below the table."""
@@ -272,14 +279,14 @@ class LiveView(SearchObserver):
                 style="bold" if is_best else None,
             )
         below = [Text(self._checkpoints, style="dim")] if self._checkpoints else []
-        return Group(self._headline(), Text(self._gap.in_words), table, *below)
+        return Group(self._headline(), Text(escaped(self._gap.in_words)), table, *below)
 
     def _headline(self) -> Text:
         plan = self._plan
         assert plan is not None
         spent_s = self._spent_before_s + time.monotonic() - self._started
         done = self._ended_before + self._ended
-        parts = [f"{plan.run.name}"]
+        parts = [escaped(plan.run.name)]
         of = f" of {plan.trial_limit}" if plan.trial_limit is not None else ""
         parts.append(f"{done}{of} trials ended")
         if (best := self._best) is not None:

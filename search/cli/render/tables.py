@@ -8,6 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from covertune.vocabulary import SPLITS, Split
+from covertune.wording import escaped
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -27,6 +28,8 @@ __all__ = [
     "prepare_table",
     "store_table",
 ]
+
+_GENRE_CHARS = 80
 
 
 def plain_table(*headers: str, left: int = 1, wide: str | None = None) -> Table:
@@ -69,7 +72,7 @@ def _add_score(table: Table, score: Score, style: str | None) -> None:
     low, high = score.test.top1_interval
     any_top1 = score.test.any_top1
     table.add_row(
-        score.what,
+        escaped(score.what),
         "-" if score.trial is None else str(score.trial),
         f"{score.val_top1:.3f}",
         f"{score.test.top1:.3f}",
@@ -99,14 +102,18 @@ def _genre_rows(table: Table, covers: Mapping[str, Mapping[Split, int]]) -> None
     """Add genre lines and a total."""
     for genre, by_split in covers.items():
         counts = [by_split.get(split, 0) for split in SPLITS]
-        table.add_row(Text(genre), *(f"{count:,}" for count in counts), f"{sum(counts):,}")
+        table.add_row(
+            Text(escaped(genre, at_most=_GENRE_CHARS)),
+            *(f"{count:,}" for count in counts),
+            f"{sum(counts):,}",
+        )
     totals = [sum(by_split.get(split, 0) for by_split in covers.values()) for split in SPLITS]
     table.add_row("all", *(f"{count:,}" for count in totals), f"{sum(totals):,}", style="bold")
 
 
 def _reason_rows(table: Table, reasons: dict[str, int]) -> None:
     for reason, count in sorted(reasons.items(), key=lambda pair: -pair[1]):
-        table.add_row(f"refused: {reason}", "", "", "", f"{count:,}", style="yellow")
+        table.add_row(Text(f"refused: {escaped(reason)}"), "", "", "", f"{count:,}", style="yellow")
 
 
 def prepare_table(summary: PrepareSummary) -> Table:
@@ -114,18 +121,18 @@ def prepare_table(summary: PrepareSummary) -> Table:
     table = plain_table("genre", *SPLITS, "covers")
     _genre_rows(table, summary.counts)
     _reason_rows(table, summary.reasons)
-    table.caption = (
+    caption = (
         f"{summary.found:,} files found, {summary.kept:,} covers kept, "
         f"{summary.rejected:,} refused; fingerprint {summary.fingerprint[:12]}\n"
         f"{_labels_in_words(summary)}"
     )
     if summary.downloads is not None:
         counts = summary.downloads
-        table.caption += (
+        caption += (
             f"\n{counts.downloaded:,} downloaded, {counts.cached:,} had been before, "
-            f"{counts.failed:,} failed; kept in {counts.folder}"
+            f"{counts.failed:,} failed; kept in {escaped(counts.folder)}"
         )
-    table.caption_justify = "left"
+    table.caption, table.caption_justify = Text(caption), "left"
     return table
 
 
@@ -155,16 +162,16 @@ def store_table(report: StoreReport) -> Table:
     _genre_rows(table, report.counts)
     _reason_rows(table, report.reasons)
     width, height = report.width_px, report.height_px
-    table.caption = (
+    caption = (
         f"{report.pictures:,} distinct pictures found, {report.conflicting:,} of them in several "
         f"genres: nobody can be right on more than {report.noise_ceiling:.1%} of the labels found\n"
         f"{report.covers:,} covers in {report.groups:,} groups, {report.bytes / 1e6:,.1f} MB; "
         f"width {width.min} to {width.max} px (median {width.median:.0f}), "
         f"height {height.min} to {height.max} px (median {height.median:.0f})\n"
-        f"from {report.source}, seed {report.settings.seed}; "
-        f"schema {report.schema_version}, fingerprint {report.fingerprint[:12]}"
+        f"from {escaped(report.source)}, seed {report.settings.seed}; "
+        f"schema {report.schema_version}, fingerprint {escaped(report.fingerprint[:12])}"
     )
-    table.caption_justify = "left"
+    table.caption, table.caption_justify = Text(caption), "left"
     return table
 
 
@@ -175,7 +182,7 @@ def backbones_table(found: list[Backbone]) -> Table:
     table.add_column("licence")
     for backbone in found:
         table.add_row(
-            backbone.name,
+            escaped(backbone.name),
             backbone.source,
             "-" if backbone.parameters is None else f"{backbone.parameters / 1e6:.1f}",
             "-" if backbone.gflops is None else f"{backbone.gflops:.2f}",

@@ -14,6 +14,7 @@ from covertune.search.cli.render.tables import input_size, plain_table
 from covertune.search.errors import RunError
 from covertune.search.record.study import TrialRow, recipe_of, trial_rows
 from covertune.search.record.trial_record import ROLE_SAMPLED, TrialRecord
+from covertune.wording import escaped, few
 
 __all__ = ["STATE_STYLES", "recipe_summary", "trial_summary", "trials_table"]
 
@@ -40,7 +41,7 @@ def recipe_summary(recipe: Recipe, *, with_input: bool = True) -> str:
         parts.append("cutmix")
     if recipe.ema_decay is not None:
         parts.append("ema")
-    return ", ".join(parts)
+    return escaped(", ".join(parts))
 
 
 def trial_summary(
@@ -50,6 +51,7 @@ def trial_summary(
     text = "" if recipe is None else recipe_summary(recipe, with_input=with_input)
     if role != ROLE_SAMPLED:
         text = f"{role.removeprefix('recipe: ')}: {text}"
+    text, reason = escaped(text), escaped(reason)
     if not reason:
         return text
     return f"({reason})  {text}" if state == "FAIL" else f"{text}  ({reason})"
@@ -76,14 +78,14 @@ def trials_table(trials: list[FrozenTrial]) -> Table:
             "-" if row.value is None else f"{row.value:.3f}",
             str(row.epochs),
             show_duration(row.seconds),
-            *([Text(row.device or "-")] if device_column else []),
+            *([Text(escaped(row.device or "-"))] if device_column else []),
             Text(
                 trial_summary(role, recipe, row.state, row.reason or "", with_input=len(inputs) > 1)
             ),
         )
     shared = [*(inputs if len(inputs) == 1 else ()), *(devices if len(devices) == 1 else ())]
     if shared:
-        table.caption = Text(f"all: {', '.join(shared)}")
+        table.caption = Text(f"all: {few(sorted(shared), at_most=6)}")
         table.caption_justify = "left"
     return table
 

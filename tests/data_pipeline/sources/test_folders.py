@@ -1,3 +1,4 @@
+import contextlib
 import errno
 import os
 from pathlib import Path
@@ -170,7 +171,7 @@ class TestLeftOut:
         assert (len(found.sources), found.ignored) == (2, 123)
         assert found.notes == (
             "passed over, 123: no names of pictures that can be read, or of tables of use here: "
-            r"120 .cr2, 1 .psd, 1 without an ending, 1 .\x1b[2j; such as A/0.cr2, A/1.cr2, "
+            r"120 .cr2, 1 .\x1b[2j, 1 .psd, 1 without an ending; such as A/0.cr2, A/1.cr2, "
             "A/10.cr2 and 120 more",
         )
 
@@ -179,9 +180,7 @@ class TestLeftOut:
         (root / "A" / "caf\udce9.jpg").touch()
         found = find_sources(root)
         assert len(found.sources) == 2
-        assert found.notes == (
-            r"left out, 1: a name that is not UTF-8; rename it: A/caf\xe9.jpg",
-        )
+        assert found.notes == (r"left out, 1: a name that is not UTF-8; rename it: A/caf\xe9.jpg",)
 
     def test_links_to_themselves(self, touch):
         root = touch("A/1.jpg", "B/1.jpg")
@@ -197,15 +196,11 @@ class TestLeftOut:
     def test_a_folder_that_cannot_be_read(self, touch):
         """Its path is longer than the system takes; root may read any other."""
         root = touch("A/1.jpg", "B/1.jpg")
-        before = os.getcwd()
-        os.chdir(root / "B")
-        try:
+        with contextlib.chdir(root / "B"):
             for _ in range(22):
-                os.mkdir("d" * 200)
+                Path("d" * 200).mkdir()
                 os.chdir("d" * 200)
             Path("2.jpg").touch()
-        finally:
-            os.chdir(before)
         found = find_sources(root)
         assert [s.source for s in found.sources] == ["A/1.jpg", "B/1.jpg"]
         (note,) = found.notes
