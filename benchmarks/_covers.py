@@ -8,7 +8,6 @@ pixels, JPEG, about 60 kB, as shops have them.
 from __future__ import annotations
 
 import io
-import os
 from concurrent.futures import ProcessPoolExecutor
 from functools import cache
 from pathlib import Path
@@ -17,6 +16,7 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from covertune.data_pipeline.sample import draw_sample
+from covertune.machine import usable_cpus
 
 SIZE = (400, 600)
 _GENRES = 6
@@ -42,7 +42,7 @@ def many_covers(covers, build=Path("build"), size=SIZE):
     missing = [start for start in starts if not (folder / f".{start}").exists()]
     if missing:
         print(f"making {covers} covers in {folder} …", flush=True)
-        with ProcessPoolExecutor(os.cpu_count()) as makers:
+        with ProcessPoolExecutor(usable_cpus()) as makers:
             for start in missing:
                 end = min(start + _CHUNK, covers)
                 makers.submit(_make, base, folder, start, end, size)

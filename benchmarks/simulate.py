@@ -24,7 +24,6 @@ import heapq
 import itertools
 import json
 import logging
-import os
 import warnings
 from concurrent.futures import ProcessPoolExecutor
 from functools import cache
@@ -34,6 +33,8 @@ import numpy as np
 import optuna
 from _curves import CurveTable
 from _simulated import CONTESTANTS, Measured, measured_most, space_of
+
+from covertune.machine import usable_cpus
 
 BUDGETS = {1: 32.0, 8: 8.0, 64: 2.0}
 """Whole trials a worker could train, by the number of workers."""
@@ -136,7 +137,7 @@ def main():
         f"explained, one measurement errs by {table.noise:.3f}"
     )
     everything = []
-    with ProcessPoolExecutor(os.cpu_count()) as pool:
+    with ProcessPoolExecutor(usable_cpus()) as pool:
         for workers in map(int, given.workers.split(",")):
             whole = BUDGETS.get(workers, _SOME)
             print(f"\n{workers} workers, time for {whole:g} whole trials each")

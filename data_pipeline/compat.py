@@ -7,6 +7,14 @@ Ray 2.60. What is not promised there, and why it is used:
     RAY_memory_monitor_refresh_ms       the raylet reads it as it starts; `ray.init` has no word for
                                         its memory monitor
     the resource object_store_memory    how much room there is for arrays that are shared
+    ray_constants.ENABLE_RAY_CLUSTER    where it is false, as by default on macOS, a Ray listens on
+                                        loopback alone; `_node_ip_address` is turned back to the
+                                        address of a network card
+    Config.initialize, AuthenticationTokenLoader.reset_cache    Ray's core keeps what RAY_AUTH_MODE
+                                        and RAY_AUTH_TOKEN were when it first looked
+    _temp_dir                           where Ray's files go; `ray.init` has no other word
+    Node.kill_all_processes             called when a Ray ends that `ray.init` has started
+    sockets/plasma_store in a session   the longest path of a Unix socket below `_temp_dir`
     RayTaskError.cause                  the error itself, not a traceback as a message
     DataContext.enable_progress_bars, .print_on_execution_start, .raise_original_map_exception,
     the handlers of the logger ray.data                    Ray Data prints of its own accord
@@ -16,6 +24,7 @@ Ray 2.60. What is not promised there, and why it is used:
 
 from __future__ import annotations
 
+import functools
 import logging
 import os
 import signal
@@ -27,20 +36,30 @@ from typing import Any
 import pyarrow as pa
 import ray
 import ray._private.services
+import ray._private.worker
+from ray._private import ray_constants
+from ray._raylet import AuthenticationTokenLoader, Config
 from ray.exceptions import RayTaskError
 
 __all__ = [
+    "LONGEST_SOCKET",
     "NO_MEMORY_MONITOR",
     "error_beneath",
+    "listens_on_loopback",
     "map_tables",
     "object_store_in_use",
     "object_store_sizes",
     "own_process_groups",
     "quiet_ray_data",
+    "read_token_anew",
+    "when_ray_ends",
 ]
 
 NO_MEMORY_MONITOR = {"RAY_memory_monitor_refresh_ms": "0"}
 """Environment in which a Ray has to start that lets workers take what memory there is."""
+
+LONGEST_SOCKET = "session_2026-12-31_23-59-59_999999_4194304/sockets/plasma_store"
+"""The longest path of a socket below the folder a Ray is given; the number is a process's."""
 
 _OBJECT_STORE = "object_store_memory"
 _QUIET = {
@@ -77,6 +96,38 @@ def own_process_groups() -> Iterator[None]:
         raise
     finally:
         services.ConsolePopen = before
+
+
+@contextmanager
+def listens_on_loopback() -> Iterator[None]:
+    """Have a Ray that is started in the block be reached from this machine alone."""
+    before = ray_constants.ENABLE_RAY_CLUSTER
+    ray_constants.ENABLE_RAY_CLUSTER = False
+    try:
+        yield
+    finally:
+        ray_constants.ENABLE_RAY_CLUSTER = before
+
+
+def read_token_anew() -> None:
+    """Have Ray's core look again whether the environment asks for a token, and for which."""
+    Config.initialize("")
+    AuthenticationTokenLoader.instance().reset_cache()
+
+
+def when_ray_ends(do: Callable[[], None]) -> None:
+    """Call something when the Ray that this process has started has ended, whoever ends it."""
+    node: Any = ray._private.worker._global_node
+    kill = node.kill_all_processes
+
+    @functools.wraps(kill)
+    def kill_then_do(*arguments: Any, **options: Any) -> None:
+        try:
+            kill(*arguments, **options)
+        finally:
+            do()
+
+    node.kill_all_processes = kill_then_do
 
 
 def object_store_sizes() -> list[int]:

@@ -1,23 +1,55 @@
-"""Starts Ray on this machine, in one way for whoever needs it: a prepare, a decoding, a search."""
+"""Starts Ray on this machine, in one way for whoever needs it: a prepare, a decoding, a search.
+
+It takes the cores and the memory that this process may use, listens on loopback alone, behind a
+token of its own that lies on no disk, and keeps its files in a folder that goes when it ends.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import logging
 import os
+import secrets
+import shutil
 import signal
 import threading
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 
 import ray
 
-from covertune.data_pipeline.compat import NO_MEMORY_MONITOR, own_process_groups
+from covertune.data_pipeline.compat import (
+    NO_MEMORY_MONITOR,
+    listens_on_loopback,
+    own_process_groups,
+    read_token_anew,
+    when_ray_ends,
+)
 from covertune.data_pipeline.errors import DataError
+from covertune.data_pipeline.ray_folder import RayFolder
+from covertune.machine import available_memory_nbytes, is_main_imported_again, usable_cpus
 from covertune.wording import first_line
 
-__all__ = ["start_local_ray"]
+__all__ = [
+    "SLOW_STORE_NBYTES",
+    "default_store_nbytes",
+    "ray_logs",
+    "require_main_guard",
+    "shared_memory_nbytes",
+    "start_local_ray",
+]
 
-_ALWAYS = {"RAY_USAGE_STATS_ENABLED": "0"}
+_ALWAYS = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_AUTH_MODE": "token"}
+_TOKEN = "RAY_AUTH_TOKEN"
+_TOKEN_BYTES = 32
+SLOW_STORE_NBYTES = 10**10
+"""The largest object store that Ray puts on a disk, where /dev/shm is too small for it."""
+
+_STORE_SHARE = 0.3  # of free memory, which Ray takes for its object store by itself
+_LEAST_STORE_NBYTES = 75 * 2**20  # Ray takes no less
+_SHARED_MEMORY = Path("/dev/shm")
+_SHARED_MEMORY_SHARE = 0.95
+_started: list[RayFolder] = []  # of the Ray that this process has started
 
 
 def start_local_ray(
@@ -33,8 +65,9 @@ def start_local_ray(
     is left running, until `ray.shutdown` or the end of the process.
 
     Args:
-        num_cpus: How many Ray hands out; None: those of the machine.
-        object_store_nbytes: Room for shared arrays; None: what Ray takes by itself, 30 % of memory.
+        num_cpus: How many Ray hands out; None: those this process may use.
+        object_store_nbytes: Room for shared arrays; None: what Ray takes by itself, 30 % of the
+            memory this process may use.
         memory_monitor: Whether Ray ends a worker, and does its task again, before the machine runs
             out of memory; else that is left to the kernel.
 
@@ -43,23 +76,83 @@ def start_local_ray(
     """
     if ray.is_initialized():
         return
-    settings = _ALWAYS if memory_monitor else _ALWAYS | NO_MEMORY_MONITOR
+    require_main_guard()
+    settings = _ALWAYS | {_TOKEN: secrets.token_hex(_TOKEN_BYTES)}
+    if not memory_monitor:
+        settings |= NO_MEMORY_MONITOR
+    folder = RayFolder.make()
     try:
-        with _unless_set(settings), own_process_groups(), _own_signals():
+        with (
+            _unless_set(settings),
+            listens_on_loopback(),
+            own_process_groups(),
+            _own_signals(),
+        ):
+            read_token_anew()
             ray.init(
                 address="local",  # not whatever RAY_ADDRESS says
-                num_cpus=num_cpus,
-                object_store_memory=object_store_nbytes,
+                num_cpus=num_cpus or usable_cpus(),
+                object_store_memory=object_store_nbytes or default_store_nbytes(),
                 include_dashboard=False,
                 logging_level=logging.ERROR,
                 log_to_driver=False,
+                _temp_dir=str(folder.temp_dir),
+                object_spilling_directory=str(folder.spill_dir),
             )
     except Exception as err:  # a node that does not come up in time is a bare Exception
+        folder.let_go()
+        read_token_anew()
         reason = first_line(err, at_most=None)
         raise DataError(
             f"Ray does not start on this machine: {reason}; if the machine is very busy, try "
-            "again later, else look for the cause in Ray's logs"
+            f"again later, else look for the cause in Ray's logs, {folder.logs}"
         ) from err
+    _started.append(folder)
+    when_ray_ends(_clear_up)
+
+
+def ray_logs() -> str:
+    """Return in words where Ray's logs lie; they stay when Ray ends, until the next one starts."""
+    if not _started:
+        return "Ray's logs"
+    _started[-1].keep = True
+    return f"Ray's logs, {_started[-1].logs}"
+
+
+def require_main_guard() -> None:
+    """Refuse to start work in a process that is only importing the main module of another.
+
+    Raises:
+        DataError: It is.
+    """
+    if is_main_imported_again():
+        raise DataError(
+            "this would begin once more in each new process, as the main module is imported there; "
+            'put what starts it below `if __name__ == "__main__":`'
+        )
+
+
+def _clear_up() -> None:
+    read_token_anew()  # another Ray that this program starts or joins has another one
+    while _started:
+        _started.pop().remove()
+
+
+def default_store_nbytes() -> int:
+    """Return the room for shared arrays if nobody asks for more.
+
+    It is what Ray takes by itself, but of the memory this process may use: Ray knows the limit of a
+    container, not that of a batch system or a service.
+    """
+    free = int(_STORE_SHARE * available_memory_nbytes())
+    return max(_LEAST_STORE_NBYTES, min(free, max(shared_memory_nbytes(), SLOW_STORE_NBYTES)))
+
+
+def shared_memory_nbytes() -> int:
+    """Return the room for shared arrays in memory; what is larger lies in files on a disk."""
+    if not _SHARED_MEMORY.is_dir():
+        return 0
+    return int(_SHARED_MEMORY_SHARE * shutil.disk_usage(_SHARED_MEMORY).free)
 
 
 @contextlib.contextmanager

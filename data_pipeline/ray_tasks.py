@@ -17,6 +17,7 @@ from covertune.data_pipeline.compat import (
     object_store_sizes,
 )
 from covertune.data_pipeline.errors import CapacityError, DataError
+from covertune.data_pipeline.local_ray import ray_logs
 from covertune.wording import first_line
 
 __all__ = [
@@ -134,6 +135,6 @@ def unwrap_ray_errors(doing: str) -> Iterator[None]:
         if isinstance(err, RayError) and not isinstance(err, RayTaskError):
             reason = first_line(err, at_most=None)
             raise DataError(
-                f"Ray lost its work while {doing}: {reason}; look for the cause in Ray's logs"
+                f"Ray lost its work while {doing}: {reason}; look for the cause in {ray_logs()}"
             ) from err
         raise

@@ -21,17 +21,19 @@ from ray.tune.error import TuneError
 from sqlalchemy.exc import SQLAlchemyError
 
 from covertune.data_pipeline import CoverStore
+from covertune.data_pipeline.local_ray import require_main_guard
 from covertune.models import ModelError, get_backbone
 from covertune.passwords import hide_passwords
 from covertune.search.cluster.experiment import run_trials
 from covertune.search.cluster.scheduler import HalvingScheduler
 from covertune.search.cluster.searcher import StudySearcher
-from covertune.search.cluster.session import log_to_file, ray_session
+from covertune.search.cluster.session import log_to_file, ray_session, slow_store
 from covertune.search.cluster.trainable import TrialInputs
 from covertune.search.config import SearchConfig
 from covertune.search.errors import ConfigError, Interrupted, RunError, SearchError
 from covertune.search.events import SearchObserver, SearchPlan
 from covertune.search.finish.outcome import Outcome, conclude
+from covertune.search.notebook import default_observer
 from covertune.search.plan import InputVariant
 from covertune.search.record.checkpoints import checkpoint_result
 from covertune.search.record.compat import close_storage
@@ -74,7 +76,7 @@ _log = logging.getLogger(__name__)
 _BREAKS_OFF = (TuneError, OptunaError, SQLAlchemyError, RayError, OSError)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class SearchResult:
     """What a search leaves behind."""
 
@@ -82,21 +84,31 @@ class SearchResult:
     trials: list[FrozenTrial]
     outcome: Outcome
 
+    def __repr__(self) -> str:
+        """Return a few lines; a notebook shows them where a cell ends with a search."""
+        best = self.outcome.best
+        return (
+            f"SearchResult(\n  run={str(self.run.path)!r},\n  trials={len(self.trials)},\n"
+            f"  best={best.what!r}, top-1 {best.val_top1:.3f} on validation, "
+            f"{best.test.top1:.3f} on test,\n  model={str(self.outcome.model)!r},\n)"
+        )
+
 
 def run_search(config: SearchConfig, observer: SearchObserver | None = None) -> SearchResult:
     """Search, measure the winner on the test split once, and export it to `RUN/model`.
 
     Args:
         config: What to search; `store=None` searches generated sample covers.
-        observer: Hears what happens.
+        observer: Hears what happens; None: in a notebook lines are printed, elsewhere none.
 
     Raises:
         SearchError: The configuration, the folder or the machine does not allow it; nothing is
             left behind.
         Interrupted: Stopped by the user after the first trial began; the run can be resumed.
-        DataError: The store cannot be used.
+        DataError: The store cannot be used, or the main module has no guard.
     """
-    observer = observer or SearchObserver()
+    require_main_guard()
+    observer = observer or default_observer()
     budget = Budget(config.time_budget_s)
     config = config.with_absolute_paths()
     for backbone in config.backbones:
@@ -173,6 +185,8 @@ def _session(run: RunFolder, config: SearchConfig, observer: SearchObserver) -> 
 
     ray = ray_session(config.address, config.memory_gb, ray_died)
     with ray, log_to_file(run.log_file):
+        if config.address is None and (warning := slow_store()) is not None:
+            observer.warn(warning)
         try:
             yield
         except _BREAKS_OFF:
@@ -238,13 +252,14 @@ def resume_search(
         storage: URL of its storage, where that is another by now or has a password, which run.json
             does not keep.
         take_over: Take the run from another machine, which is gone.
-        observer: Hears what happens.
+        observer: As for `run_search`.
 
     Raises:
         RunError: Not a run, driven by another process, or nothing is left to do.
         SearchError, DataError: As for `run_search`.
     """
-    observer = observer or SearchObserver()
+    require_main_guard()
+    observer = observer or default_observer()
     run = RunFolder.open(path)
     with (
         run.lock(take_over=take_over) as ownership,

@@ -12,7 +12,6 @@ random draw of up to a window of covers; so what is held at once is bounded:
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -29,6 +28,7 @@ from covertune.data_pipeline.dataset.batches import batch_ends, prefetch, seeded
 from covertune.data_pipeline.dataset.decoded import DecodedSplit, chunk_slice, split_key
 from covertune.data_pipeline.dataset.decoding import decode_cover
 from covertune.data_pipeline.store.cover_store import CoverStore, genre_marks, read_row_groups
+from covertune.machine import usable_cpus
 from covertune.vocabulary import Fit
 
 __all__ = ["StreamedBatches", "StreamedRefs"]
@@ -93,7 +93,7 @@ class StreamedRefs:
         covers = _in_order(_row_groups(self), self.store)
         pieces: list[tuple[np.ndarray, ...]] = []
         cover_ids: list[str] = []
-        with ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="decoding") as decoders:
+        with ThreadPoolExecutor(usable_cpus(), thread_name_prefix="decoding") as decoders:
             while taken := list(islice(covers, _LOAD_COVERS)):
                 images_BHWC = np.empty((len(taken), self.image_px, self.image_px, 3), np.uint8)
                 _decode_into(images_BHWC, taken, self.fit, decoders)

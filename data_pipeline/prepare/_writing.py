@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -28,6 +27,7 @@ from covertune.data_pipeline.store.schema import (
     PrepareSettings,
     StoreManifest,
 )
+from covertune.machine import usable_cpus
 from covertune.vocabulary import SPLITS
 from covertune.whole import whole_folder
 from covertune.wording import reason_of
@@ -101,7 +101,7 @@ def write_parts(folder: Path, covers: pa.Table, spool: Path) -> list[PartInfo]:
         spool: Folder of the encoded images.
     """
     # Memory is copied and files are written, both of which leave the other threads alone.
-    with ThreadPoolExecutor(min(_WRITERS, os.cpu_count() or 1)) as writers:
+    with ThreadPoolExecutor(min(_WRITERS, usable_cpus())) as writers:
         parts = enumerate(_cut_into_parts(covers))
         return list(writers.map(partial(_write_part, folder, spool), parts))
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import logging
+import os
 import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -95,6 +96,7 @@ def check_graph(path: Path, model: nn.Module, pixel_values: Tensor) -> float:
     Raises:
         GraphError: It is above `TOLERANCE`, or the graph does not run.
     """
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # else it writes an id into the home folder
     import onnxruntime as ort
 
     with torch.inference_mode():

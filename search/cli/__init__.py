@@ -25,6 +25,7 @@ from covertune.search.cli import (
     _search,
     _trials,
 )
+from covertune.search.cli.render.any_terminal import print_on_any_terminal
 from covertune.search.cli.render.console import say_error
 from covertune.search.errors import ConfigError, Interrupted, SearchError
 from covertune.search.garbage import collect_rarely
@@ -85,6 +86,7 @@ app.add_typer(_data.app, name="data")
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit; errors a person can mend are one line, not a traceback."""
     collect_rarely()
+    print_on_any_terminal()
     try:
         with interrupted_by_signals():
             code = app(args=arguments, prog_name="covertune", standalone_mode=False)

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import os
-import shutil
 import socket
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
-import psutil
 import ray
 
 from covertune.data_pipeline import DataError, in_flight_nbytes
-from covertune.data_pipeline.local_ray import start_local_ray
+from covertune.data_pipeline.local_ray import (
+    SLOW_STORE_NBYTES,
+    default_store_nbytes,
+    shared_memory_nbytes,
+    start_local_ray,
+)
+from covertune.machine import usable_cpus
 from covertune.passwords import PasswordsHidden
 from covertune.search.cluster.compat import cluster_address, quieten_tune
 from covertune.search.cluster.watchdog import OnDeath, ray_watched
@@ -24,14 +27,13 @@ from covertune.search.garbage import workers_collect_rarely
 from covertune.search.plan import Slots, TrialResources
 from covertune.wording import first_line
 
-__all__ = ["log_to_file", "ray_session", "slots_of"]
+__all__ = ["log_to_file", "ray_session", "slots_of", "slow_store"]
 
 _CONNECT_S = 5.0
 _ROUNDING = 1e-6  # ten tenths of a GPU are a whole one
-_RAYS_SHARE = 0.3  # of free memory, which Ray takes for its object store by itself
-_SHARED_MEMORY = Path("/dev/shm")
-_SHARED_MEMORY_SHARE = 0.95
-_LOGGED = ("covertune", "ray", "ray.data", "ray.tune", "ray.train", "optuna", "py.warnings")
+_SMALL_STORE_NBYTES = 10**9  # a smaller one in memory is worth less than a larger one on disk
+_OF_RAY = ("ray", "ray.data", "ray.tune", "ray.train")
+_LOGGED = ("covertune", *_OF_RAY, "optuna", "matplotlib", "py.warnings")
 
 
 class _LogFile(logging.FileHandler):
@@ -47,7 +49,7 @@ def log_to_file(file: Path) -> Iterator[None]:
 
     Enter it after `ray_session`: Ray sets its loggers up anew when it starts.
     """
-    handler = _LogFile(file, encoding="utf-8", delay=True)
+    handler = _LogFile(file, encoding="utf-8", errors="backslashreplace", delay=True)
     handler.setFormatter(PasswordsHidden("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     before = []
     logging.captureWarnings(True)
@@ -123,12 +125,22 @@ def _object_store_nbytes(memory_gb: float | None) -> int | None:
     if memory_gb is None:
         return None
     covers = int(memory_gb * 1e9)
-    wanted = covers + in_flight_nbytes(covers, os.cpu_count() or 1)
-    if wanted <= _RAYS_SHARE * psutil.virtual_memory().available:
+    wanted = covers + in_flight_nbytes(covers, usable_cpus())
+    if wanted <= default_store_nbytes():
         return None
-    if _SHARED_MEMORY.is_dir():  # larger than this, Ray would put it on disk
-        wanted = min(wanted, int(_SHARED_MEMORY_SHARE * shutil.disk_usage(_SHARED_MEMORY).free))
-    return wanted
+    in_memory = shared_memory_nbytes()
+    return min(wanted, in_memory if in_memory >= _SMALL_STORE_NBYTES else SLOW_STORE_NBYTES)
+
+
+def slow_store() -> str | None:
+    """Return what to do where shared arrays do not lie in memory; None where they do."""
+    in_memory = shared_memory_nbytes()
+    if in_memory >= min(_SMALL_STORE_NBYTES, default_store_nbytes()):
+        return None
+    return (
+        f"/dev/shm holds {in_memory / 1e6:.0f} MB only, so covers are shared in files on a disk, "
+        "which may be slow; give a container more (docker run --shm-size=8g)"
+    )
 
 
 def _require_reachable(address: str) -> None:

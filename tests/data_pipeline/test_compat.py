@@ -174,3 +174,38 @@ def test_ray_data_is_quiet_only_inside():
     assert context.print_on_execution_start
     assert not context.raise_original_map_exception
     assert [handler.level for handler in logger.handlers] == before
+
+
+SESSION = """
+import json, os
+import ray
+from ray._private import worker
+from covertune.data_pipeline.compat import LONGEST_SOCKET, read_token_anew, when_ray_ends
+from covertune.data_pipeline.local_ray import start_local_ray
+
+start_local_ray(num_cpus=1)
+node = worker._global_node
+socket = os.path.relpath(node._plasma_store_socket_name, node.temp_dir)
+raylet = os.path.relpath(node._raylet_socket_name, node.temp_dir)
+assert len(socket) <= len(LONGEST_SOCKET) and len(raylet) <= len(LONGEST_SOCKET), (socket, raylet)
+assert len(socket) > len(LONGEST_SOCKET) - 7, socket  # no more than the process has fewer digits
+[told] = ray.nodes()
+assert told["NodeManagerAddress"] == "127.0.0.1", told
+when_ray_ends(lambda: print("ended"))
+ray.shutdown()
+assert not os.path.exists(node.get_session_dir_path())
+assert "RAY_AUTH_MODE" not in os.environ
+
+os.environ |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "t" * 40}  # a Ray of the program's own
+read_token_anew()
+ray.init(address="local", num_cpus=1, include_dashboard=False, logging_level="ERROR")
+print(ray.get(ray.remote(lambda: "another").remote()))
+ray.shutdown()
+"""
+
+
+def test_a_ray_is_told_where_it_may_be_reached_and_when_it_has_ended():
+    done = subprocess.run(
+        [sys.executable, "-c", SESSION], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "ended\nanother\n", "")

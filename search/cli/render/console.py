@@ -11,6 +11,7 @@ import typer
 from rich.console import Console
 
 from covertune.passwords import hide_passwords
+from covertune.search.cli.render.any_terminal import can_show
 from covertune.wording import as_message, named
 
 __all__ = ["console", "duration_s", "print_json", "say_error", "show_bytes", "show_duration"]
@@ -28,7 +29,10 @@ def say_error(text: str, kind: str = "error") -> None:
 
 def print_json(document: Any) -> None:
     """Print one JSON document on standard output, and nothing else."""
-    sys.stdout.write(json.dumps(document, indent=2, ensure_ascii=False) + "\n")
+    text = json.dumps(document, indent=2, ensure_ascii=False)
+    if not can_show(text):
+        text = json.dumps(document, indent=2)
+    sys.stdout.write(f"{text}\n")
 
 
 def duration_s(text: str | None) -> float | None:

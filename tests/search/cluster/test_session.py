@@ -7,6 +7,7 @@ import pytest
 import ray
 import yaml
 
+from covertune.data_pipeline import local_ray
 from covertune.search.cluster.session import _fits, ray_session, slots_of
 from covertune.search.errors import PreflightError
 from covertune.search.plan import Slots, TrialResources
@@ -105,6 +106,7 @@ def test_a_ray_that_does_not_come_up_is_one_line(monkeypatch):
 
     monkeypatch.setattr(ray, "is_initialized", lambda: False)
     monkeypatch.setattr(ray, "init", times_out)
+    monkeypatch.setattr(local_ray, "read_token_anew", lambda: None)  # of the Ray that tests share
     message = r"^Ray does not start on this machine: The current node timed out; if the machine"
     with pytest.raises(PreflightError, match=message) as told, ray_session(None, None, print):
         pass
@@ -113,12 +115,12 @@ def test_a_ray_that_does_not_come_up_is_one_line(monkeypatch):
 
 LOCAL = """
 import os
-import psutil
 import ray
+from covertune.machine import available_memory_nbytes
 from ray._private import worker
 from covertune.search.cluster.session import _object_store_nbytes, ray_session
 
-memory_gb = 0.4e-9 * psutil.virtual_memory().available
+memory_gb = 0.4e-9 * available_memory_nbytes()
 asked = _object_store_nbytes(memory_gb)
 with ray_session(None, memory_gb, print):
     [node] = ray.nodes()
