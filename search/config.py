@@ -205,7 +205,7 @@ class SearchConfig(BaseModel):
         """Return what the search is compared with: the user's baseline, or the probe."""
         if self.baseline is not None:
             return Baseline(self.baseline_name, self.baseline)
-        return Baseline("frozen probe", probe_top1)
+        return Baseline("frozen probe", probe_top1, is_measured=True)
 
     def without_effect(self) -> list[str]:
         """Return a warning for each setting that changes nothing."""

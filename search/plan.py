@@ -138,7 +138,9 @@ class Baseline:
     Attributes:
         name: Whose it is.
         top1: None: it is not known.
+        is_measured: Whether it was measured on the same covers; else it is somebody's word.
     """
 
     name: str
     top1: float | None
+    is_measured: bool = False

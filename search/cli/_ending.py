@@ -9,7 +9,9 @@ from rich.text import Text
 from covertune.search.cli.render.console import console, show_bytes, show_duration
 from covertune.search.cli.render.tables import outcome_table, plain_table
 from covertune.search.cli.render.trial_tables import STATE_STYLES, recipe_summary
+from covertune.search.finish.gap import Gap
 from covertune.search.finish.outcome import Outcome
+from covertune.search.plan import Baseline
 from covertune.search.record.study import ranked, recipe_of
 from covertune.search.run import SearchResult
 from covertune.wording import escaped, quoted_path
@@ -67,7 +69,6 @@ def _in_words(outcome: Outcome) -> str:
         f"{outcome.completed} ran to the end, {outcome.pruned} stopped early, "
         f"{outcome.failed} failed."
     ]
-    best = outcome.best.test.top1
     if outcome.average_of is not None:
         sentences.append(f"The model is the average of {outcome.average_of}.")
     elif outcome.best != outcome.best_trial:
@@ -77,27 +78,14 @@ def _in_words(outcome: Outcome) -> str:
         )
     if outcome.untuned is not None and outcome.untuned.trial == outcome.best.trial:
         sentences.append("Nothing was better than the untuned recipe, so that is the model.")
-    if outcome.untuned is not None:
-        untuned = outcome.untuned.test.top1
-        sentences.append(
-            f"On test: untuned {untuned:.3f}, best {best:.3f}, "
-            f"{100 * (best - untuned):+.1f} points."
-        )
+    sentences += _against_untuned(outcome)
     calibration = outcome.calibration
     sentences.append(
         f"Its logits are divided by {calibration.temperature:.3g}, fitted on "
         f"{calibration.covers:,} validation covers: log loss on test "
         f"{calibration.test_loss_before:.3f} before, {calibration.test_loss_after:.3f} after."
     )
-    if outcome.baseline_top1 is not None:
-        name, baseline = outcome.baseline_name, outcome.baseline_top1
-        sentences.append(f"Baseline ({name}): {baseline:.3f}.")
-        if outcome.gap_closed is not None:
-            sentences.append(f"Gap closed: {outcome.gap_closed:.0%}.")
-        elif outcome.untuned is not None:
-            sentences.append(
-                "The untuned recipe is not behind the baseline, so there is no gap to close."
-            )
+    sentences += _against_baseline(outcome)
     if outcome.whole_search_s is not None:
         sentences.append(
             "This was a rehearsal on a small sample of the training covers; the same trials on "
@@ -108,3 +96,31 @@ def _in_words(outcome: Outcome) -> str:
         f"{show_bytes(outcome.checkpoint_peak_bytes)} at most."
     )
     return " ".join(sentences)
+
+
+def _against_untuned(outcome: Outcome) -> list[str]:
+    if outcome.untuned is None or outcome.untuned.trial == outcome.best.trial:
+        return []
+    untuned, best = outcome.untuned.test, outcome.best.test
+    gap = Gap(untuned.top1, best.top1, Baseline("", None), best.n)
+    return [f"On test: untuned {untuned.top1:.3f}, best {best.top1:.3f}, {gap.ahead_in_words}."]
+
+
+def _against_baseline(outcome: Outcome) -> list[str]:
+    baseline, untuned = outcome.baseline_top1, outcome.untuned
+    if baseline is None:
+        return []
+    told = [f"Baseline ({outcome.baseline_name}): {baseline:.3f}."]
+    if outcome.gap_closed is not None and outcome.gap_closed_interval is not None:
+        closed, low, high = (
+            f"{100 * share:.0f} %" for share in (outcome.gap_closed, *outcome.gap_closed_interval)
+        )
+        told.append(f"Gap closed: {closed}, 95 % interval {low} to {high}.")
+    elif untuned is not None and untuned.test.top1 >= baseline:
+        told.append("The untuned recipe is not behind the baseline, so there is no gap to close.")
+    elif untuned is not None:
+        told.append(
+            f"{untuned.test.n:,} test covers cannot tell it from the untuned recipe, so how much "
+            "of that gap is closed has no meaning."
+        )
+    return told

@@ -42,11 +42,13 @@ def trials(
         print_json([row.model_dump(mode="json") for row in rows])
     else:
         console.print(trials_table(found))
-        baseline = folder.config().baseline_or(folder.manifest().probe_top1)
+        manifest = folder.manifest()
+        baseline = folder.config().baseline_or(manifest.probe_top1)
+        covers = (manifest.covers or {}).get("val")
         trained_s = sum(row.seconds for row in rows)
         console.print(
             f"{len(rows)} trials, {show_duration(trained_s)} of training; on validation: "
-            f"{escaped(gap_so_far(found, baseline).in_words)}",
+            f"{escaped(gap_so_far(found, baseline, covers).in_words)}",
             highlight=False,
             markup=False,
             soft_wrap=True,

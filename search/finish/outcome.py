@@ -80,8 +80,11 @@ class Outcome(BaseModel):
     baseline_name: str = Field(description="What the best is compared with.")
     baseline_top1: float | None = Field(description="What that has.")
     gap_closed: float | None = Field(
-        description="(best - untuned) / (baseline - untuned) on the test split; null if it has no "
-        "meaning."
+        description="(best - untuned) / (baseline - untuned) on the test split; null if the test "
+        "covers cannot tell the baseline from the untuned recipe, so that it has no meaning."
+    )
+    gap_closed_interval: tuple[float, float] | None = Field(
+        default=None, description="Its 95 % interval, by Fieller."
     )
     trials: int = Field(description="Trials of the study.")
     completed: int = Field(description="Of these, trained to the last epoch.")
@@ -145,6 +148,7 @@ def conclude(
         baseline_name=gap.baseline.name,
         baseline_top1=gap.baseline.top1,
         gap_closed=gap.closed,
+        gap_closed_interval=gap.closed_interval,
         trials=len(trials),
         completed=states.count("COMPLETE"),
         pruned=states.count("PRUNED"),
@@ -215,7 +219,8 @@ def _gap(config: SearchConfig, scores: Mapping[str, Score], best: str) -> Gap:
     untuned, probe = (
         scores[name].test.top1 if name in scores else None for name in ("untuned", "probe")
     )
-    return Gap(untuned, scores[best].test.top1, config.baseline_or(probe))
+    test = scores[best].test
+    return Gap(untuned, test.top1, config.baseline_or(probe), test.n)
 
 
 def _whole_search_s(context: SearchContext, trials: list[FrozenTrial]) -> float:

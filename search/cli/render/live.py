@@ -249,7 +249,7 @@ class LiveView(SearchObserver):
         assert plan is not None
         untuned = None if self._untuned is None else self._values.get(self._untuned)
         best = None if self._best is None else self._best[0]
-        return Gap(untuned, best, plan.baseline)
+        return Gap(untuned, best, plan.baseline, plan.covers.get("val"))
 
     @staticmethod
     def _what(line: _Line) -> str:
