@@ -175,7 +175,9 @@ def share_variance(share: float, n: int) -> float:
     return shrunk * (1 - shrunk) / (n + 2)
 
 
-def difference_interval(one: float, other: float, n: int, *, z: float = Z_95) -> tuple[float, float]:
+def difference_interval(
+    one: float, other: float, n: int, *, z: float = Z_95
+) -> tuple[float, float]:
     """Return Agresti and Caffo's interval for one share less the other, 95 % unless told.
 
     Args:

@@ -88,6 +88,8 @@ class SearchPlan:
     epochs: int
     baseline: Baseline
     """On validation covers, if it is the probe's."""
+    mean_epochs: float
+    """Of a trial, as the rungs let expect."""
 
 
 class SearchObserver:

@@ -37,6 +37,7 @@ from covertune.search.notebook import default_observer
 from covertune.search.plan import InputVariant
 from covertune.search.record.checkpoints import checkpoint_result
 from covertune.search.record.compat import close_storage
+from covertune.search.record.exported import name_value
 from covertune.search.record.owner import Ownership
 from covertune.search.record.pictures import TrialPictures
 from covertune.search.record.published_copy import PublishedCopy
@@ -335,6 +336,7 @@ def _drive(
         observer=reporter,
     )
     reporter.write_clock()
+    name_value(study)
     trials = study.get_trials(deepcopy=False)
     observer.started(_plan(config, context), trials, budget.spent_s)
     run.outcome_file.unlink(missing_ok=True)  # until there is a new one, nothing is concluded
@@ -386,6 +388,7 @@ def _plan(config: SearchConfig, context: SearchContext) -> SearchPlan:
         time_budget_s=config.time_budget_s,
         epochs=config.epochs,
         baseline=config.baseline_or(context.probe_top1),
+        mean_epochs=SuccessiveHalving(config.halving).mean_epochs(),
     )
 
 

@@ -8,7 +8,11 @@ from rich.text import Text
 
 from covertune.search.cli.render.console import console, show_bytes, show_duration
 from covertune.search.cli.render.tables import outcome_table, plain_table
-from covertune.search.cli.render.trial_tables import STATE_STYLES, recipe_summary
+from covertune.search.cli.render.trial_tables import (
+    STATE_STYLES,
+    recipe_summary,
+    recipe_table,
+)
 from covertune.search.finish.gap import Gap
 from covertune.search.finish.outcome import Outcome
 from covertune.search.plan import Baseline
@@ -31,6 +35,13 @@ def show_result(result: SearchResult) -> None:
     console.print()
     console.print(escaped(_in_words(outcome)), highlight=False, markup=False, soft_wrap=True)
     console.print(outcome.mattered.in_words, highlight=False, markup=False, soft_wrap=True)
+    console.print()
+    number = _best_number(outcome)
+    console.print(
+        f"recipe of trial {number}, {escaped(_which(outcome))}:", highlight=False, markup=False
+    )
+    console.print(recipe_table(recipe_of(result.trials[number]).model_dump(mode="json")))
+    console.print()
     shown = escaped(os.path.relpath(outcome.model))
     run, model, store = (
         quoted_path(os.path.relpath(path))
@@ -43,9 +54,22 @@ def show_result(result: SearchResult) -> None:
         (f"covertune evaluate {model} {store}", "measure it again"),
         (f"covertune dashboard {run}", "learning curves, parameters, confusion matrices"),
         (f"covertune trials {run}", "all trials"),
+        (f"covertune trials {run} --trial {number}", "this recipe, and what it measured"),
         (f"covertune resume {run} --trials {outcome.trials * 2}", "search on"),
     ):
         console.print(Text(f"  {command}  ").append(purpose, style="dim"), soft_wrap=True)
+
+
+def _best_number(outcome: Outcome) -> int:
+    """Return the trial whose recipe is worth reading: the exported one, or the best."""
+    if outcome.best.trial is not None:
+        return outcome.best.trial
+    assert outcome.best_trial.trial is not None
+    return outcome.best_trial.trial
+
+
+def _which(outcome: Outcome) -> str:
+    return "the best" if outcome.best.trial is None else "the model"
 
 
 def _leaderboard(result: SearchResult) -> object:

@@ -44,6 +44,7 @@ class Contender:
         val: What it measured on the validation split.
         trial: See `Score`.
         average_of: See `Outcome`.
+        trials: Numbers of the trials it is made of.
     """
 
     what: str
@@ -52,6 +53,7 @@ class Contender:
     val: Metrics
     trial: int | None = None
     average_of: str | None = None
+    trials: tuple[int, ...] = ()
 
 
 def contenders_of(context: SearchContext, leaders: Sequence[FrozenTrial]) -> dict[str, Contender]:
@@ -104,6 +106,7 @@ def better_than_the_best_trial(
         recipe,
         soup.metrics,
         average_of=soup.in_words,
+        trials=tuple(number for number in soup.shares if number is not None),
     )
 
 
@@ -114,6 +117,7 @@ def _contending_trial(what: str, run: RunFolder, trial: FrozenTrial) -> Contende
         recipe_of(trial),
         TrialRecord(trial).history[-1],
         trial.number,
+        trials=(trial.number,),
     )
 
 

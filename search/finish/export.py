@@ -30,7 +30,7 @@ from covertune.search.finish.predictions import predict_split
 from covertune.search.finish.provenance import provenance_of
 from covertune.search.record.checkpoints import checkpoint_result
 from covertune.search.record.run_folder import RunFolder
-from covertune.search.record.study import best_trial, read_trials, recipe_of
+from covertune.search.record.study import best_trial, numbered, read_trials, recipe_of
 from covertune.search.record.trial_record import progress_of
 from covertune.search.setup.resuming import require_same_store
 from covertune.vocabulary import Fit
@@ -130,7 +130,8 @@ def _chosen_model(
 ) -> tuple[Classifier, list[str]]:
     """Return the model that is asked for; and what its user should know, where it is another."""
     if number is not None:
-        return _classifier_of(run, _chosen_trial(run, number, url), store), []
+        trial = numbered(read_trials(run, url=url), number, run)
+        return _classifier_of(run, trial, store), []
     if (run.model / "config.json").exists():
         return _announced(run), []
     trials = read_trials(run, url=url)
@@ -177,15 +178,6 @@ class _StoreAtHand:
             return cls(require_same_store(run, run.config()))
         except (DataError, RunError) as error:
             return cls(None, error)
-
-
-def _chosen_trial(run: RunFolder, number: int, url: str | None) -> FrozenTrial:
-    trials = read_trials(run, url=url)
-    if not 0 <= number < len(trials):
-        raise RunError(
-            f"run {run.name!r} has no trial {number}; its trials are 0 to {len(trials) - 1}"
-        )
-    return trials[number]
 
 
 def _classifier_of(run: RunFolder, trial: FrozenTrial, store: _StoreAtHand) -> Classifier:

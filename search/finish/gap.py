@@ -73,8 +73,8 @@ class Gap:
         With d = best - untuned, g = baseline - untuned, their variances and covariance V, and
         q = z^2 V_gg / g^2, which is below 1 where g is told from zero:
 
-            (r - z^2 V_dg / g^2 +- z / g sqrt(V_dd - 2 r V_dg + r^2 V_gg - q (V_dd - V_dg^2 / V_gg)))
-            / (1 - q)
+            (r - z^2 V_dg / g^2 +- z / g sqrt(S)) / (1 - q)
+            S = V_dd - 2 r V_dg + r^2 V_gg - q (V_dd - V_dg^2 / V_gg)
 
         Shares are taken as independent; on the same covers they go together, and the interval errs
         on the wide side. A baseline that is somebody's word has no variance.
@@ -132,9 +132,7 @@ class Gap:
         return f"{100 * closed:.0f} % ({100 * low:.0f} % to {100 * high:.0f} %)"
 
 
-def gap_so_far(
-    trials: Iterable[FrozenTrial], baseline: Baseline, covers: int | None = None
-) -> Gap:
+def gap_so_far(trials: Iterable[FrozenTrial], baseline: Baseline, covers: int | None = None) -> Gap:
     """Return the gap on validation covers, from each trial's latest epoch, running ones included.
 
     Args:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import optuna
 from optuna.trial import FrozenTrial
@@ -40,6 +41,7 @@ from covertune.search.finish.export import check_covers
 from covertune.search.finish.gap import Gap
 from covertune.search.finish.provenance import provenance_of
 from covertune.search.finish.what_mattered import Insight, what_mattered
+from covertune.search.record.exported import note_exported
 from covertune.search.record.retention import Retention
 from covertune.search.record.study import ranked
 from covertune.search.record.trial_record import TrialRecord
@@ -135,6 +137,11 @@ def conclude(
     no_graph = _export(context, contenders[best], calibration, val, test[best])
     if no_graph is not None:
         observer.warn(f"the model has no model.onnx: {no_graph}")
+    winner = contenders[best]
+    in_words = winner.what if winner.trial is None else f"trial {winner.trial}"
+    if winner.average_of is not None:
+        in_words = f"the average of {winner.average_of}"
+    note_exported(study, in_words, winner.trials)
     scores = {name: _score(model, test[name]) for name, model in contenders.items()}
     gap = _gap(config, scores, best)
     states = [trial.state.name for trial in trials]
@@ -181,7 +188,9 @@ def _export(
     remove_partials(run.path, run.model.name)  # of a process that was killed here
     model = best.load()
     fold_temperature(model, calibration.temperature)
-    origin = {"trial": best.trial} if best.trial is not None else {"average_of": best.average_of}
+    origin: dict[str, Any] = {"trial": best.trial}
+    if best.trial is None:
+        origin = {"average_of": best.average_of, "trials": list(best.trials)}
     card = CardData(
         metrics={
             split: measure_probabilities(*told).model_dump(mode="json")

@@ -7,6 +7,7 @@ Optuna 5.0. What is not public there, and why it is used:
     RDBStorage(engine_kwargs={"creator", "poolclass"})    connections of our own making; once the
                                     tables are there and checked it never takes two at once
     FrozenTrial._trial_id           the storage's own number of a trial
+    Study.set_metric_names          may change: it warns that it is an experiment
     TPESampler._build_parzen_estimator, Study._get_trials    which trials the sampler learns from
 """
 
@@ -14,12 +15,14 @@ from __future__ import annotations
 
 import copy
 import sqlite3
+import warnings
 from collections.abc import Callable, Container
 from pathlib import Path
 from typing import Any, cast
 
 import optuna
 from optuna.distributions import BaseDistribution
+from optuna.exceptions import ExperimentalWarning
 from optuna.samplers import TPESampler
 from optuna.storages import BaseStorage, RDBStorage
 from optuna.trial import FrozenTrial, TrialState
@@ -30,6 +33,7 @@ __all__ = [
     "close_storage",
     "copy_database",
     "exclusive_storage",
+    "name_metric",
     "read_only_storage",
     "require_sound",
     "running_trial",
@@ -138,6 +142,14 @@ def copy_database(study: optuna.Study, into: str) -> None:
         connection.cursor().execute("VACUUM INTO ?", (into,))
     finally:
         connection.close()
+
+
+def name_metric(study: optuna.Study, name: str) -> None:
+    """Say what the value of trials is."""
+    if study.metric_names != [name]:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ExperimentalWarning)
+            study.set_metric_names([name])
 
 
 def running_trial(study: optuna.Study, trial: FrozenTrial) -> optuna.Trial:

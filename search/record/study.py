@@ -6,7 +6,7 @@ What a trial carries beside Optuna's own fields: `trial_record`.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -41,6 +41,7 @@ __all__ = [
     "drive_study",
     "finished_count",
     "latest_value",
+    "numbered",
     "open_study",
     "ranked",
     "read_trials",
@@ -61,9 +62,17 @@ class TrialRow(BaseModel):
     value: float | None = Field(description="Validation top-1 that was measured last.")
     epochs: int = Field(description="Measured so far.")
     seconds: float = Field(description="What its epochs took.")
-    params: dict[str, Any] = Field(description="Its recipe, every setting.")
+    params: dict[str, Any] = Field(
+        description="What Optuna chose of its recipe; the whole of one that was not its choice."
+    )
     node: str | None = Field(description="The machine it ran on.")
     device: str | None = Field(description="What it computed on.")
+    role: str | None = Field(
+        description="Why it was tried: `untuned`, `recipe: NAME`, or `sampled`; null before it began."
+    )
+    recipe: dict[str, Any] = Field(description="All that decides how it was fine-tuned.")
+    metrics: dict[str, float] = Field(description="What it measured last on validation covers.")
+    exported: bool = Field(description="Whether RUN/model is made of it.")
 
 
 def require_free_name(run: RunFolder, url: str | None) -> None:
@@ -298,6 +307,23 @@ def read_trials(run: RunFolder, *, url: str | None = None) -> list[FrozenTrial]:
         close_storage(study)
 
 
+def numbered(trials: Sequence[FrozenTrial], number: int, run: RunFolder) -> FrozenTrial:
+    """Return the trial of a number.
+
+    Args:
+        trials: All of the run's, by number.
+        number: Asked for.
+        run: For the message.
+
+    Raises:
+        RunError: There is none.
+    """
+    if 0 <= number < len(trials):
+        return trials[number]
+    known = f"its trials are 0 to {len(trials) - 1}" if trials else "it has none yet"
+    raise RunError(f"run {run.name!r} has no trial {number}; {known}")
+
+
 def recipe_of(trial: FrozenTrial) -> Recipe:
     """Return the recipe a trial was trained with.
 
@@ -351,12 +377,17 @@ def latest_value(trial: FrozenTrial) -> float | None:
     return trial.intermediate_values[trial.last_step]
 
 
-def trial_rows(trials: Iterable[FrozenTrial]) -> list[TrialRow]:
-    """Return the table of trials."""
-    return [_row(trial) for trial in trials]
+def trial_rows(trials: Iterable[FrozenTrial], exported: Collection[int] = ()) -> list[TrialRow]:
+    """Return the table of trials.
+
+    Args:
+        trials: Of the study.
+        exported: Numbers of those that RUN/model is made of.
+    """
+    return [_row(trial, trial.number in exported) for trial in trials]
 
 
-def _row(trial: FrozenTrial) -> TrialRow:
+def _row(trial: FrozenTrial, exported: bool) -> TrialRow:
     record = TrialRecord(trial)
     return TrialRow(
         number=trial.number,
@@ -368,4 +399,8 @@ def _row(trial: FrozenTrial) -> TrialRow:
         params=trial.params or record.settings,
         node=record.node,
         device=record.device,
+        role=record.role,
+        recipe=record.settings,
+        metrics=record.last_metrics,
+        exported=exported,
     )

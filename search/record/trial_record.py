@@ -24,7 +24,7 @@ import optuna
 from optuna.trial import BaseTrial, FrozenTrial
 from pydantic import ValidationError
 
-from covertune.models import ProgressMetrics, Recipe
+from covertune.models import Metrics, ProgressMetrics, Recipe
 from covertune.search.errors import RunError
 from covertune.search.record.compat import set_trial_attribute
 
@@ -131,6 +131,12 @@ class TrialRecord:
         for epochs in (*self._get(_BEGUN_AT, []), *self._get(_LOST_AT, [])):
             int(epochs)
         _ = self.history, self.settings.keys()
+
+    @property
+    def last_metrics(self) -> dict[str, float]:
+        """What its last epoch measured, by field of `models.Metrics`, as far as it is there."""
+        measured: dict[str, float] = next(iter(self._get(_HISTORY, [])[-1:]), {})
+        return {name: measured[name] for name in Metrics.titles() if measured.get(name) is not None}
 
     @property
     def seconds(self) -> float:

@@ -38,6 +38,8 @@ _CPU_BATCH = 16
 _GPU_BATCH = 64  # the largest of the search space: what does not fit should show here
 _LONG_PLANNING_S = 3.0
 _EXPORTED_COVERS = 4
+_REPEATS = 6
+_WARM = 0.9  # of the time before: less than a tenth faster is as fast as it gets
 _SHAPES = 2  # of a trial's batches: the last one of an epoch is smaller
 _MB = 2**20
 
@@ -91,16 +93,15 @@ def _check_backbone(
     device = this_device()
     backbone = get_backbone(name)
     data, labels_N, genres_NK = covers
-    squares: list[np.ndarray] = []
-    decode_s = _seconds(lambda: squares.extend(load_square(one, image_px) for one in data), device)
-    images_BHWC = np.stack(squares)
+    images_BHWC = np.stack([load_square(one, image_px) for one in data])
+    decode_s = _warm_seconds(lambda: [load_square(one, image_px) for one in data], device)
     told = (torch.from_numpy(np.array(one)) for one in (labels_N, genres_NK) if one is not None)
     batch = Batch(torch.from_numpy(images_BHWC), *told).to(device)
     recipe = _costly_recipe(name, weights, image_px, batch_size=len(data))
     trained = _fastest(recipe, num_genres, device, batch, steps)
     tuner = trained.tuner
     tuner.evaluate([batch])
-    eval_s = _seconds(lambda: tuner.evaluate([batch]), device)
+    eval_s = _warm_seconds(lambda: tuner.evaluate([batch]), device)
     with tempfile.TemporaryDirectory() as folder:
         checkpoint = Path(folder) / "checkpoint.pt"
         tuner.save(checkpoint)
@@ -197,11 +198,26 @@ def _trained(recipe: Recipe, num_genres: int, device: torch.device, batch: Batch
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
     tuner = FineTuner(recipe, num_genres, device, steps_per_epoch=2)
-    later = 1 if device.type == "cpu" else 3
-    first_s, *later_s = (
-        _seconds(lambda: tuner.train_epoch([batch]), device) for _ in range(1 + later)
-    )
-    return _Trained(tuner, first_s, min(later_s))
+
+    def step() -> None:
+        tuner.train_epoch([batch])
+
+    return _Trained(tuner, _seconds(step, device), _warm_seconds(step, device))
+
+
+def _warm_seconds(work: Callable[[], object], device: torch.device) -> float:
+    """Return what work takes once it is warm: the least of its times, when it falls no more.
+
+    After a start, memory is touched for the first time, processors clock up and the kernels of
+    libraries are chosen; the second of two steps may still take three times as long as the tenth.
+    """
+    best = _seconds(work, device)
+    for _ in range(_REPEATS):
+        again = _seconds(work, device)
+        if again > _WARM * best:
+            return min(best, again)
+        best = again
+    return best
 
 
 def _seconds(work: Callable[[], object], device: torch.device) -> float:

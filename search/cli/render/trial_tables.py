@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Final
+import itertools
+from collections.abc import Mapping
+from typing import Any, Final
 
 from optuna.trial import FrozenTrial
 from rich.table import Table
 from rich.text import Text
 
-from covertune.models import Recipe
+from covertune.models import Metrics, Recipe
 from covertune.search.cli.render.console import show_duration
 from covertune.search.cli.render.tables import input_size, plain_table
 from covertune.search.errors import RunError
@@ -16,7 +18,14 @@ from covertune.search.record.study import TrialRow, recipe_of, trial_rows
 from covertune.search.record.trial_record import ROLE_SAMPLED, TrialRecord
 from covertune.wording import escaped, few
 
-__all__ = ["STATE_STYLES", "recipe_summary", "trial_summary", "trials_table"]
+__all__ = [
+    "STATE_STYLES",
+    "recipe_summary",
+    "recipe_table",
+    "trial_summary",
+    "trial_table",
+    "trials_table",
+]
 
 STATE_STYLES: Final = {
     "RUNNING": "cyan",
@@ -88,6 +97,53 @@ def trials_table(trials: list[FrozenTrial]) -> Table:
         table.caption = Text(f"all: {few(sorted(shared), at_most=6)}")
         table.caption_justify = "left"
     return table
+
+
+def trial_table(row: TrialRow, model: str) -> Table:
+    """Show one trial whole: how it stands, what it measured, every setting of its recipe.
+
+    Args:
+        row: Of the table of trials.
+        model: Where the run's model lies.
+    """
+    titles = Metrics.titles()
+    facts = {
+        "trial": str(row.number),
+        "state": row.state.lower() + (f" ({row.reason})" if row.reason else ""),
+        "exported": f"to {model}" if row.exported else None,
+        "role": row.role,
+        **{titles[metric]: f"{value:.3f}" for metric, value in row.metrics.items()},
+        "epochs": f"{row.epochs}, {show_duration(row.seconds)}" if row.epochs else None,
+        "on": ", ".join(filter(None, (row.device, row.node))) or None,
+    }
+    table = Table.grid(padding=(0, 2, 0, 0))
+    for name, fact in facts.items():
+        if fact is not None:
+            table.add_row(Text(name, style="dim"), Text(fact))
+    table.add_row()
+    for name, setting in row.recipe.items():
+        table.add_row(Text(name, style="dim"), Text(_setting_in_words(setting)))
+    return table
+
+
+def recipe_table(settings: Mapping[str, Any]) -> Table:
+    """Show every setting of a recipe, two a line."""
+    table = Table.grid(padding=(0, 2, 0, 0))
+    names = list(settings)
+    half = (len(names) + 1) // 2
+    for left, right in itertools.zip_longest(names[:half], names[half:]):
+        cells = []
+        for name in filter(None, (left, right)):
+            cells += [Text(name, style="dim"), Text(_setting_in_words(settings[name]))]
+        table.add_row(*cells)
+    return table
+
+
+def _setting_in_words(setting: Any) -> str:
+    """Return a setting as it could stand in a file: short, and no other number than it is."""
+    if setting is None:
+        return "off"
+    return f"{setting:.4g}" if isinstance(setting, float) else str(setting)
 
 
 def _recipe_of(trial: FrozenTrial) -> Recipe | None:

@@ -45,7 +45,7 @@ def test_a_gap_is_told_once_the_covers_tell_baseline_and_untuned_apart():
     baseline = Baseline("x", 0.25)
 
     def told(covers):
-        low, high = difference_interval(0.25, 0.2, covers)
+        low, _ = difference_interval(0.25, 0.2, covers)
         assert (low > 0) == (Gap(0.2, 0.3, Baseline("x", 0.25, True), covers).closed is not None)
         return Gap(0.2, 0.3, baseline, covers).closed is not None
 

@@ -5,7 +5,7 @@ import torch
 
 from covertune.models import Recipe
 from covertune.search.setup import backbone_check
-from covertune.search.setup.backbone_check import _fastest, _Trained
+from covertune.search.setup.backbone_check import _fastest, _Trained, _warm_seconds
 
 RECIPE = Recipe(backbone="small_cnn", image_px=32, epochs=1, lr_head=1e-3, lr_backbone=1e-3)
 STEPS = 100
@@ -40,3 +40,19 @@ def fastest(monkeypatch):
 )
 def test_the_layout_with_which_a_trial_is_over_sooner(fastest, device, last, first, taken, tried):
     assert fastest(device, last, first) == (taken, tried)
+
+
+@pytest.mark.parametrize(
+    ("took", "warm", "asked"),
+    [
+        ([1.0, 1.0], 1.0, 2),
+        ([3.0, 2.0, 1.2, 1.0, 0.99], 0.99, 5),  # a cold machine
+        ([1.0, 1.5], 1.0, 2),  # something else ran meanwhile
+        ([64.0, 32.0, 16.0, 8.0, 4.0, 2.0, 1.0], 1.0, 7),  # and no more
+    ],
+)
+def test_what_is_timed_is_warm(monkeypatch, took, warm, asked):
+    times = iter(took)
+    monkeypatch.setattr(backbone_check, "_seconds", lambda work, device: next(times))
+    assert _warm_seconds(lambda: None, torch.device("cpu")) == warm
+    assert len(took) - len(list(times)) == asked

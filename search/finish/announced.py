@@ -1,0 +1,38 @@
+"""Which trials the model of a run is made of, as the model folder itself tells."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from covertune.models import ModelError
+from covertune.models.export.config import read_config
+from covertune.search.record.run_folder import RunFolder
+
+__all__ = ["AnnouncedModel", "announced_model"]
+
+
+@dataclass(frozen=True)
+class AnnouncedModel:
+    """What RUN/model is.
+
+    Attributes:
+        in_words: Such as `trial 3`, or `the average of trial 3 (2 times), frozen probe`.
+        trials: Numbers of the trials in it; none for averages of covertune 0.1, which did not
+            write them down.
+    """
+
+    in_words: str
+    trials: tuple[int, ...]
+
+
+def announced_model(run: RunFolder) -> AnnouncedModel | None:
+    """Return what RUN/model is; None where there is none, or none that can be read."""
+    try:
+        origin = read_config(run.model).covertune.provenance
+    except ModelError:
+        return None
+    if (number := origin.get("trial")) is not None:
+        return AnnouncedModel(f"trial {number}", (number,))
+    if (average := origin.get("average_of")) is not None:
+        return AnnouncedModel(f"the average of {average}", tuple(origin.get("trials", ())))
+    return None
