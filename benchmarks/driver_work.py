@@ -44,6 +44,7 @@ from covertune.search.record.published_copy import PublishedCopy
 from covertune.search.record.reporter import Reporter
 from covertune.search.record.retention import Retention
 from covertune.search.record.study import create_study
+from covertune.search.record.tensorboard import TensorBoard
 from covertune.search.schedule.budget import Budget
 from covertune.search.schedule.halving import SuccessiveHalving
 from covertune.search.space.portfolio import Portfolio
@@ -93,6 +94,7 @@ def measure(finished, trials, scratch):
     rule = SuccessiveHalving(config.halving)
     portfolio = Portfolio(space)
     pictures = TrialPictures(study, run.artifacts, [f"genre {n}" for n in range(GENRES)])
+    tensorboard = TensorBoard(run.tensorboard)
     retention = Retention(run, study, config.keep_checkpoints)
     searcher = StudySearcher(
         study,
@@ -106,6 +108,7 @@ def measure(finished, trials, scratch):
             study,
             lambda: budget.spent_s,
             pictures,
+            tensorboard,
             retention,
             PublishedCopy(run, study),
             SearchObserver(),

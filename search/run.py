@@ -51,6 +51,7 @@ from covertune.search.record.study import (
     finished_count,
     require_free_name,
 )
+from covertune.search.record.tensorboard import TensorBoard
 from covertune.search.record.trial_record import TrialRecord
 from covertune.search.schedule.budget import Budget
 from covertune.search.schedule.halving import SuccessiveHalving
@@ -320,7 +321,10 @@ def _drive(
     run = context.run
     pictures = TrialPictures(study, run.artifacts, context.store.genres)
     retention = Retention(run, study, config.keep_checkpoints)
-    reporter = Reporter(study, lambda: budget.spent_s, pictures, retention, copy, observer)
+    tensorboard = TensorBoard(run.tensorboard)
+    reporter = Reporter(
+        study, lambda: budget.spent_s, pictures, tensorboard, retention, copy, observer
+    )
     earlier = map(EarlierRecipe.model_validate, run.manifest().earlier_recipes)
     portfolio = Portfolio(context.space, list(earlier))
     rule = SuccessiveHalving(config.halving, covers=context.feed.count("val"))
@@ -343,6 +347,7 @@ def _drive(
     with ExitStack() as ending:
         ending.callback(observer.ended)
         ending.callback(pictures.close)
+        ending.callback(tensorboard.close)
         ending.callback(reporter.write_clock)
         ending.callback(context.graph_check.cancel)
 

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 from ray import tune
-from ray.tune.logger import TBXLoggerCallback
 
 from covertune.search.cluster.budget_stopper import BudgetStopper
 from covertune.search.cluster.compat import run_experiment
@@ -57,7 +56,7 @@ def run_trials(
         stop=BudgetStopper(budget),
         max_failures=0,  # the searcher hands a trial that lost its worker out again
         raise_on_failed_trial=False,
-        callbacks=[TBXLoggerCallback(), _EveryTurn(every_turn)],
+        callbacks=[_EveryTurn(every_turn)],
         trial_dirname_creator=_trial_name,
         trial_name_creator=_trial_name,
         verbose=0,

@@ -1,4 +1,4 @@
-"""Stands between searcher and observer: keeps pictures drawn, disk tidy, the clock in the study."""
+"""Stands between searcher and observer: pictures, TensorBoard, a tidy disk, the study's clock."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from covertune.search.record.pictures import TrialPictures
 from covertune.search.record.published_copy import PublishedCopy
 from covertune.search.record.retention import Retention
 from covertune.search.record.study import ELAPSED_S
+from covertune.search.record.tensorboard import TensorBoard
 from covertune.search.record.trial_record import TrialRecord
 
 __all__ = ["Reporter"]
@@ -32,6 +33,7 @@ class Reporter(SearchObserver):
         study: optuna.Study,
         spent_s: Callable[[], float],
         pictures: TrialPictures,
+        tensorboard: TensorBoard,
         retention: Retention,
         copy: PublishedCopy,
         observer: SearchObserver,
@@ -42,6 +44,7 @@ class Reporter(SearchObserver):
             study: Is told the time spent.
             spent_s: Tells how many seconds the search has taken so far.
             pictures: Are drawn anew after each epoch.
+            tensorboard: Is told each epoch and each end.
             retention: Tidies checkpoints after each end.
             copy: Is published anew after each end.
             observer: Hears everything.
@@ -49,6 +52,7 @@ class Reporter(SearchObserver):
         self._study = study
         self._spent_s = spent_s
         self._pictures = pictures
+        self._tensorboard = tensorboard
         self._retention = retention
         self._copy = copy
         self._observer = observer
@@ -88,6 +92,7 @@ class Reporter(SearchObserver):
         history = TrialRecord(trial).history
         self._tell(self._look_at_disk, self._retention.look)
         self._tell(self._observer.epoch, trial, progress, confusion_KK)
+        self._tell(self._tensorboard.measured, trial, progress)
         # Last, for the thread that draws slows this one.
         self._tell(self._pictures.draw, trial, history, confusion_KK)
 
@@ -96,6 +101,7 @@ class Reporter(SearchObserver):
         self._copy.changed()
         self._tell(self._look_at_disk, self._retention.tidy)
         self._tell(self._observer.trial_ended, trial)
+        self._tell(self._tensorboard.ended, trial)
 
     def _look_at_disk(self, look: Callable[[], object]) -> None:
         look()

@@ -7,7 +7,7 @@
               model/       the model folder, once the search has ended
               outcome.json what the search was worth; written last
               tune/        Ray Tune's files; tune/checkpoints holds a file for each trial still
-                           needed
+                           needed, tune/tensorboard what TensorBoard shows
               probes/      frozen-feature probes, one file per backbone and image size
               artifacts/   pictures and tables of trials, attached to the study
               log.txt      warnings of the libraries, tracebacks of failed trials
@@ -140,6 +140,11 @@ class RunFolder:
     def checkpoints(self) -> Path:
         """One checkpoint a trial, overwritten after each epoch."""
         return self.tune / "checkpoints"
+
+    @property
+    def tensorboard(self) -> Path:
+        """What TensorBoard shows: a folder a trial."""
+        return self.tune / "tensorboard"
 
     @property
     def probes(self) -> Path:

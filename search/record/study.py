@@ -68,7 +68,7 @@ class TrialRow(BaseModel):
     node: str | None = Field(description="The machine it ran on.")
     device: str | None = Field(description="What it computed on.")
     role: str | None = Field(
-        description="Why it was tried: `untuned`, `recipe: NAME`, or `sampled`; null before it began."
+        description="Why it was tried: `untuned`, `recipe: NAME`, `sampled`; null before it began."
     )
     recipe: dict[str, Any] = Field(description="All that decides how it was fine-tuned.")
     metrics: dict[str, float] = Field(description="What it measured last on validation covers.")

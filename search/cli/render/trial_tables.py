@@ -122,12 +122,12 @@ def trial_table(row: TrialRow, model: str) -> Table:
             table.add_row(Text(name, style="dim"), Text(fact))
     table.add_row()
     for name, setting in row.recipe.items():
-        table.add_row(Text(name, style="dim"), Text(_setting_in_words(setting)))
+        table.add_row(Text(name, style="dim"), Text("off" if setting is None else str(setting)))
     return table
 
 
 def recipe_table(settings: Mapping[str, Any]) -> Table:
-    """Show every setting of a recipe, two a line."""
+    """Show every setting of a recipe, two a line, numbers to four digits."""
     table = Table.grid(padding=(0, 2, 0, 0))
     names = list(settings)
     half = (len(names) + 1) // 2
@@ -140,7 +140,6 @@ def recipe_table(settings: Mapping[str, Any]) -> Table:
 
 
 def _setting_in_words(setting: Any) -> str:
-    """Return a setting as it could stand in a file: short, and no other number than it is."""
     if setting is None:
         return "off"
     return f"{setting:.4g}" if isinstance(setting, float) else str(setting)
