@@ -155,6 +155,14 @@ def test_every_trial_tells_its_history_and_where_it_ran(watched):
             assert epoch["covers_per_s"] > 0
 
 
+def test_tensorboard_has_a_folder_for_each_trial_and_ray_writes_none(watched):
+    result, _ = watched
+    files = list(result.run.path.rglob("events.out.tfevents.*"))
+    assert {file.parent for file in files} == {
+        result.run.tensorboard / f"trial-{trial.number:05d}" for trial in result.trials
+    }
+
+
 def test_pictures_are_attached_to_each_trial(watched):
     result, _ = watched
     storage = open_study(result.run)._storage

@@ -54,7 +54,9 @@ def duration_s(text: str | None) -> float | None:
 
 
 def show_duration(seconds: float) -> str:
-    """Show seconds as `48 s`, `12 min`, `1 h 05 min`."""
+    """Show seconds as `0.2 s`, `48 s`, `12 min`, `1 h 05 min`; a little is not nothing."""
+    if 0 < seconds < 0.95:
+        return f"{seconds:.1g} s"
     if seconds < 100:
         return f"{seconds:.0f} s"
     minutes = round(seconds / 60)

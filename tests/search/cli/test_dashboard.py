@@ -57,6 +57,14 @@ def test_dashboard_shows_the_study_to_this_machine_only(start, run):
     assert study["study_name"] == run.name
     detail = json.loads(fetch(f"{url}/api/studies/{study['study_id']}"))
     assert [trial["number"] for trial in detail["trials"]] == [0, 1, 2]
+    # What a value is, and what became of the best, is told on the page.
+    assert detail["objective_names"] == ["top-1 accuracy"]
+    origin = json.loads((run / "model" / "config.json").read_text())["covertune"]["provenance"]
+    numbers = origin.get("trials", [origin.get("trial")])
+    assert "The model that this search exported" in detail["note"]["body"]
+    noted = [trial["number"] for trial in detail["trials"] if "Exported" in trial["note"]["body"]]
+    assert noted == sorted(numbers)
+    assert "model" in {attr["key"] for attr in detail["user_attrs"]}
     for trial in detail["trials"]:
         assert trial["state"] in ("Complete", "Pruned")
         assert trial["intermediate_values"]

@@ -8,20 +8,24 @@ import psutil
 import pytest
 import torch
 
-from covertune.models import get_backbone
+from covertune.models import Recipe, get_backbone
 from covertune.search import RunFolder
 from covertune.search.record.study import read_trials
 
 TRIAL_KEYS = [
-    *("number", "state", "reason", "value", "epochs", "seconds", "params", "node", "device")
+    *("number", "state", "reason", "value", "epochs", "seconds", "params", "node", "device"),
+    *("role", "recipe", "metrics", "exported"),
 ]
 SMALL = ("--backbones", "small_cnn", "--image-px", 32)
 
 
-def test_search_tells_what_it_does_and_what_to_type_next(search_ended, run):
+def test_search_tells_what_it_does_and_what_to_type_next(covertune, search_ended, run):
     assert (search_ended.code, search_ended.err) == (0, "")
     lines = search_ended.out.splitlines()
     assert sum(line.startswith("trial ") and " epoch " in line for line in lines) == 3
+    rows = json.loads(covertune("trials", run, "--json").out)
+    measured = sum(line.startswith("epoch ") and "  top-1 " in line for line in lines)
+    assert measured == sum(row["epochs"] for row in rows) > 3, "a line for each measured epoch"
     assert "model: runs/finished/model" in lines
     for command in ("predict", "dashboard", "trials", "resume"):
         assert any(line.startswith(f"  covertune {command} runs/finished") for line in lines)
@@ -52,6 +56,59 @@ def test_trials_table(covertune, run):
     assert any("untuned: random head" in line for line in lines)
     assert lines[-1].startswith("all: ")
     assert lines[-1].rstrip().endswith("cpu")
+
+
+def made_of(run):
+    """Numbers of the trials that RUN/model is made of, by its provenance, and what it is called."""
+    origin = json.loads((run / "model" / "config.json").read_text())["covertune"]["provenance"]
+    if "trial" in origin:
+        return {origin["trial"]}, f"trial {origin['trial']}"
+    return set(origin["trials"]), f"the average of {origin['average_of']}"
+
+
+def test_which_trial_is_exported_is_told(covertune, run):
+    numbers, in_words = made_of(run)
+    assert numbers
+    rows = json.loads(covertune("trials", run, "--json").out)
+    assert {row["number"] for row in rows if row["exported"]} == numbers
+    last = covertune("trials", run).out.splitlines()[-1]
+    assert last == f"exported to {os.path.relpath(run / 'model')}: {in_words}"
+
+
+def test_one_trial_is_shown_whole(covertune, run):
+    exported, _ = made_of(run)
+    whole = json.loads(covertune("trials", run, "--json").out)
+    for number, row in enumerate(whole):
+        [one] = json.loads(covertune("trials", run, "--trial", number, "--json").out)
+        assert one == row
+        assert set(row["recipe"]) == set(Recipe.model_fields)
+        assert row["metrics"]["top1"] == row["value"]
+        ended = covertune("trials", run, "--trial", number)
+        assert (ended.code, ended.err) == (0, "")
+        shown = dict(line.split(maxsplit=1) for line in ended.out.splitlines() if line.strip())
+        for name, setting in row["recipe"].items():
+            assert shown[name].strip() == ("off" if setting is None else str(setting)), name
+        assert shown["top-1"].split() == ["accuracy", f"{row['value']:.3f}"]
+        assert ("exported" in shown) == (number in exported)
+
+
+def test_the_search_ends_with_the_whole_recipe(search_ended, run, covertune):
+    lines = search_ended.out.splitlines()
+    [start] = [n for n, line in enumerate(lines) if line.startswith("recipe of trial ")]
+    number = int(lines[start].split()[3].rstrip(","))
+    exported, _ = made_of(run)
+    assert number in exported
+    shown = " ".join(lines[start + 1 : lines.index("", start)]).split()
+    assert set(Recipe.model_fields) <= set(shown)
+    assert any(
+        line.startswith(f"  covertune trials runs/finished --trial {number}") for line in lines
+    )
+
+
+@pytest.mark.parametrize("number", [3, -1])
+def test_a_trial_that_is_none(refused, run, number):
+    message = refused("trials", run, "--trial", number)
+    assert f"has no trial {number}; its trials are 0 to 2" in message
 
 
 # -- what cannot be searched -----------------------------------------------------------------------

@@ -71,7 +71,12 @@ def test_the_store_is_inspected_as_before(ask):
 
 
 def test_the_trials_are_listed_as_before(ask, old):
-    assert ask("trials", old / "run") == expected("trials")
+    now, then = ask("trials", old / "run"), expected("trials")
+    assert [
+        {name: row[name] for name in before} for row, before in zip(now, then, strict=True)
+    ] == then
+    assert [row["number"] for row in now if row["exported"]] == [1]
+    assert all(row["metrics"]["top1"] == row["value"] for row in now if row["value"] is not None)
 
 
 def test_the_model_of_the_search_leaves_in_the_new_form(covertune, ask, old):

@@ -1,6 +1,7 @@
 """What the live table says of the gap and of the disk."""
 
 import io
+import re
 import time
 from functools import partial
 from types import SimpleNamespace
@@ -206,12 +207,13 @@ def test_a_line_a_minute_where_nothing_happens(plan, capsys):
     with LiveView(line_every_s=0.1) as view:
         view.phase("decoding covers")
         view.progress(40, 120)
-        assert "decoding covers  40 of 120  0 s so far" in lines_until(capsys, "so far")
+        lines = lines_until(capsys, "so far")
+        assert re.fullmatch(r"decoding covers  40 of 120  0?\.?\d s so far", lines[-1])
         view.started(plan, [], 0.0)
         view.trial_started(0, "untuned", UNTUNED)
         view.epoch(SimpleNamespace(number=0), *measured(0.25))
         [line] = [line for line in lines_until(capsys, "  ·  ") if "  ·  " in line][:1]
-        assert line.startswith("a  ·  0 of 4 trials ended  ·  best top-1 0.250 (trial 0)  ·  0 s")
+        assert line.startswith("a  ·  0 of 4 trials ended  ·  best top-1 0.250 (trial 0)  ·  0")
     capsys.readouterr()
     time.sleep(0.3)
     assert capsys.readouterr().out == "", "it has ended"
