@@ -14,6 +14,7 @@ __all__ = [
     "HalvingPlan",
     "InputVariant",
     "Slots",
+    "TrainedBefore",
     "TrialPlan",
     "TrialResources",
 ]
@@ -144,3 +145,20 @@ class Baseline:
     name: str
     top1: float | None
     is_measured: bool = False
+
+
+@dataclass(frozen=True)
+class TrainedBefore:
+    """What a trial of an earlier process has taken.
+
+    Attributes:
+        backbone: Its backbone.
+        image_px: Its input size.
+        epochs: It measured.
+        seconds: They took.
+    """
+
+    backbone: str
+    image_px: int
+    epochs: float
+    seconds: float

@@ -63,6 +63,7 @@ from covertune.search.setup.resuming import (
     remember_rungs,
     require_same_store,
     require_work,
+    trained_before,
 )
 from covertune.search.setup.sample_store import sample_store
 from covertune.search.setup.set_up import SearchContext, set_up
@@ -299,6 +300,7 @@ def resume_search(
                 image_px=manifest.image_px,
                 fits=manifest.fits or ("squash",),
                 finished=finished_count(study),
+                before=trained_before(study),
             )
             check_space_unchanged(run, study, context.space.suggest)
             run.update(config, **context.known())

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -19,7 +19,7 @@ from covertune.search.cluster.nodes import require_shared_storage
 from covertune.search.cluster.workers import Workers
 from covertune.search.errors import PreflightError
 from covertune.search.events import BackboneCheck, PreflightReport
-from covertune.search.plan import HalvingPlan, Slots, TrialPlan
+from covertune.search.plan import HalvingPlan, Slots, TrainedBefore, TrialPlan
 from covertune.search.record.run_folder import RunFolder
 from covertune.search.schedule.halving import SuccessiveHalving
 from covertune.search.setup.backbone_check import check_backbones
@@ -40,12 +40,14 @@ class ToDo:
         plan: What they have in common.
         halving: When they are judged.
         keep_checkpoints: Of how many that have ended, beside the untuned one's; None: of all.
+        before: What is behind a search that is taken up.
     """
 
     trials: int | None
     plan: TrialPlan
     halving: HalvingPlan
     keep_checkpoints: int | None
+    before: tuple[TrainedBefore, ...] = ()
 
 
 def run_preflight(
@@ -77,7 +79,7 @@ def run_preflight(
             *_memory_warnings(checks),
             *_streaming_warnings(checks, feed),
         ),
-        search_s=_estimate_s(to_do, slots, [check.epoch_s for check in checks]),
+        search_s=_estimate_s(to_do, slots, checks),
     )
 
 
@@ -176,10 +178,23 @@ def _memory_warnings(checks: tuple[BackboneCheck, ...]) -> list[str]:
     ]
 
 
-def _estimate_s(to_do: ToDo, slots: Slots, epoch_s: list[float]) -> float | None:
-    """Return mean epochs under successive halving, times the mean epoch, over parallel trials."""
+def _estimate_s(to_do: ToDo, slots: Slots, checks: Sequence[BackboneCheck]) -> float | None:
+    """Return mean epochs under successive halving, times the mean epoch, over parallel trials.
+
+    A search that is taken up knows what epochs took: the estimate is off by as much as it would
+    have been for those.
+    """
     if to_do.trials is None:
         return None
-    mean_s = sum(epoch_s) / len(epoch_s)
+    mean_s = sum(check.epoch_s for check in checks) / len(checks)
     epochs = SuccessiveHalving(to_do.halving).mean_epochs()
-    return math.ceil(to_do.trials / slots.count) * epochs * mean_s
+    estimate_s = math.ceil(to_do.trials / slots.count) * epochs * mean_s
+    return estimate_s * _off_by(to_do.before, checks)
+
+
+def _off_by(before: Sequence[TrainedBefore], checks: Sequence[BackboneCheck]) -> float:
+    """Return what earlier trials took over what checks tell of their epochs; 1 without any."""
+    epoch_s = {(check.backbone, check.image_px): check.epoch_s for check in checks}
+    known = [trial for trial in before if (trial.backbone, trial.image_px) in epoch_s]
+    told_s = sum(trial.epochs * epoch_s[trial.backbone, trial.image_px] for trial in known)
+    return sum(trial.seconds for trial in known) / told_s if told_s else 1.0

@@ -11,6 +11,7 @@ from optuna.trial import BaseTrial, FixedTrial, FrozenTrial, TrialState
 from covertune.data_pipeline import CoverStore
 from covertune.search.config import SearchConfig, checked_config
 from covertune.search.errors import RunError
+from covertune.search.plan import TrainedBefore
 from covertune.search.record.compat import set_trial_state
 from covertune.search.record.run_folder import RunFolder
 from covertune.search.record.study import finished_count
@@ -27,6 +28,7 @@ __all__ = [
     "remember_rungs",
     "require_same_store",
     "require_work",
+    "trained_before",
 ]
 
 _CHANCES = 5
@@ -184,3 +186,18 @@ def require_work(
             f"the time budget of run {study.study_name!r} is used up ({budget.spent_s:,.0f} s); "
             "give it more with --time-budget (in all) or --trials"
         )
+
+
+def trained_before(study: optuna.Study) -> tuple[TrainedBefore, ...]:
+    """Return what the trials of a study have taken so far, those that measured nothing left out."""
+    records = [TrialRecord(trial) for trial in study.get_trials(deepcopy=False)]
+    return tuple(
+        TrainedBefore(
+            record.settings["backbone"],
+            record.settings["image_px"],
+            record.history[-1].epoch,
+            record.seconds,
+        )
+        for record in records
+        if record.history
+    )

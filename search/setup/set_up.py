@@ -20,7 +20,7 @@ from covertune.search.cluster.session import slots_of
 from covertune.search.cluster.workers import Workers
 from covertune.search.config import SearchConfig
 from covertune.search.events import BackboneCheck, PreflightReport, SearchObserver
-from covertune.search.plan import HalvingPlan, InputVariant, Slots, TrialPlan
+from covertune.search.plan import HalvingPlan, InputVariant, Slots, TrainedBefore, TrialPlan
 from covertune.search.record.run_folder import RunFolder
 from covertune.search.schedule.budget import Budget
 from covertune.search.setup.feed import Feed, feed_of, times_larger
@@ -85,6 +85,7 @@ def set_up(
     image_px: Sizes | None = None,
     fits: tuple[Fit, ...] | None = None,
     finished: int = 0,
+    before: tuple[TrainedBefore, ...] = (),
 ) -> SearchContext:
     """Check the machine, decode the covers, fit the probes.
 
@@ -96,6 +97,7 @@ def set_up(
         image_px: Input sizes by backbone, of a run that is taken up; None: chosen here.
         fits: Fits of a run that is taken up; None: chosen here.
         finished: Trials of the run that have ended already.
+        before: What trials of the run have taken already.
 
     Raises:
         PreflightError: Something a trial needs does not work here.
@@ -109,7 +111,9 @@ def set_up(
         assert config.store is not None
         store = CoverStore.open(config.store)
         fits = steps.fits_that_differ(store) if fits is None else fits
-        feed, sizes, report = steps.choose_inputs(store, workers, image_px, len(fits), finished)
+        feed, sizes, report = steps.choose_inputs(
+            store, workers, image_px, len(fits), finished, before
+        )
         graph_check = GraphCheck({name: max(px) for name, px in sizes.items()}, len(store.genres))
         observer.preflight(report)
         for warning in (*report.warnings, *config.without_effect()):
@@ -160,6 +164,7 @@ class _Steps:
         known: Sizes | None,
         num_fits: int,
         finished: int,
+        before: tuple[TrainedBefore, ...],
     ) -> tuple[Feed, Sizes, PreflightReport]:
         """Choose input sizes and try the backbones on them.
 
@@ -171,7 +176,7 @@ class _Steps:
         trials = config.trial_limit
         to_do = ToDo(
             None if trials is None else max(trials - finished, 0),
-            *(config.trial_plan, config.halving, config.keep_checkpoints),
+            *(config.trial_plan, config.halving, config.keep_checkpoints, before),
         )
 
         def tried(sizes: Sizes) -> tuple[Feed, Sizes, PreflightReport]:

@@ -2,11 +2,13 @@
 
 import contextlib
 import shutil
+from dataclasses import replace
 
 import pytest
 
 from covertune.search.config import SearchConfig
 from covertune.search.errors import PreflightError
+from covertune.search.plan import TrainedBefore
 from covertune.search.record.run_folder import RunFolder
 from covertune.search.setup.preflight import (
     ToDo,
@@ -22,14 +24,28 @@ def to_do(trials, keep=3, **settings):
     return ToDo(trials, config.trial_plan, config.halving, keep)
 
 
-def test_the_estimate_follows_the_rungs(slots):
+def test_the_estimate_follows_the_rungs(check, slots):
     # 9 epochs, eta 3: all train 1, a third 2 more, a ninth 6 more = 1 + 2/3 + 6/9 epochs each
     one = to_do(6, epochs=9, brackets=1)
-    assert _estimate_s(one, slots(), [30.0]) == pytest.approx(3 * 30 * (1 + 2 / 3 + 6 / 9))
+    checks = [check(epoch_s=30.0)]
+    assert _estimate_s(one, slots(), checks) == pytest.approx(3 * 30 * (1 + 2 / 3 + 6 / 9))
     # of the second bracket all train 3, a third 6 more
     mean = (1 + 2 / 3 + 6 / 9 + 3 + 6 / 3) / 2
-    assert _estimate_s(to_do(6, epochs=9), slots(), [30.0]) == pytest.approx(3 * 30 * mean)
-    assert _estimate_s(to_do(None), slots(), [30.0]) is None
+    assert _estimate_s(to_do(6, epochs=9), slots(), checks) == pytest.approx(3 * 30 * mean)
+    assert _estimate_s(to_do(None), slots(), checks) is None
+
+
+def test_the_estimate_learns_from_what_trials_took(check, slots):
+    checks = [check(epoch_s=30.0), check(backbone="other", epoch_s=90.0)]
+    asked = to_do(6, epochs=1)
+    assert _estimate_s(asked, slots(), checks) == pytest.approx(3 * 60)
+    before = (
+        TrainedBefore("small_cnn", 32, 4, 40.0),  # 10 s each, not 30
+        TrainedBefore("other", 32, 1, 30.0),  # 30 s, not 90
+        TrainedBefore("small_cnn", 64, 1, 1e6),  # of which nobody told anything
+    )
+    learnt = _estimate_s(replace(asked, before=before), slots(), checks)
+    assert learnt == pytest.approx(3 * 60 / 3)
 
 
 @pytest.fixture

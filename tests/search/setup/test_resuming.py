@@ -2,14 +2,15 @@
 
 import optuna
 import pytest
-from optuna.trial import create_trial
+from optuna.trial import TrialState, create_trial
 
+from covertune.models import ProgressMetrics
 from covertune.search.config import SearchConfig
 from covertune.search.errors import RunError
-from covertune.search.plan import InputVariant
+from covertune.search.plan import InputVariant, TrainedBefore
 from covertune.search.record.run_folder import RunFolder
 from covertune.search.record.trial_record import ROLE_UNTUNED
-from covertune.search.setup.resuming import check_space_unchanged, extended
+from covertune.search.setup.resuming import check_space_unchanged, extended, trained_before
 from covertune.search.space.search_space import BackboneOptions, SearchSpace
 
 BACKBONES = (
@@ -72,3 +73,14 @@ def test_a_new_limit_changes_nothing_else():
     assert extended(config, None, 60.0) == config.model_copy(
         update={"trials": None, "time_budget_s": 60.0}
     )
+
+
+def test_what_trials_took_is_known_when_they_are_taken_up():
+    study = optuna.create_study()
+    recipe = {"backbone": "small_cnn", "image_px": 64}
+    row = dict.fromkeys(ProgressMetrics.model_fields, 0.5) | {"covers_seen": 9}
+    history = [row | {"epoch": 1, "seconds": 4.0}, row | {"epoch": 2, "seconds": 3.0}]
+    study.add_trial(create_trial(value=0.5, user_attrs={"recipe": recipe, "history": history}))
+    study.add_trial(create_trial(state=TrialState.FAIL, user_attrs={"recipe": recipe}))
+    study.ask()
+    assert trained_before(study) == (TrainedBefore("small_cnn", 64, 2, 7.0),)
