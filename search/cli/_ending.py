@@ -127,7 +127,8 @@ def _against_untuned(outcome: Outcome) -> list[str]:
         return []
     untuned, best = outcome.untuned.test, outcome.best.test
     gap = Gap(untuned.top1, best.top1, Baseline("", None), best.n)
-    return [f"On test: untuned {untuned.top1:.3f}, best {best.top1:.3f}, {gap.ahead_in_words}."]
+    ahead = "" if gap.ahead_in_words is None else f", {gap.ahead_in_words}"
+    return [f"On test: untuned {untuned.top1:.3f}, best {best.top1:.3f}{ahead}."]
 
 
 def _against_baseline(outcome: Outcome) -> list[str]:

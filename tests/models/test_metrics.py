@@ -9,8 +9,10 @@ from hypothesis.extra import numpy as st_np
 from covertune.models.metrics import (
     any_top1,
     confusion,
+    difference_interval,
     expected_calibration_error,
     macro_f1,
+    share_variance,
     top_k,
     wilson_interval,
 )
@@ -81,6 +83,18 @@ def test_the_interval_holds_the_share(case):
     k, n = case
     low, high = wilson_interval(k, n)
     assert 0 <= low <= k / n <= high <= 1
+
+
+def test_a_difference_has_one_hit_and_one_miss_added_to_either_side():
+    # 31/102 - 21/102 = 0.09804, its standard error 0.060638 (Agresti and Caffo 2000)
+    assert difference_interval(0.3, 0.2, 100) == pytest.approx((-0.02081, 0.21689), abs=5e-5)
+    assert difference_interval(0.2, 0.3, 100) == pytest.approx((-0.21689, 0.02081), abs=5e-5)
+
+
+def test_of_one_cover_nothing_is_known():
+    low, high = difference_interval(1.0, 0.0, 1)
+    assert low < 0 < high
+    assert share_variance(0.0, 1) == pytest.approx(1 / 3 * 2 / 3 / 3)
 
 
 def test_nothing_measured_is_no_number():

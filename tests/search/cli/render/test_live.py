@@ -12,7 +12,7 @@ from rich.console import Console
 
 from covertune.models import UNTUNED, ProgressMetrics
 from covertune.search.cli.render import live
-from covertune.search.cli.render.console import show_bytes
+from covertune.search.cli.render.console import show_bytes, show_duration
 from covertune.search.cli.render.live import LiveView
 from covertune.search.events import BackboneCheck, PreflightReport, SearchPlan
 from covertune.search.plan import Baseline, Slots
@@ -224,3 +224,18 @@ def test_no_more_lines_than_that(plan, capsys):
         view.phase("decoding covers")
         time.sleep(0.2)
     assert capsys.readouterr().out == "decoding covers …\n"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "shown"),
+    [
+        (0, "0 s"),
+        (0.04, "0.04 s"),
+        (0.24, "0.2 s"),
+        (0.97, "1 s"),
+        (48.4, "48 s"),
+        (3900, "1 h 05 min"),
+    ],
+)
+def test_durations_for_people(seconds, shown):
+    assert show_duration(seconds) == shown
