@@ -1,9 +1,10 @@
 """How long the trials of a search still take, by what trials have taken so far.
 
 The preflight tells what an epoch of each backbone and size takes if all of it is trained. Trials
-freeze stages, share the machine, wait for their worker and write checkpoints. What they took in all
-over what the preflight told of the same epochs is the factor by which it is off, in this search and
-on this machine. Before the first epoch is measured nothing is told.
+freeze stages, share the machine and write checkpoints. What their epochs took in all over what the
+preflight told of the same epochs is the factor by which it is off, in this search and on this
+machine. Before the first epoch is measured nothing is told. What workers take to start is no part
+of it: that is paid once.
 """
 
 from __future__ import annotations
@@ -94,11 +95,11 @@ class TimeLeft:
         expected = None if is_judged else float(max_epochs)
         self._running[number] = _Running(epochs, self._clock(), expected, max_epochs, epoch_s)
 
-    def measured(self, number: int, epochs: float) -> None:
-        """Hear that a trial has so many epochs behind it."""
-        trial, now = self._running[number], self._clock()
-        self.measured_before(epochs - trial.epochs, now - trial.since, trial.epoch_s)
-        trial.epochs, trial.since = epochs, now
+    def measured(self, number: int, epochs: float, seconds: float) -> None:
+        """Hear that a trial has so many epochs behind it; since the last it took so long."""
+        trial = self._running[number]
+        self.measured_before(epochs - trial.epochs, seconds, trial.epoch_s)
+        trial.epochs, trial.since = epochs, self._clock()
 
     def ended(self, number: int) -> None:
         """Hear that a trial has ended; how far it came tells what to expect of the next."""
@@ -119,8 +120,9 @@ class TimeLeft:
         for trial in list(self._running.values()):  # another thread may ask
             expected = min(trial.expected_epochs or mean_epochs, trial.max_epochs)
             epochs = max(expected - trial.epochs, min(1.0, trial.max_epochs - trial.epochs))
-            # What an epoch takes longer than was told is no reason to count below zero.
-            running_s += max(epochs * trial.epoch_s * factor - (now - trial.since), 0.0)
+            this = min(epochs, 1.0)  # an epoch that is overdue is about to end
+            epoch_s = trial.epoch_s * factor
+            running_s += max(this * epoch_s - (now - trial.since), 0.0) + (epochs - this) * epoch_s
         to_come = max(self._to_come, 0)
         side_by_side = min(self._slots, max(len(self._running) + to_come, 1))
         return (running_s + to_come * mean_epochs * self._epoch_s * factor) / side_by_side

@@ -10,14 +10,14 @@ __all__ = ["Heartbeat"]
 
 
 class Heartbeat:
-    """Calls a function whenever nothing was said for a while, from a thread of its own."""
+    """Calls a function at even intervals, from a thread of its own."""
 
     def __init__(self, say: Callable[[], None], every_s: float = 60.0) -> None:
         """Prepare it.
 
         Args:
             say: Says something.
-            every_s: The longest silence, in seconds.
+            every_s: How often, in seconds.
         """
         self._say = say
         self._every_s = every_s
@@ -27,13 +27,13 @@ class Heartbeat:
 
     def start(self) -> None:
         """Begin to count."""
-        self.heard()
+        self.count_anew()
         self._over.clear()
         self._thread = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
         self._thread.start()
 
-    def heard(self) -> None:
-        """Count anew: something was said just now."""
+    def count_anew(self) -> None:
+        """Begin a new interval: as much was said just now."""
         self._said = time.monotonic()
 
     def stop(self) -> None:
@@ -46,5 +46,5 @@ class Heartbeat:
     def _beat(self) -> None:
         while not self._over.wait(max(self._said + self._every_s - time.monotonic(), 0.01)):
             if time.monotonic() - self._said >= self._every_s:
-                self.heard()
+                self.count_anew()
                 self._say()

@@ -1,7 +1,7 @@
 """The live view of a search: what runs, the best so far, time left.
 
 On a terminal a table that updates in place; where output is piped a line for each event, a measured
-epoch among them, and one a minute where there is none.
+epoch among them, and each minute one that says how it all stands.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ class LiveView(SearchObserver):
         """Start with nothing printed.
 
         Args:
-            line_every_s: Where output is piped, the longest time without a line.
+            line_every_s: Where output is piped, how often a line says how it all stands.
         """
         self._lines: dict[int, _Line] = {}
         self._plan: SearchPlan | None = None
@@ -101,11 +101,10 @@ class LiveView(SearchObserver):
 
     def _say(self, line: str) -> None:
         """Print a line where output is piped."""
-        self._heartbeat.heard()
         console.print(line, highlight=False, markup=False, soft_wrap=True)
 
     def _say_how_it_stands(self) -> None:
-        """Print what goes on, after a minute without a word."""
+        """Print what goes on, a minute after a phase or the last such line."""
         if self._doing:
             since = show_duration(time.monotonic() - self._doing_since)
             self._say("  ".join(filter(None, (self._doing, self._done_of, f"{since} so far"))))
@@ -119,6 +118,7 @@ class LiveView(SearchObserver):
         self._close_phase()
         text = escaped(text)
         self._doing, self._doing_since, self._done_of = text, time.monotonic(), ""
+        self._heartbeat.count_anew()
         if console.is_terminal:
             self._phase = Progress(
                 SpinnerColumn(),
@@ -250,7 +250,7 @@ class LiveView(SearchObserver):
         self._values[trial.number] = progress.top1
         self._behind[trial.number] = progress.epoch
         if self._time_left is not None:
-            self._time_left.measured(trial.number, progress.epoch)
+            self._time_left.measured(trial.number, progress.epoch, progress.seconds)
         if self._live is None:
             self._say(
                 f"epoch {line.epoch:g} of {line.recipe.epochs}  trial {line.number:>3}"

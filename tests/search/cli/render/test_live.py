@@ -37,8 +37,8 @@ def view(plan):
     return view
 
 
-def measured(top1, epoch=1):
-    known = {"epoch": epoch, "top1": top1, "any_top1": None}
+def measured(top1, epoch=1, seconds=0):
+    known = {"seconds": seconds, "epoch": epoch, "top1": top1, "any_top1": None}
     everything = dict.fromkeys(ProgressMetrics.model_fields, 0) | known
     return ProgressMetrics(**everything), [[1]]
 
@@ -156,7 +156,7 @@ def test_the_time_left_follows_what_trials_take(plan, clock):
     view.trial_started(1, "sampled", UNTUNED)
     clock.s += 40
     assert "left" not in view._headline().plain, "nothing is measured yet"
-    view.epoch(SimpleNamespace(number=0), *measured(0.3))
+    view.epoch(SimpleNamespace(number=0), *measured(0.3, seconds=40))
     # 40 s an epoch, not 90. The untuned trial has one epoch to go, the other, which has trained for
     # as long as one takes, half of one more, and two trials of 1.5 are to come: two side by side.
     assert view._headline().plain.endswith("  ·  about 90 s left")
@@ -203,7 +203,7 @@ def lines_until(capsys, wanted):
     return lines
 
 
-def test_a_line_a_minute_where_nothing_happens(plan, capsys):
+def test_a_line_a_minute_says_how_it_all_stands(plan, capsys):
     with LiveView(line_every_s=0.1) as view:
         view.phase("decoding covers")
         view.progress(40, 120)
@@ -211,9 +211,10 @@ def test_a_line_a_minute_where_nothing_happens(plan, capsys):
         assert re.fullmatch(r"decoding covers  40 of 120  0?\.?\d s so far", lines[-1])
         view.started(plan, [], 0.0)
         view.trial_started(0, "untuned", UNTUNED)
-        view.epoch(SimpleNamespace(number=0), *measured(0.25))
+        view.epoch(SimpleNamespace(number=0), *measured(0.25, seconds=60))
         [line] = [line for line in lines_until(capsys, "  ·  ") if "  ·  " in line][:1]
         assert line.startswith("a  ·  0 of 4 trials ended  ·  best top-1 0.250 (trial 0)  ·  0")
+        assert re.search(r"  ·  about \d+ min left$", line)
     capsys.readouterr()
     time.sleep(0.3)
     assert capsys.readouterr().out == "", "it has ended"
