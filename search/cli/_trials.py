@@ -66,6 +66,4 @@ def trials(
         ]
         if model is not None:
             said.append(f"exported to {where}: {model.in_words}")
-        console.print(
-            "\n".join(map(escaped, said)), markup=False, highlight=False, soft_wrap=True
-        )
+        console.print("\n".join(map(escaped, said)), markup=False, highlight=False, soft_wrap=True)

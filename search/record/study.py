@@ -259,7 +259,7 @@ def require_readable(study: optuna.Study) -> None:
         for step, value in trial.intermediate_values.items():
             if not isinstance(value, float) or not isinstance(step, int):
                 raise ValueError(f"trial {place} has the value {value!r} at epoch {step!r}")
-        _row(trial)
+        _row(trial, exported=False)
         TrialRecord(trial).require_readable()
 
 
@@ -384,10 +384,10 @@ def trial_rows(trials: Iterable[FrozenTrial], exported: Collection[int] = ()) ->
         trials: Of the study.
         exported: Numbers of those that RUN/model is made of.
     """
-    return [_row(trial, trial.number in exported) for trial in trials]
+    return [_row(trial, exported=trial.number in exported) for trial in trials]
 
 
-def _row(trial: FrozenTrial, exported: bool) -> TrialRow:
+def _row(trial: FrozenTrial, *, exported: bool) -> TrialRow:
     record = TrialRecord(trial)
     return TrialRow(
         number=trial.number,
