@@ -246,14 +246,14 @@ class RunFolder:
         lock = FileLock(self.path / ".lock")
         try:
             lock.acquire(timeout=0)
+        except Timeout as error:
+            raise RunError(
+                f"run {self.name!r} is driven by another process; wait for it, or stop it"
+            ) from error
         except OSError as error:  # a folder of that name, say
             raise RunError(
                 f"run {self.name!r} cannot be locked: {self.path / '.lock'}: {reason_of(error)}; "
                 "remove it, or make the run writable"
-            ) from error
-        except Timeout as error:
-            raise RunError(
-                f"run {self.name!r} is driven by another process; wait for it, or stop it"
             ) from error
         try:
             with owned(self.path, take_over=take_over) as ownership:
