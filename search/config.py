@@ -13,6 +13,7 @@ from typing import Any, Literal, Self
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from covertune.passwords import hide_passwords
 from covertune.search.errors import ConfigError
 from covertune.search.plan import Baseline, HalvingPlan, TrialPlan, TrialResources
 from covertune.vocabulary import Fit
@@ -239,7 +240,8 @@ def load_config(file: Path | None = None, **given: Any) -> SearchConfig:
         try:
             loaded = yaml.safe_load(file.read_text(encoding="utf-8"))
         except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-            raise ConfigError(f"cannot read the configuration {file}: {one_line(error)}") from error
+            why = hide_passwords(one_line(error))
+            raise ConfigError(f"cannot read the configuration {file}: {why}") from error
         if not isinstance(loaded, dict):
             raise ConfigError(f"{file} must hold a mapping of settings, e.g. `trials: 20`")
         values.update(loaded)
@@ -257,4 +259,5 @@ def checked_config(values: Mapping[Any, Any]) -> SearchConfig:
         return SearchConfig.model_validate(dict(values))
     except ValidationError as error:
         problems = sentences(error, known=list(SearchConfig.model_fields))
-        raise ConfigError(few(problems, separator="; ", at_most=8, item_chars=None)) from error
+        told = few(problems, separator="; ", at_most=8, item_chars=None)
+        raise ConfigError(hide_passwords(told)) from error

@@ -14,6 +14,7 @@ from typing import Annotated, Any
 
 import typer
 
+from covertune.passwords import hide_passwords
 from covertune.search.cli import (
     _backbones,
     _dashboard,
@@ -92,7 +93,8 @@ def main(arguments: list[str] | None = None) -> None:
             code = app(args=arguments, prog_name="covertune", standalone_mode=False)
         sys.stdout.flush()
     except _UsageError as error:
-        error.message = as_message(error.message)
+        # A storage under a misspelt option, say, has its password hidden.
+        error.message = as_message(hide_passwords(error.message))
         error.show()
         sys.exit(EXIT_USAGE)
     except BrokenPipeError:  # whoever read has seen enough, as `head` does

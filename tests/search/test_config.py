@@ -105,3 +105,14 @@ def test_settings_without_effect_are_warned_of():
     [told] = SearchConfig(epochs=10, brackets=4).without_effect()
     assert told.startswith("brackets 4 has no more effect than 3, the number of rungs")
     assert "no effect without" in SearchConfig(baseline_name="Kaggle").without_effect()[0]
+
+
+def test_a_password_is_in_no_message(tmp_path):
+    url = "postgresql://me:s3cr3t@host/trials"
+    file = tmp_path / "search.yaml"
+    for text in (f"storage: [{url}]", f"storage: {url}: {url}", f"storage: {url}\nepochs: none"):
+        file.write_text(text)
+        with pytest.raises(ConfigError) as told:
+            load_config(file)
+        assert "s3cr3t" not in str(told.value)
+    assert "s3cr3t" not in repr(load_config(storage=url))

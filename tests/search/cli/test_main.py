@@ -1,12 +1,14 @@
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import typer
 
 from covertune.search import cli
 
+V0_1 = Path(__file__).parents[2] / "data" / "v0.1"
 COMMANDS = [
     ("search",),
     ("resume",),
@@ -141,3 +143,18 @@ def test_backbones_table_names_them_all(covertune):
     listed = json.loads(covertune("backbones", "resnet*", "--json").out)
     table = covertune("backbones", "resnet*").out
     assert [entry["name"] for entry in listed if entry["name"] not in table] == []
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("resume", "RUN", "postgresql://me:s3cr3t@host/trials"),
+        ("search", "--storag", "postgresql://me:s3cr3t@host/trials"),
+        ("trials", "RUN", "--storage=postgresql+nodriver://me:s3cr3t@host/trials"),
+    ],
+)
+def test_a_password_is_not_printed(covertune, words):
+    words = [str(V0_1 / "run") if word == "RUN" else word for word in words]
+    ended = covertune(*words)
+    assert ended.code in (1, 2)
+    assert "s3cr3t" not in ended.out + ended.err

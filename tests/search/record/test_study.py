@@ -340,6 +340,19 @@ def test_a_password_is_not_written_down(elsewhere):
 
 
 @pytest.mark.filterwarnings("ignore:Query string argument")
+def test_an_old_run_that_holds_its_password_opens(elsewhere):
+    run, config, _ = elsewhere
+    close_storage(create_study(run, optuna.samplers.RandomSampler(), config.storage))
+    content = json.loads(run.manifest_file.read_text())
+    content["config"]["storage"] = config.storage
+    run.manifest_file.write_text(json.dumps(content))
+    assert values(run) == []
+    assert json.loads(run.manifest_file.read_text()) == content, "who looks changes nothing"
+    run.update(run.config())
+    assert SECRET not in run.manifest_file.read_text()
+
+
+@pytest.mark.filterwarnings("ignore:Query string argument")
 def test_a_password_is_not_told(elsewhere):
     run, config, _ = elsewhere
     for read in (open_study, drive_study, read_trials):
