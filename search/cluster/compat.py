@@ -8,8 +8,8 @@ Ray 2.60. What is not public there, and why it is used:
     ray.tune.run                                 `Tuner` pickles searcher and callbacks, for a
                                                  restore that is not ours
     RuntimeError.__cause__, raised by that       a worker's end that Tune has no word for
-    loggers ray.tune.tune, ray.tune.analysis.experiment_analysis    tell of result files that no
-                                                 run has: its results are in the study
+    loggers in `_TELLS_NOTHING_BELOW`            tell of result files that no run has (its results
+                                                 are in the study), and of each slow turn four times
     RAY_AIR_…, RAY_TRAIN_…, TUNE_…               what Tune prints, warns, checks and catches can
                                                  be set in the environment only
 """
@@ -43,6 +43,7 @@ _OF_TUNE = {
 _TELLS_NOTHING_BELOW = {
     "ray.tune.tune": logging.WARNING,
     "ray.tune.analysis.experiment_analysis": logging.ERROR,
+    "ray.tune.utils.util": logging.ERROR,
 }
 
 

@@ -2,6 +2,7 @@
 
 import ast
 import inspect
+import logging
 import os
 from pathlib import Path
 from types import SimpleNamespace
@@ -127,8 +128,12 @@ class _StopsTheSecond(FIFOScheduler):
         return TrialScheduler.STOP if number == steps == 2 else TrialScheduler.CONTINUE
 
 
-def test_who_hears_what_in_which_order(tmp_path, monkeypatch):
-    """What `StudySearcher`, `HalvingScheduler` and `CoverTrial` build upon."""
+def test_who_hears_what_in_which_order(tmp_path, monkeypatch, caplog):
+    """What `StudySearcher`, `HalvingScheduler` and `CoverTrial` build upon; the log stays empty."""
+    of_ray = logging.getLogger("ray.tune")
+    monkeypatch.setattr(of_ray, "handlers", [caplog.handler])
+    caplog.set_level(logging.INFO, "ray.tune")
+    levels = {name: logging.getLogger(name).level for name in compat._TELLS_NOTHING_BELOW}
     for name, value in compat._OF_TUNE.items():
         monkeypatch.setenv(name, value)
     calls = []
@@ -157,6 +162,8 @@ def test_who_hears_what_in_which_order(tmp_path, monkeypatch):
         *((who, 3, steps) for who, steps in to_the_end),
     ]
     assert len(searcher.pids) == 1, "one actor after the other trial"
+    assert [record.message for record in caplog.records if "ray.tune" in record.name] == []
+    assert {name: logging.getLogger(name).level for name in levels} == levels
 
 
 @pytest.mark.parametrize("ours", [CoverTrial, HalvingScheduler, StudySearcher])
