@@ -257,6 +257,7 @@ class RunFolder:
             ) from error
         try:
             with owned(self.path, take_over=take_over) as ownership:
+                remove_partials(self.path, of=self.study_copy.name)  # of a driver that was killed
                 yield ownership
         finally:
             lock.release()

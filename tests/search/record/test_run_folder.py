@@ -95,6 +95,15 @@ def test_one_process_drives_a_run(tmp_path):
         pass
 
 
+def test_what_a_killed_driver_had_half_published_goes(tmp_path):
+    run = RunFolder.create(config(tmp_path))
+    (half := run.path / ".study-copy.db.0123456789ab.partial").touch()
+    (others := run.path / ".mine.0123456789ab.partial").touch()
+    with run.lock():
+        assert not half.exists()
+    assert others.exists()
+
+
 def test_a_run_that_came_to_nothing_leaves_nothing(tmp_path):
     RunFolder.create(config(tmp_path)).remove()
     assert not (tmp_path / "runs").exists()
