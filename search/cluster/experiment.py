@@ -59,6 +59,7 @@ def run_trials(
         callbacks=[_EveryTurn(every_turn)],
         trial_dirname_creator=_trial_name,
         trial_name_creator=_trial_name,
+        progress_reporter=tune.CLIReporter(),  # in a notebook Tune's own would clear the cell
         verbose=0,
     )
 

@@ -151,3 +151,29 @@ def test_a_main_module_without_its_guard_gets_a_hint(tmp_path):
     hint = 'put what starts it below `if __name__ == "__main__":`'
     assert done.stderr.rstrip().endswith(hint)
     assert (tmp_path / "begun").read_text() == "xx"
+
+
+SPAWNED = """
+import multiprocessing
+
+def work():
+    import ray
+    from covertune.data_pipeline.local_ray import start_local_ray
+    start_local_ray(num_cpus=1)
+    print(ray.get(ray.remote(lambda: "done").remote()), flush=True)
+    ray.shutdown()
+
+if __name__ == "__main__":
+    child = multiprocessing.get_context("spawn").Process(target=work)
+    child.start()
+    child.join()
+    print(child.exitcode)
+"""
+
+
+def test_a_spawned_process_has_a_ray_of_its_own(tmp_path):
+    (tmp_path / "main.py").write_text(SPAWNED)
+    done = subprocess.run(
+        [sys.executable, "main.py"], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    assert (done.stdout, done.stderr) == ("done\n0\n", "")

@@ -3,6 +3,8 @@
 import json
 import shutil
 import sqlite3
+import subprocess
+import sys
 import time
 from contextlib import closing, contextmanager
 
@@ -97,6 +99,46 @@ def watched(store, tmp_path_factory):
 def finished(watched, tmp_path):
     """A copy of that run, for a test that goes on with it."""
     return RunFolder.open(shutil.copytree(watched[0].run.path, tmp_path / "runs" / "run"))
+
+
+def test_a_result_is_shown_in_a_few_lines(watched):
+    result, _ = watched
+    lines = repr(result).splitlines()
+    assert len(lines) == 6
+    assert f"  run={str(result.run.path)!r}," in lines
+    assert "  trials=5," in lines
+    assert f"  model={str(result.run.model)!r}," in lines
+    assert f"{result.outcome.best.test.top1:.3f} on test" in lines[3]
+    assert all(len(line) < 200 for line in lines)
+
+
+UNGUARDED = """
+import multiprocessing
+from pathlib import Path
+from covertune import SearchConfig, run_search
+
+with Path("begun").open("a") as file:
+    file.write("x")
+if multiprocessing.current_process().name == "MainProcess":
+    child = multiprocessing.get_context("spawn").Process(target=print)
+    child.start()
+    child.join()
+    print(child.exitcode)
+else:
+    run_search(SearchConfig())
+"""
+
+
+def test_a_search_in_a_main_module_without_its_guard_is_a_hint(tmp_path):
+    (tmp_path / "main.py").write_text(UNGUARDED)
+    done = subprocess.run(
+        [sys.executable, "main.py"], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "1\n"
+    hint = 'put what starts it below `if __name__ == "__main__":`'
+    assert done.stderr.rstrip().endswith(hint)
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == ["begun", "main.py"]
+    assert (tmp_path / "begun").read_text() == "xx"
 
 
 def test_a_search_ends_with_a_measured_and_exported_model(watched):

@@ -8,6 +8,7 @@ import ray
 import yaml
 
 from covertune.data_pipeline import local_ray
+from covertune.search.cluster import session
 from covertune.search.cluster.session import _fits, ray_session, slots_of
 from covertune.search.errors import PreflightError
 from covertune.search.plan import Slots, TrialResources
@@ -111,6 +112,33 @@ def test_a_ray_that_does_not_come_up_is_one_line(monkeypatch):
     with pytest.raises(PreflightError, match=message) as told, ray_session(None, None, print):
         pass
     assert "\n" not in str(told.value)
+
+
+@pytest.mark.parametrize(
+    ("in_memory", "memory_gb", "store"),
+    [
+        (64e6, 8, 9e9),  # Docker gives 64 MB: in files on a disk then
+        (64e6, 30, 1e10),  # which Ray allows so much
+        (5e9, 8, 5e9),
+        (50e9, 8, 9e9),
+        (50e9, 0.5, None),
+    ],
+)
+def test_room_for_covers_is_in_memory_where_there_is_some(monkeypatch, in_memory, memory_gb, store):
+    monkeypatch.setattr(session, "shared_memory_nbytes", lambda: int(in_memory))
+    monkeypatch.setattr(session, "default_store_nbytes", lambda: 3 * 10**9)
+    monkeypatch.setattr(session, "in_flight_nbytes", lambda covers, cpus: 10**9)
+    assert session._object_store_nbytes(memory_gb) == store
+
+
+def test_shared_memory_that_is_next_to_nothing_is_told(monkeypatch):
+    monkeypatch.setattr(session, "default_store_nbytes", lambda: 3 * 10**9)
+    monkeypatch.setattr(session, "shared_memory_nbytes", lambda: 60_000_000)
+    warning = session.slow_store()
+    assert "/dev/shm holds 60 MB only" in warning
+    assert "--shm-size" in warning
+    monkeypatch.setattr(session, "shared_memory_nbytes", lambda: 2 * 10**9)
+    assert session.slow_store() is None
 
 
 LOCAL = """
