@@ -15,14 +15,15 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from pydantic import ValidationError
 
-from covertune.data_pipeline.errors import StoreError
+from covertune.data_pipeline.errors import ImageRejected, StoreError
+from covertune.data_pipeline.images import load_square
 from covertune.data_pipeline.store.schema import (
     MANIFEST_NAME,
     SCHEMA_VERSION,
     PartInfo,
     StoreManifest,
 )
-from covertune.vocabulary import SPLITS
+from covertune.vocabulary import SPLITS, Fit
 from covertune.wording import few, first_line, quoted_path, reason_of, sentences
 
 __all__ = ["CoverStore", "genre_marks", "read_row_groups"]
@@ -114,7 +115,7 @@ class CoverStore:
             limit: Read the first so many; all if not given.
 
         Returns:
-            The encoded images, for `images.load_square`, and labels_N int64.
+            The encoded images, for `load_square`, and labels_N int64.
 
         Raises:
             StoreError: There is no such split, or the store is damaged.
@@ -125,6 +126,20 @@ class CoverStore:
             images += covers["image"].to_pylist()
             labels += covers["label"].to_pylist()
         return images, np.array(labels, dtype=np.int64)
+
+    def load_square(self, image: bytes, image_px: int, fit: Fit = "squash") -> np.ndarray:
+        """Do `images.load_square` on a cover that `read_images` gave.
+
+        Returns:
+            (H, W, 3) uint8.
+
+        Raises:
+            StoreError: It is no picture, or one that costs too much to decode.
+        """
+        try:
+            return load_square(image, image_px, fit)
+        except ImageRejected as err:
+            raise _damaged(self.path, f"one of its covers is no picture ({err})") from err
 
     def read_columns(self, columns: list[str]) -> pa.Table:
         """Read small columns of all covers into memory, in the store's order.

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from optuna.trial import FrozenTrial, TrialState
 from torch import nn
 
-from covertune.data_pipeline import CoverStore, DataError, load_square
+from covertune.data_pipeline import CoverStore, DataError
 from covertune.models import (
     CardData,
     Classifier,
@@ -248,7 +248,7 @@ def check_covers(store: CoverStore | None, image_px: int, fit: Fit) -> npt.NDArr
     try:
         if store is not None:
             covers, _ = store.read_images("val", limit=_CHECKED_COVERS)
-            return np.stack([load_square(cover, image_px, fit) for cover in covers])
+            return np.stack([store.load_square(cover, image_px, fit) for cover in covers])
     except DataError:
         pass
     shape = (_CHECKED_COVERS, image_px, image_px, 3)

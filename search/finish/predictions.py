@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from covertune.data_pipeline import CoverRefs, CoverStore, load_square
+from covertune.data_pipeline import CoverRefs, CoverStore
 from covertune.models import (
     Classifier,
     Predictions,
@@ -32,6 +32,9 @@ def predict_split(classifier: Classifier, store: CoverStore, split: str) -> Pred
         classifier: Knows all genres of the store, by name.
         store: The covers.
         split: Which of them.
+
+    Raises:
+        StoreError: The store is damaged.
     """
     to_model = np.array([classifier.genres.index(genre) for genre in store.genres])
     covers, labels_N = store.read_images(split)
@@ -40,7 +43,7 @@ def predict_split(classifier: Classifier, store: CoverStore, split: str) -> Pred
             classifier.probabilities(
                 np.stack(
                     [
-                        load_square(cover, classifier.image_px, classifier.fit)
+                        store.load_square(cover, classifier.image_px, classifier.fit)
                         for cover in covers[start : start + _BATCH]
                     ]
                 )
