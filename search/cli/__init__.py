@@ -26,6 +26,7 @@ from covertune.search.cli import (
     _search,
     _trials,
 )
+from covertune.search.cli._file_names import read_names_as_utf8
 from covertune.search.cli.render.any_terminal import print_on_any_terminal
 from covertune.search.cli.render.console import say_error
 from covertune.search.errors import ConfigError, Interrupted, SearchError
@@ -86,6 +87,8 @@ app.add_typer(_data.app, name="data")
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit; errors a person can mend are one line, not a traceback."""
+    if arguments is None:  # else this process is somebody else's
+        read_names_as_utf8()
     collect_rarely()
     print_on_any_terminal()
     try:
