@@ -1,6 +1,7 @@
 """Ray's insides are as `data_pipeline.compat` takes them to be."""
 
 import logging
+import os
 import subprocess
 import sys
 import time
@@ -180,7 +181,7 @@ SESSION = """
 import json, os
 import ray
 from ray._private import worker
-from covertune.data_pipeline.compat import LONGEST_SOCKET, read_token_anew, when_ray_ends
+from covertune.data_pipeline.compat import LONGEST_SOCKET, when_ray_ends
 from covertune.data_pipeline.local_ray import start_local_ray
 
 start_local_ray(num_cpus=1)
@@ -196,16 +197,20 @@ ray.shutdown()
 assert not os.path.exists(node.get_session_dir_path())
 assert "RAY_AUTH_MODE" not in os.environ
 
-os.environ |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "t" * 40}  # a Ray of the program's own
-read_token_anew()
+# A Ray of the program's own, with the token that Ray finds or makes below HOME.
 ray.init(address="local", num_cpus=1, include_dashboard=False, logging_level="ERROR")
 print(ray.get(ray.remote(lambda: "another").remote()))
 ray.shutdown()
 """
 
 
-def test_a_ray_is_told_where_it_may_be_reached_and_when_it_has_ended():
+def test_a_ray_is_told_where_it_may_be_reached_and_when_it_has_ended(tmp_path):
     done = subprocess.run(
-        [sys.executable, "-c", SESSION], capture_output=True, text=True, check=False
+        [sys.executable, "-c", SESSION],
+        env=os.environ | {"HOME": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
     )
-    assert (done.returncode, done.stdout, done.stderr) == (0, "ended\nanother\n", "")
+    assert (done.returncode, done.stdout) == (0, "ended\nanother\n"), done.stderr
+    assert (tmp_path / ".ray" / "auth_token").is_file()  # that of the program's own

@@ -1,4 +1,7 @@
 import json
+import os
+import subprocess
+import sys
 
 import onnxruntime
 import pytest
@@ -60,3 +63,17 @@ def test_a_graph_of_another_model(tmp_path, small_cnn):
     (tmp_path / "model.onnx").write_bytes(b"no graph")
     with pytest.raises(GraphError, match="the ONNX graph does not run: "):
         check_graph(tmp_path / "model.onnx", other, torch.rand(2, 3, 32, 32))
+
+
+def test_checking_a_graph_leaves_nothing_in_the_home_folder(tmp_path):
+    """onnxruntime 1.32 would, as it is imported: an id to tell its makers of what is run."""
+    code = (
+        "import contextlib\n"
+        "from covertune.models.export.onnx_graph import check_graph\n"
+        "with contextlib.suppress(AttributeError):\n"
+        "    check_graph(None, None, None)\n"
+    )
+    home = {"HOME": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path / ".cache")}
+    environment = {k: v for k, v in os.environ.items() if k != "ORT_DISABLE_TELEMETRY"}
+    subprocess.run([sys.executable, "-c", code], env=environment | home, check=True)
+    assert list(tmp_path.rglob("*")) == []
