@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import islice
 from typing import Any, TypeVar
 
@@ -30,6 +30,7 @@ __all__ = [
 ]
 
 _FREE_CPU_WAIT_S = 20.0  # Ray tells of a CPU that became free with some delay
+_GIVE_UP_S = 5.0
 _TASKS_PER_CPU = 2  # one runs, one waits for it to end: no CPU waits for the driver
 
 Result = TypeVar("Result")
@@ -109,8 +110,21 @@ def run_tasks(
                 running += [task.remote(item, **common) for item in islice(left, 1)]
                 yield ray.get(ready)
     finally:
-        for ref in running:
-            ray.cancel(ref)
+        _give_up(running)
+
+
+def _give_up(running: list[Any]) -> None:
+    """Cancel tasks nobody waits for any more.
+
+    Most have failed as the first one did, on the same full disk say. Ray prints whatever a task
+    failed with unless it is asked for, long after the one line that tells it.
+    """
+    for ref in running:
+        ray.cancel(ref)
+    deadline = time.monotonic() + _GIVE_UP_S
+    for ref in running:
+        with suppress(Exception):
+            ray.get(ref, timeout=max(0.0, deadline - time.monotonic()))
 
 
 @contextmanager

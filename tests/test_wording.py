@@ -1,9 +1,27 @@
 """One line for whatever went wrong."""
 
+import os
+import shutil
+import subprocess
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from covertune.wording import few, first_line, named_first_line, one_line, reason_of, sentences
+from covertune.wording import (
+    as_message,
+    escaped,
+    few,
+    first_line,
+    named,
+    named_first_line,
+    one_line,
+    quoted,
+    quoted_path,
+    reason_of,
+    sentences,
+)
 
 
 @pytest.mark.parametrize(
@@ -59,8 +77,74 @@ def test_a_list_tells_three_and_how_many_more():
     assert few(range(9), separator="; ", at_most=2) == "0; 1 and 7 more"
 
 
+def test_items_of_a_list_are_escaped_and_cut():
+    told = few(["\x1b[2J", "x" * 5000, "a\nb", "c"])
+    assert told == r"\x1b[2J, " + "x" * 79 + r"…, a\nb and 1 more"
+    assert few(["x" * 200], item_chars=None) == "x" * 200
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("Poetry & Prose, é ß 日本 🙂", "Poetry & Prose, é ß 日本 🙂"),
+        ("\x1b]0;mine\x07", r"\x1b]0;mine\x07"),
+        ("a\nb\tc\r", r"a\nb\tc\r"),
+        ("\x7f\x9b2J", r"\x7f\x9b2J"),
+        ("txt.\u202egpj\u2066\u200f", r"txt.\u202egpj\u2066\u200f"),
+        ("\u2028\u2029\ufeff\xad", r"\u2028\u2029\ufeff\xad"),
+        ("caf\udce9", r"caf\udce9"),
+        ("\U000e0041", r"\U000e0041"),
+        ("می\u200cخواهم", "می\u200cخواهم"),  # a joiner that Persian is written with
+        ("a\xa0b\u3000c", "a\xa0b\u3000c"),  # spaces of other kinds
+        (r"C:\new", r"C:\new"),
+        (28, "28"),
+    ],
+)
+def test_what_cannot_be_seen_is_escaped(text, shown):
+    assert escaped(text) == shown
+    assert escaped(escaped(text)) == shown
+
+
+def test_a_name_in_quotes():
+    assert named("it\n") == r"'it\n'"
+    assert len(named("x" * 5000)) == 82
+
+
+def test_a_message_fits_on_a_screen_with_its_beginning_and_its_end():
+    told = as_message("the rule, " + "x" * 31_000 + "\n; what to do")
+    assert len(told) < 80 * 24
+    assert told.startswith("the rule, xxx")
+    assert told.endswith(r"xxx\n; what to do")
+    assert as_message("x" * 1600) == "x" * 1600
+
+
+WORDS = [
+    "plain", "my covers", "it's", '"', "$HOME", "`id`", "a;b", "-x", "--", "", "*", "~", "#", "!x",
+    "a\nb", "\x1b]0;x\x07", "\u202e'\\", "caf\udce9", "\x01\x1f9", "é\x001"[:1], "!", "\\",
+]  # fmt: skip
+
+
+@pytest.mark.skipif(shutil.which("bash") is None, reason="no bash here")
+def test_a_command_can_be_pasted():
+    line = f"printf '%s\\0' {' '.join(map(quoted, WORDS))}"
+    assert escaped(line) == line
+    done = subprocess.run(["bash", "-c", line], capture_output=True, check=True)
+    assert done.stdout.split(b"\0")[:-1] == [os.fsencode(word) for word in WORDS]
+
+
+@given(st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"])))
+def test_a_quoted_word_can_be_seen_whole(word):
+    assert escaped(quoted(word)) == quoted(word)
+
+
+def test_a_path_is_no_option():
+    assert quoted_path("-x y") == "'./-x y'"
+    assert quoted_path("--help") == "./--help"
+    assert quoted_path("a-b") == "a-b"
+
+
 class Size(BaseModel):
-    px: list[int]
+    px: list[int] = Field(min_length=1)
 
 
 class Settings(BaseModel):
@@ -88,6 +172,12 @@ class Settings(BaseModel):
         ),
         ({"sizes": {"small": {}}}, ["sizes.small.px: field required"]),
         ({"name": "none"}, ["a name must tell something"]),
+        ({"sizes": {"small": {"px": []}}}, ["sizes.small.px: list should have at least 1 item "
+         "after validation, not 0, got []"]),
+        ({"sizes": {"small": {"px": ["x"]}}}, ["sizes.small.px.0: input should be a valid "
+         "integer, unable to parse string as an integer, got 'x'"]),
+        ({"a\x1b": 1, "b" * 99: 2}, [r"unknown setting 'a\x1b'; known: share, name",
+         f"unknown setting '{'b' * 79}…'"]),
         ({"shar": 1}, ["unknown setting 'shar'; known: share, name"]),
         (
             {"share": 2, "name": 3},

@@ -109,7 +109,7 @@ def main(arguments: list[str] | None = None) -> None:
     except (typer.Abort, KeyboardInterrupt):
         code = EXIT_INTERRUPTED
     except OSError as error:  # a name too long for the file system, a disk that is full
-        if not _can_write():
+        if not error.filename and not _can_write():
             _give_up_output()
             say_error(f"the output cannot be written: {reason_of(error)}; send it elsewhere")
             sys.exit(EXIT_FAILED)
@@ -126,8 +126,9 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def _can_write() -> bool:
-    """Tell whether standard output takes what is still to be written."""
+    """Tell whether standard output takes anything: an error of a disk does not say of which."""
     try:
+        sys.stdout.write("\n")
         sys.stdout.flush()
     except OSError:
         return False

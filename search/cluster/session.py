@@ -25,7 +25,7 @@ from covertune.search.cluster.watchdog import OnDeath, ray_watched
 from covertune.search.errors import PreflightError
 from covertune.search.garbage import workers_collect_rarely
 from covertune.search.plan import Slots, TrialResources
-from covertune.wording import first_line
+from covertune.wording import escaped, first_line
 
 __all__ = ["log_to_file", "ray_session", "slots_of", "slow_store"]
 
@@ -43,6 +43,14 @@ class _LogFile(logging.FileHandler):
         """Do nothing: by default a traceback would land on the terminal."""
 
 
+class _Escaping(PasswordsHidden):
+    """Keeps line ends, which tracebacks have, and shows every other control character."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the lines of a record."""
+        return "\n".join(map(escaped, super().format(record).split("\n")))
+
+
 @contextlib.contextmanager
 def log_to_file(file: Path) -> Iterator[None]:
     """Send what libraries log and warn to a file instead of the terminal.
@@ -50,7 +58,7 @@ def log_to_file(file: Path) -> Iterator[None]:
     Enter it after `ray_session`: Ray sets its loggers up anew when it starts.
     """
     handler = _LogFile(file, encoding="utf-8", errors="backslashreplace", delay=True)
-    handler.setFormatter(PasswordsHidden("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    handler.setFormatter(_Escaping("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     before = []
     logging.captureWarnings(True)
     for name in _LOGGED:

@@ -166,7 +166,12 @@ def sentences(error: ValidationError, *, known: Collection[str] = ()) -> list[st
         known: The names a misspelt one may have meant.
     """
     told = []
-    for problem in error.errors(include_url=False):
+    problems = error.errors(include_url=False)
+    places = [problem["loc"] for problem in problems]
+    for problem in problems:
+        inside = (place[: len(problem["loc"])] == problem["loc"] for place in places)
+        if problem["type"] == "too_short" and sum(inside) > 1:
+            continue  # pydantic counts only the items that are right
         told.append(_sentence(problem, known))
         if problem["type"] == "extra_forbidden":
             known = ()  # told once
@@ -177,7 +182,7 @@ def _sentence(problem: Any, known: Collection[str]) -> str:
     where = escaped(".".join(str(part) for part in problem["loc"]), at_most=_VALUE_CHARS)
     rule = problem["msg"].removeprefix("Value error, ")
     if problem["type"] == "extra_forbidden":
-        return f"unknown setting {where!r}" + (f"; known: {', '.join(known)}" if known else "")
+        return f"unknown setting '{where}'" + (f"; known: {', '.join(known)}" if known else "")
     if not where:
         return str(rule)
     if not rule[:2].isupper():  # "URL" stays

@@ -1,3 +1,5 @@
+import gc
+import logging
 import time
 
 import pytest
@@ -82,3 +84,25 @@ def _raise(error):
 def _touch_slowly(number, folder):
     time.sleep(0.5 * number)
     (folder / str(number)).touch()
+
+
+def test_tasks_that_failed_alike_are_told_once():
+    """Ray prints on standard error, later, what failed and was never asked for."""
+    printed = []
+    handler = logging.Handler()
+    handler.emit = printed.append
+    logger = logging.getLogger("ray._private.worker")
+    logger.addHandler(handler)
+    try:
+        with pytest.raises(OSError, match="No space left"):
+            list(ray_tasks.run_tasks("filling a disk", _full, range(20)))
+        gc.collect()
+        time.sleep(0.5)
+    finally:
+        logger.removeHandler(handler)
+    assert [record.getMessage() for record in printed] == []
+
+
+def _full(number):
+    time.sleep(0.05)
+    raise OSError(28, "No space left on device")

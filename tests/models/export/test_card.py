@@ -7,6 +7,7 @@ from huggingface_hub import ModelCard
 from covertune.models import Calibration, GenreMeasurement, get_backbone
 from covertune.models.export.card import licence_of, write_card, write_program
 from covertune.models.export.config import Preprocessing
+from covertune.wording import escaped
 
 
 @pytest.fixture(scope="module")
@@ -99,7 +100,7 @@ def test_transformers_is_asked_for_all_genres(config_with, saved):
 def test_names_from_outside_are_no_markdown(card_with):
     card = card_with(provenance={"store": "[x](y) `<img>`\n# big"})
     body = card.partition("\n---\n")[2]
-    assert "# `small_cnn` fine-tuned on `[x](y) '<img>' # big`" in body
+    assert r"# `small_cnn` fine-tuned on `[x](y) '<img>'\n# big`" in body
     assert "\n# big" not in body
 
 
@@ -158,3 +159,31 @@ def test_the_program_holds_any_name(saved):
     program = write_program(saved.config.model_copy(update={"label_names": names}))
     found = re.search(r"^GENRES = (\[.*?^\])", program, flags=re.DOTALL | re.MULTILINE)
     assert ast.literal_eval(found[1]) == names
+
+
+def test_names_are_shown_escaped(saved):
+    """Whatever a genre or a store is called, neither page nor program acts on who reads them."""
+    names = ["\x1b]0;mine\x07", "a\nb\u202e|`"]
+    ours = saved.config.covertune
+    provenance = {**ours.provenance, "store": names[1]}
+    by_genre = [row.model_copy(update={"genre": name}) for row, name in zip(
+        ours.by_genre or [GenreMeasurement(
+            genre="x", n=4, recall=0.5, recall_interval=(0.1, 0.9), precision=0.5)] * 2,
+        names, strict=False)]  # fmt: skip
+    config = saved.config.model_copy(
+        update={
+            "label_names": names,
+            "covertune": ours.model_copy(update={"provenance": provenance, "by_genre": by_genre}),
+        }
+    )
+    card = write_card(config, get_backbone("small_cnn"))
+    assert all(escaped(line) == line for line in card.split("\n"))
+    assert r"`\x1b]0;mine\x07`, `a\nb\u202e|'`" in card
+    assert r"| `a\nb\u202e\|'` |" in card
+    program = write_program(config)
+    assert all(escaped(line) == line for line in program.split("\n"))
+    names_there: dict[str, object] = {}
+    tree = ast.parse(program)
+    kept = [node for node in tree.body if getattr(node, "name", "") == "visible"]
+    exec(compile(ast.Module(kept, []), "predict.py", "exec"), names_there)
+    assert names_there["visible"]("\x1b[2J\u202eé\n") == r"\x1b[2J\u202eé\n"

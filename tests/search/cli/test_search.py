@@ -149,7 +149,8 @@ def test_store_of_another_schema(refused, local_ray, store, tmp_path):
 
 def test_unknown_backbone(refused, local_ray, store, tmp_path):
     (tmp_path / "runs").mkdir()
-    message = refused("search", store, "--backbones", "resnet5", "--runs-dir", tmp_path / "runs")
+    options = ("--backbones", "resnet5", "--runs-dir", tmp_path / "runs")
+    message = refused("search", store, *options, code=2)
     assert "unknown backbone 'resnet5'" in message
     assert "resnet50" in message
     assert "covertune backbones" in message
