@@ -94,7 +94,7 @@ def trials_table(trials: list[FrozenTrial]) -> Table:
         )
     shared = [*(inputs if len(inputs) == 1 else ()), *(devices if len(devices) == 1 else ())]
     if shared:
-        table.caption = Text(f"all: {few(sorted(shared), at_most=6)}")
+        table.caption = Text(f"all: {few(shared)}")
         table.caption_justify = "left"
     return table
 
