@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
-from covertune.models import ModelError
-from covertune.models.export.config import read_config
 from covertune.search.record.run_folder import RunFolder
 
 __all__ = ["AnnouncedModel", "announced_model"]
@@ -27,12 +28,19 @@ class AnnouncedModel:
 
 def announced_model(run: RunFolder) -> AnnouncedModel | None:
     """Return what RUN/model is; None where there is none, or none that can be read."""
-    try:
-        origin = read_config(run.model).covertune.provenance
-    except ModelError:
-        return None
+    origin = _provenance(run)
     if (number := origin.get("trial")) is not None:
         return AnnouncedModel(f"trial {number}", (number,))
     if (average := origin.get("average_of")) is not None:
         return AnnouncedModel(f"the average of {average}", tuple(origin.get("trials", ())))
     return None
+
+
+def _provenance(run: RunFolder) -> Mapping[str, Any]:
+    """Read where a model comes from, without the libraries that could load it; empty if nowhere."""
+    try:
+        told = json.loads((run.model / "config.json").read_text("utf-8"))
+        provenance = told.get("covertune", told)["provenance"]  # of covertune 0.1: at the top
+    except (AttributeError, KeyError, OSError, TypeError, ValueError):
+        return {}
+    return provenance if isinstance(provenance, Mapping) else {}
