@@ -30,8 +30,9 @@ def export(
 ) -> None:
     """Write the model of a search, or a chosen trial, as a model folder.
 
-    It holds model.safetensors, config.json, model.onnx, predict.py and a model card, loads in
-    covertune, timm and transformers, and needs neither the run nor the store.
+    It holds model.safetensors, config.json, model.onnx, predict.py and a model card, which tells
+    the libraries it loads in: timm and transformers, if they know the network. It needs neither the
+    run nor the store.
 
     Examples:
       covertune export runs/my-run my-model
