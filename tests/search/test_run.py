@@ -411,6 +411,20 @@ def test_a_run_that_another_machine_takes_over_is_left_to_it(store, tmp_path, mo
     assert not (run.path / ".owner").exists()
 
 
+@pytest.mark.filterwarnings("ignore:Query string argument")
+def test_the_password_of_a_storage_is_left_nowhere(store, tmp_path):
+    """One that SQLite does not need, but that stands in the URL like any other's."""
+    url = f"sqlite:///{tmp_path}/trials.db?password=s3cr3t"
+    run = run_search(config(store, tmp_path, trials=1, epochs=1, storage=url)).run
+    assert len(read_trials(run)) == 1
+    with pytest.raises(RunError, match="all 1 trials"):
+        resume_search(run.path, storage=url)
+    files = [file for file in tmp_path.rglob("*") if file.is_file()]
+    assert run.manifest_file in files
+    assert [file for file in files if b"s3cr3t" in file.read_bytes()] == []
+    assert not run.study_copy.exists()
+
+
 def test_a_damaged_study_is_gone_on_from_with_a_warning(finished):
     finished.study_file.write_bytes(bytes(range(256)) * 200)
     warnings = []
