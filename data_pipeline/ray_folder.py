@@ -12,6 +12,7 @@ import fcntl
 import os
 import re
 import shutil
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -25,7 +26,8 @@ from covertune.wording import few, reason_of
 __all__ = ["RayFolder"]
 
 _PREFIX = "covertune-ray-"
-_SOCKET_BYTES = 107  # the longest path of a Unix socket, without the zero at its end; unix(7)
+# The longest path of a Unix socket, without the zero at its end; unix(7), and (4) on macOS.
+_SOCKET_BYTES = 103 if sys.platform == "darwin" else 107
 _RANDOM = re.compile(r"[a-z0-9_]{8}")  # of `tempfile.mkdtemp`
 _RAYS = "ray"
 _TRIES = 20
