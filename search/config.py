@@ -239,7 +239,7 @@ def load_config(file: Path | None = None, **given: Any) -> SearchConfig:
     if file is not None:
         try:
             loaded = yaml.safe_load(file.read_text(encoding="utf-8"))
-        except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        except (OSError, UnicodeDecodeError, yaml.YAMLError, RecursionError) as error:
             why = hide_passwords(one_line(error))
             raise ConfigError(f"cannot read the configuration {file}: {why}") from error
         if not isinstance(loaded, dict):

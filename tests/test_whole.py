@@ -10,7 +10,13 @@ from pathlib import Path
 import pytest
 
 from covertune import whole
-from covertune.whole import remove_partials, whole_file, whole_folder, write_whole
+from covertune.whole import (
+    _require_file,
+    remove_partials,
+    whole_file,
+    whole_folder,
+    write_whole,
+)
 
 
 def everything_in(folder):
@@ -297,3 +303,23 @@ def test_young_partials_may_be_somebodys(tmp_path):
     os.utime(old, (0, time.time() - 4000))
     remove_partials(tmp_path, older_than_s=3600)
     assert everything_in(tmp_path) == [young.name]
+
+
+def test_a_pipe_is_no_place_for_a_file(tmp_path):
+    """Nor is a device, in whose place root could put one."""
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    (tmp_path / "link").symlink_to(pipe)
+    for place in (pipe, tmp_path / "link"):
+        with pytest.raises(OSError, match="a device, pipe or socket, not a file"):
+            write_whole(place, "text")
+    assert pipe.is_fifo()
+    assert (tmp_path / "link").is_symlink()
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_links_of_dev_are_left_alone():
+    if not Path("/dev/stdout").is_symlink():
+        pytest.skip("no /dev/stdout here")
+    with pytest.raises(OSError, match="a device, not a file"):
+        _require_file(Path("/dev/stdout"))  # and not by `write_whole`, lest it should not hold

@@ -284,7 +284,7 @@ def _read_manifest(path: Path) -> StoreManifest:
         ) from None
     except OSError as err:
         raise StoreError(f"cannot read the store {path}: {reason_of(err)}") from err
-    except (ValueError, KeyError, TypeError) as err:
+    except (ValueError, KeyError, TypeError, RecursionError) as err:
         raise _damaged(path, f"{MANIFEST_NAME} is not a store's manifest") from err
     if version != SCHEMA_VERSION:
         raise StoreError(

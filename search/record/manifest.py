@@ -88,7 +88,7 @@ class RunManifest(BaseModel):
         """
         try:
             content = json.loads(file.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             raise RunError(f"cannot read {file}: {reason_of(error)}") from error
         missing = [name for name in _NEEDED if not isinstance(content, dict) or name not in content]
         if missing:

@@ -59,6 +59,7 @@ def whole_file(path: Path, *, durable: bool = True) -> Iterator[IO[bytes]]:
     Raises:
         OSError: The place cannot be written; what lay there is as it was.
     """
+    _require_file(path)
     missing = _missing(path.parent)
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.{secrets.token_hex(6)}{_PARTIAL}")
@@ -75,6 +76,18 @@ def whole_file(path: Path, *, durable: bool = True) -> Iterator[IO[bytes]]:
         raise
     if durable:
         _sync_folders([path.parent, *(folder.parent for folder in missing)])
+
+
+def _require_file(path: Path) -> None:
+    """Leave devices, pipes and sockets alone: a rename would put a file in their place.
+
+    Raises:
+        OSError: It is one, or a link to one, as `/dev/stdout` is.
+    """
+    if path.is_symlink() and path.parent == Path("/dev"):
+        raise OSError(errno.EINVAL, "a device, not a file", str(path))
+    if path.exists() and not (path.is_file() or path.is_dir()):
+        raise OSError(errno.EINVAL, "a device, pipe or socket, not a file", str(path))
 
 
 @contextmanager

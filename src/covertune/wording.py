@@ -9,6 +9,7 @@ from __future__ import annotations
 import shlex
 import unicodedata
 from collections.abc import Collection, Iterable
+from reprlib import Repr
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -33,6 +34,11 @@ _VALUE_CHARS = 80
 _SCREEN_CHARS = 1600  # 20 of the 24 lines of a terminal of 80 columns
 _UNSEEN = frozenset({"Cc", "Cf", "Cs", "Cn", "Co", "Zl", "Zp"})  # Unicode's categories
 _JOINERS = frozenset("\u200c\u200d")  # Persian is written with them, and emoji
+
+# A few lines of YAML may stand for a thousand million values: no more of them is looked at.
+_values = Repr()
+_values.maxlevel, _values.maxstring, _values.maxlong, _values.maxother = 3, 1000, 1000, 1000
+_values.maxlist = _values.maxtuple = _values.maxset = _values.maxdict = 12
 
 
 def escaped(text: object, *, at_most: int | None = None) -> str:
@@ -189,7 +195,7 @@ def _sentence(problem: Any, known: Collection[str]) -> str:
         rule = rule[:1].lower() + rule[1:]
     if problem["type"] == "missing":  # what came is all that lies around it
         return f"{where}: {rule}"
-    return f"{where}: {rule}, got {_cut(repr(problem['input']), _VALUE_CHARS)}"
+    return f"{where}: {rule}, got {_cut(_values.repr(problem['input']), _VALUE_CHARS)}"
 
 
 def _cut(text: str, at_most: int | None) -> str:

@@ -240,6 +240,44 @@ def test_commands_can_be_pasted(refused, tmp_path, monkeypatch):
     assert quoted_path("-none here") == "'./-none here'"
 
 
+BOMB = "a0: &a0 [x]\n" + "".join(
+    f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]\n" for n in range(1, 20)
+)  # 10 ** 19 values
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        (BOMB + "trials: *a19", "trials: input should be a valid integer, got [[["),
+        ("\n".join(f"k{n}: 1" for n in range(5000)), "unknown setting 'k0'; known: store, "),
+        ("[" * 3000, "cannot read the configuration "),
+        ('"a\\e[2J": 1', r"unknown setting 'a\x1b[2J'; known: store, "),
+    ],
+    ids=["a bomb", "many", "deep", "escape"],
+)
+def test_odd_configurations(refused, tmp_path, text, told):
+    (tmp_path / "c.yaml").write_text(text)
+    message = refused("search", "--config", tmp_path / "c.yaml", code=2)
+    assert message.startswith(f"error: {told}")
+    assert len(message) < 1700
+
+
+@pytest.mark.parametrize("text", ["[" * 200_000, '{"schema_version": ' + "[" * 200_000])
+def test_records_that_are_nested_without_end(refused, old, tmp_path, text):
+    (old / "run.json").write_text(text)
+    assert "run.json" in refused("trials", old)
+    (tmp_path / "store").mkdir()
+    (tmp_path / "store" / "covers.json").write_text(text)
+    assert "is damaged: covers.json" in refused("data", "inspect", tmp_path / "store")
+
+
+def test_a_page_takes_no_pipes_place(refused, hostile_store, tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    message = refused("data", "inspect", hostile_store, "--html", tmp_path / "pipe")
+    assert message.endswith("a device, pipe or socket, not a file; choose another file")
+    assert (tmp_path / "pipe").is_fifo()
+
+
 # -- output that goes nowhere ----------------------------------------------------------------------
 
 
