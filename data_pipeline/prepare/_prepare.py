@@ -142,7 +142,7 @@ def _require_outside(source: str | Path, out: Path) -> None:
         location = unquote(location[len("file://") :].partition("?")[0])
     try:
         covers, store = Path(location).resolve(), out.resolve()
-        inside = covers.is_dir() and store.is_relative_to(covers)
+        inside = covers.is_dir() and store.is_relative_to(covers) and not out.exists()
     except (OSError, RuntimeError, ValueError):  # such as a link to itself; told where it is read
         return
     if inside:

@@ -335,7 +335,8 @@ class TestErrors:
         self._fails(StoreError, "exists already", source, source)
 
     def test_unwritable_out(self, source):
-        self._fails(StoreError, "cannot write the store", source, source / "Art" / "0.jpg" / "out")
+        (source.parent / "file").touch()
+        self._fails(StoreError, "cannot write the store", source, source.parent / "file" / "out")
 
     def test_full_disk_in_a_worker(self, source, tmp_path, monkeypatch):
         # Runs the real task in a real worker, on a spool that is no folder any more.
