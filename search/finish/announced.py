@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,19 +27,15 @@ class AnnouncedModel:
 
 def announced_model(run: RunFolder) -> AnnouncedModel | None:
     """Return what RUN/model is; None where there is none, or none that can be read."""
-    origin = _provenance(run)
+    # Whoever looks at a table of trials does not wait for torch, as `read_config` would have them.
+    try:
+        content = json.loads((run.model / "config.json").read_text(encoding="utf-8"))
+        ours = content.get("covertune", content)  # of covertune 0.1: all at the top
+        origin: dict[str, Any] = dict(ours["provenance"])
+    except (OSError, ValueError, RecursionError, AttributeError, KeyError, TypeError):
+        return None
     if (number := origin.get("trial")) is not None:
         return AnnouncedModel(f"trial {number}", (number,))
     if (average := origin.get("average_of")) is not None:
         return AnnouncedModel(f"the average of {average}", tuple(origin.get("trials", ())))
     return None
-
-
-def _provenance(run: RunFolder) -> Mapping[str, Any]:
-    """Read where a model comes from, without the libraries that could load it; empty if nowhere."""
-    try:
-        told = json.loads((run.model / "config.json").read_text("utf-8"))
-        provenance = told.get("covertune", told)["provenance"]  # of covertune 0.1: at the top
-    except (AttributeError, KeyError, OSError, TypeError, ValueError):
-        return {}
-    return provenance if isinstance(provenance, Mapping) else {}
