@@ -100,9 +100,6 @@ def main(arguments: list[str] | None = None) -> None:
         error.message = as_message(hide_passwords(error.message))
         error.show()
         sys.exit(EXIT_USAGE)
-    except BrokenPipeError:  # whoever read has seen enough, as `head` does
-        _give_up_output()
-        sys.exit(EXIT_FAILED)
     except Interrupted as interrupted:
         say_error(str(interrupted), kind="stopped")
         sys.exit(EXIT_INTERRUPTED)

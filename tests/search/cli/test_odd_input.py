@@ -297,7 +297,10 @@ def test_a_reader_that_has_seen_enough():
     os.close(reading)
     try:
         done = subprocess.run(
-            command("--version"), stdout=writing, stderr=subprocess.PIPE, text=True
+            command("backbones", "small_cnn", "--json"),  # so little that it waits in a buffer
+            stdout=writing,
+            stderr=subprocess.PIPE,
+            text=True,
         )
     finally:
         os.close(writing)
