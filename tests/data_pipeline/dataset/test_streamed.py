@@ -206,7 +206,7 @@ def test_a_damaged_picture(store, tmp_path):
     start = content.index(b"\xff\xd8\xff")
     part.write_bytes(content[: start + 20] + bytes(400) + content[start + 420 :])
     batches = StreamedRefs(CoverStore.open(copy), "train", PX).batches(8, CPU, shuffle=True)
-    with pytest.raises(StoreError, match=r"is damaged: \w+/\d+\.jpg in part-00000\.parquet is no"):
+    with pytest.raises(StoreError, match=r"is damaged: part-00000\.parquet: .* page integrity"):
         list(batches.epoch(0))
     assert not {name for name in _threads() if name.startswith(("covers", "decoding"))}
 
