@@ -76,7 +76,7 @@ class RayFolder:
             shutil.rmtree(spill, ignore_errors=True)
         raise DataError(
             "Ray needs a folder for temporary files that can be written and whose path has at "
-            f"most {_longest_parent()} bytes; tried {few(tried)}; set RAY_TMPDIR to one"
+            f"most {_longest_parent()} bytes; tried {few(tried, item_chars=None)}; set RAY_TMPDIR to one"
         )
 
     @property

@@ -144,7 +144,7 @@ def unwrap_ray_errors(doing: str) -> Iterator[None]:
         cause = error_beneath(err, (DataError, OSError))
         if cause is not None:
             if isinstance(cause, DataError):  # Ray Data adds lines about its retries
-                cause.args = (first_line(cause, at_most=None),)
+                cause.args = (first_line(cause.args[0], at_most=None),)
             raise cause from None
         if isinstance(err, RayError) and not isinstance(err, RayTaskError):
             reason = first_line(err, at_most=None)

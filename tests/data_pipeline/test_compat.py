@@ -156,7 +156,7 @@ def test_an_error_in_a_table_s_task_is_found():
     with pytest.raises(StoreError) as caught:
         list(map_tables(refuse, [pa.table({"number": [1]})], num_cpus=0.1, at_once=1))
     beneath = error_beneath(caught.value, (StoreError,))
-    assert str(beneath).partition("\n")[0] == "damaged"
+    assert beneath.args[0].partition("\n")[0] == "damaged"
 
 
 def test_ray_data_is_quiet_only_inside():
