@@ -74,9 +74,10 @@ class RayFolder:
         _unlock(locks)
         if spill is not None:
             shutil.rmtree(spill, ignore_errors=True)
+        told = few(tried, item_chars=None)
         raise DataError(
             "Ray needs a folder for temporary files that can be written and whose path has at "
-            f"most {_longest_parent()} bytes; tried {few(tried, item_chars=None)}; set RAY_TMPDIR to one"
+            f"most {_longest_parent()} bytes; tried {told}; set RAY_TMPDIR to one"
         )
 
     @property
