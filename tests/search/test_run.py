@@ -381,7 +381,8 @@ def test_a_study_is_its_drivers_alone_and_looked_at_in_its_copy(store, tmp_path,
     run_search(config(store, tmp_path, trials=3), onlooker)
     assert onlooker.files == {"study.db", "study.db-wal", "study-copy.db"}
     assert onlooker.refused == 3
-    assert onlooker.trials[-1] > onlooker.trials[0], "it goes with the search"
+    assert onlooker.trials == sorted(onlooker.trials), "the copy never goes back"
+    assert onlooker.trials[-1] >= 2, "it goes with the search"
     assert len(read_trials(run)) == 3
     with closing(sqlite3.connect(run.study_file)) as locker:
         locker.execute("BEGIN EXCLUSIVE")

@@ -85,7 +85,9 @@ def test_one_trial_is_shown_whole(covertune, run):
         assert row["metrics"]["top1"] == row["value"]
         ended = covertune("trials", run, "--trial", number)
         assert (ended.code, ended.err) == (0, "")
-        shown = dict(line.split(maxsplit=1) for line in ended.out.splitlines() if line.strip())
+        shown = dict(
+            words for line in ended.out.splitlines() if len(words := line.split(maxsplit=1)) == 2
+        )
         for name, setting in row["recipe"].items():
             assert shown[name].strip() == ("off" if setting is None else str(setting)), name
         assert shown["top-1"].split() == ["accuracy", f"{row['value']:.3f}"]
