@@ -55,6 +55,13 @@ class Contender:
     average_of: str | None = None
     trials: tuple[int, ...] = ()
 
+    @property
+    def in_words(self) -> str:
+        """Such as `trial 3`, or `the average of trial 3 (2 times), frozen probe`."""
+        if self.average_of is not None:
+            return f"the average of {self.average_of}"
+        return self.what if self.trial is None else f"trial {self.trial}"
+
 
 def contenders_of(context: SearchContext, leaders: Sequence[FrozenTrial]) -> dict[str, Contender]:
     """Return "best trial", and of the yardsticks "untuned" and "probe" those that there are.

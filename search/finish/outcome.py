@@ -134,14 +134,8 @@ def conclude(
         test, val = predict_all(context, contenders, best, workers)
     calibration = calibrate(val, test[best])
     test[best], val = (calibrated(told, calibration.temperature) for told in (test[best], val))
-    no_graph = _export(context, contenders[best], calibration, val, test[best])
-    if no_graph is not None:
-        observer.warn(f"the model has no model.onnx: {no_graph}")
-    winner = contenders[best]
-    in_words = winner.what if winner.trial is None else f"trial {winner.trial}"
-    if winner.average_of is not None:
-        in_words = f"the average of {winner.average_of}"
-    note_exported(study, in_words, winner.trials)
+    _export(context, contenders[best], calibration, val, test[best], observer)
+    note_exported(study, contenders[best].in_words, contenders[best].trials)
     scores = {name: _score(model, test[name]) for name, model in contenders.items()}
     gap = _gap(config, scores, best)
     states = [trial.state.name for trial in trials]
@@ -177,12 +171,9 @@ def _export(
     calibration: Calibration,
     val: Predictions,
     test: Predictions,
-) -> str | None:
-    """Write the model folder of a run, in the place of the one it may have.
-
-    Returns:
-        Why it has no ONNX graph; None if it has one.
-    """
+    observer: SearchObserver,
+) -> None:
+    """Write the model folder of a run, in the place of the one it may have."""
     run, store, recipe = context.run, context.store, best.kind
     assert isinstance(recipe, Recipe)
     remove_partials(run.path, run.model.name)  # of a process that was killed here
@@ -210,7 +201,8 @@ def _export(
         check_covers(store, recipe.image_px, recipe.fit),
         replace=True,
     )
-    return written.config.covertune.no_onnx_because
+    if (why := written.config.covertune.no_onnx_because) is not None:
+        observer.warn(f"the model has no model.onnx: {why}")
 
 
 def _score(model: Contender, told: Predictions) -> Score:
