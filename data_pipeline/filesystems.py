@@ -28,6 +28,7 @@ from covertune.wording import escaped, few, first_line, reason_of
 
 __all__ = [
     "Listing",
+    "address_of",
     "is_link_local",
     "is_uri",
     "is_web_address",
@@ -209,14 +210,19 @@ def _why_unreachable(location: str) -> str | None:
     return None
 
 
-def is_link_local(host: str) -> bool:
-    """Tell whether a host is a link-local address, where clouds keep their machines' secrets."""
+def address_of(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    """Return the address that a host is written as, IPv4 where it is mapped; None for a name."""
     try:
         address = ipaddress.ip_address(host.strip("[]").partition("%")[0])
     except ValueError:
-        return False
-    mapped = getattr(address, "ipv4_mapped", None)
-    return (mapped or address).is_link_local
+        return None
+    return getattr(address, "ipv4_mapped", None) or address
+
+
+def is_link_local(host: str) -> bool:
+    """Tell whether a host is a link-local address, where clouds keep their machines' secrets."""
+    address = address_of(host)
+    return address is not None and address.is_link_local
 
 
 def _list_local(folder: str) -> Listing:

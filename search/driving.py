@@ -32,9 +32,7 @@ from covertune.search.record.trial_record import TrialRecord
 from covertune.search.schedule.budget import Budget
 from covertune.search.schedule.halving import SuccessiveHalving
 from covertune.search.schedule.stop_signals import stopped_by_signals
-from covertune.search.setup.resuming import (
-    remember_rungs,
-)
+from covertune.search.setup.resuming import remember_rungs
 from covertune.search.setup.set_up import SearchContext
 from covertune.search.space.portfolio import Portfolio
 from covertune.search.space.warm_start import EarlierRecipe

@@ -5,15 +5,10 @@ open store -> run folder -> Ray -> preflight -> decode once -> probe -> trials -
 
 from __future__ import annotations
 
-import logging
 from contextlib import ExitStack
 from pathlib import Path
 
 import optuna
-from optuna.exceptions import OptunaError
-from ray.exceptions import RayError
-from ray.tune.error import TuneError
-from sqlalchemy.exc import SQLAlchemyError
 
 from covertune.data_pipeline import CoverStore
 from covertune.data_pipeline.local_ray import require_main_guard
@@ -52,9 +47,6 @@ from covertune.search.space.sampler import make_sampler
 from covertune.search.space.warm_start import earlier_recipes
 
 __all__ = ["SearchResult", "resume_search", "run_search"]
-
-_log = logging.getLogger(__name__)
-_BREAKS_OFF = (TuneError, OptunaError, SQLAlchemyError, RayError, OSError)
 
 
 def run_search(config: SearchConfig, observer: SearchObserver | None = None) -> SearchResult:

@@ -12,7 +12,6 @@ a name stands for at the moment. Through a proxy only addresses written as such 
 
 from __future__ import annotations
 
-import ipaddress
 import logging
 import threading
 import time
@@ -46,7 +45,7 @@ from urllib3.exceptions import (
 
 from covertune.data_pipeline.downloads._folder import Failure
 from covertune.data_pipeline.downloads._settings import DownloadSettings
-from covertune.data_pipeline.filesystems import is_link_local
+from covertune.data_pipeline.filesystems import address_of, is_link_local
 from covertune.data_pipeline.images import has_image_signature
 
 __all__ = ["Client", "DownloadFailed"]
@@ -91,11 +90,8 @@ def _is_public(host: str) -> bool:
     """Tell whether an address can be reached from anywhere; a name is taken to be."""
     if host.lower().rstrip(".") == "localhost":
         return False
-    try:
-        address = ipaddress.ip_address(host.strip("[]").partition("%")[0])
-    except ValueError:
-        return True
-    return (getattr(address, "ipv4_mapped", None) or address).is_global
+    address = address_of(host)
+    return address is None or address.is_global
 
 
 def _require_allowed(host: str, *, public_only: bool) -> None:
@@ -123,15 +119,8 @@ class _HTTP(HTTPConnection):
         _require_allowed(host, public_only=self.public_only)
 
 
-class _HTTPS(HTTPSConnection):
-    public_only = False
-    leads_public = True
-
-    def connect(self) -> None:
-        super().connect()
-        host = self.sock.getpeername()[0]
-        self.leads_public = _is_public(host)
-        _require_allowed(host, public_only=self.public_only)
+class _HTTPS(_HTTP, HTTPSConnection):
+    pass
 
 
 class _PublicHTTP(_HTTP):
