@@ -4,6 +4,7 @@ Ray 2.60. What is not promised there, and why it is used:
 
     ray._private.services.ConsolePopen  Ray starts its processes with it, in the process group of
                                         whoever starts Ray
+    the handler of SIGTERM              `ray.init` sets one of its own, whether it starts or joins
     RAY_memory_monitor_refresh_ms       the raylet reads it as it starts; `ray.init` has no word for
                                         its memory monitor
     the resource object_store_memory    how much room there is for arrays that are shared
@@ -29,6 +30,7 @@ import logging
 import os
 import signal
 import subprocess
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any
@@ -50,6 +52,7 @@ __all__ = [
     "object_store_in_use",
     "object_store_sizes",
     "own_process_groups",
+    "own_signals",
     "quiet_ray_data",
     "read_token_anew",
     "when_ray_ends",
@@ -96,6 +99,22 @@ def own_process_groups() -> Iterator[None]:
         raise
     finally:
         services.ConsolePopen = before
+
+
+@contextmanager
+def own_signals() -> Iterator[None]:
+    """Put the handler of SIGTERM back that there was: `ray.init` has one that prints stack traces.
+
+    Outside the main thread Ray leaves signals alone, and so does this.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 @contextmanager

@@ -11,8 +11,6 @@ import logging
 import os
 import secrets
 import shutil
-import signal
-import threading
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -22,6 +20,7 @@ from covertune.data_pipeline.compat import (
     NO_MEMORY_MONITOR,
     listens_on_loopback,
     own_process_groups,
+    own_signals,
     read_token_anew,
     when_ray_ends,
 )
@@ -86,7 +85,7 @@ def start_local_ray(
             _unless_set(settings),
             listens_on_loopback(),
             own_process_groups(),
-            _own_signals(),
+            own_signals(),
         ):
             read_token_anew()
             ray.init(
@@ -153,19 +152,6 @@ def shared_memory_nbytes() -> int:
     if not _SHARED_MEMORY.is_dir():
         return 0
     return int(_SHARED_MEMORY_SHARE * shutil.disk_usage(_SHARED_MEMORY).free)
-
-
-@contextlib.contextmanager
-def _own_signals() -> Iterator[None]:
-    """Put the handler of SIGTERM back that there was: Ray's own prints stack traces."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.getsignal(signal.SIGTERM)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 @contextlib.contextmanager

@@ -12,6 +12,7 @@ from pathlib import Path
 import ray
 
 from covertune.data_pipeline import DataError, in_flight_nbytes
+from covertune.data_pipeline.compat import own_signals
 from covertune.data_pipeline.local_ray import (
     SLOW_STORE_NBYTES,
     default_store_nbytes,
@@ -123,7 +124,8 @@ def _start(memory_gb: float | None) -> None:
 def _join(address: str) -> None:
     _require_reachable(address)
     try:
-        ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
+        with own_signals():
+            ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
     except Exception as error:
         raise _no_cluster(address, error) from error
 
