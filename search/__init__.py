@@ -29,7 +29,8 @@ if TYPE_CHECKING:
     from covertune.search.finish.export import export_run
     from covertune.search.finish.outcome import Outcome
     from covertune.search.record.run_folder import RunFolder
-    from covertune.search.record.study import TrialRow, best_trial, open_study, trial_rows
+    from covertune.search.record.study import best_trial, open_study
+    from covertune.search.record.trial_rows import TrialRow, trial_rows
     from covertune.search.run import SearchResult, resume_search, run_search
     from covertune.search.use.evaluate import Evaluation, evaluate_model
     from covertune.search.use.predict import CoverAnswer, predict_covers
@@ -69,7 +70,8 @@ _HOME = {
     "finish.export": ("export_run",),
     "finish.outcome": ("Outcome",),
     "record.run_folder": ("RunFolder",),
-    "record.study": ("TrialRow", "best_trial", "open_study", "trial_rows"),
+    "record.study": ("best_trial", "open_study"),
+    "record.trial_rows": ("TrialRow", "trial_rows"),
     "run": ("SearchResult", "resume_search", "run_search"),
     "use.evaluate": ("Evaluation", "evaluate_model"),
     "use.predict": ("CoverAnswer", "predict_covers"),

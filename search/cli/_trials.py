@@ -41,7 +41,8 @@ def trials(
     from covertune.search.finish.announced import announced_model
     from covertune.search.finish.gap import gap_so_far
     from covertune.search.record.run_folder import RunFolder
-    from covertune.search.record.study import numbered, read_trials, trial_rows
+    from covertune.search.record.study import numbered, read_trials
+    from covertune.search.record.trial_rows import trial_rows
 
     folder = RunFolder.open(run)
     found = read_trials(folder, url=storage)

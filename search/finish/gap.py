@@ -16,8 +16,8 @@ from optuna.trial import FrozenTrial
 
 from covertune.models.metrics import Z_95, difference_interval, share_variance
 from covertune.search.plan import Baseline
-from covertune.search.record.study import latest_value
 from covertune.search.record.trial_record import TrialRecord
+from covertune.search.record.trial_rows import latest_value
 
 __all__ = ["Gap", "gap_so_far"]
 

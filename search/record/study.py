@@ -6,15 +6,14 @@ What a trial carries beside Optuna's own fields: `trial_record`.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import optuna
 from optuna.storages import RDBStorage
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
-from pydantic import BaseModel, Field
 
 from covertune.models import Recipe
 from covertune.passwords import hide_passwords
@@ -31,48 +30,24 @@ from covertune.search.record.opening import (
 from covertune.search.record.published_copy import go_on_from_copy
 from covertune.search.record.run_folder import RunFolder
 from covertune.search.record.trial_record import TrialRecord
+from covertune.search.record.trial_rows import row_of
 from covertune.wording import named_first_line, quoted_path
 
 __all__ = [
     "ELAPSED_S",
-    "TrialRow",
     "best_trial",
     "create_study",
     "drive_study",
     "finished_count",
-    "latest_value",
     "numbered",
     "open_study",
     "ranked",
     "read_trials",
     "recipe_of",
     "require_free_name",
-    "trial_rows",
 ]
 
 ELAPSED_S: Final = "elapsed_s"
-
-
-class TrialRow(BaseModel):
-    """One line of the table of trials; the fields of `covertune trials --json`."""
-
-    number: int = Field(description="In the study, from 0.")
-    state: str = Field(description="`COMPLETE`, `PRUNED`, `FAIL`, or `RUNNING`.")
-    reason: str | None = Field(description="Why it was stopped or failed.")
-    value: float | None = Field(description="Validation top-1 that was measured last.")
-    epochs: int = Field(description="Measured so far.")
-    seconds: float = Field(description="What its epochs took.")
-    params: dict[str, Any] = Field(
-        description="What Optuna chose of its recipe; the whole of one that was not its choice."
-    )
-    node: str | None = Field(description="The machine it ran on.")
-    device: str | None = Field(description="What it computed on.")
-    role: str | None = Field(
-        description="Why it was tried: `untuned`, `recipe: NAME`, `sampled`; null before it began."
-    )
-    recipe: dict[str, Any] = Field(description="All that decides how it was fine-tuned.")
-    metrics: dict[str, float] = Field(description="What it measured last on validation covers.")
-    exported: bool = Field(description="Whether RUN/model is made of it.")
 
 
 def require_free_name(run: RunFolder, url: str | None) -> None:
@@ -259,7 +234,7 @@ def require_readable(study: optuna.Study) -> None:
         for step, value in trial.intermediate_values.items():
             if not isinstance(value, float) or not isinstance(step, int):
                 raise ValueError(f"trial {place} has the value {value!r} at epoch {step!r}")
-        _row(trial, exported=False)
+        row_of(trial, exported=False)
         TrialRecord(trial).require_readable()
 
 
@@ -367,40 +342,4 @@ def best_trial(
             if with_checkpoint_in is None or with_checkpoint_in.checkpoint(trial.number).exists()
         ),
         None,
-    )
-
-
-def latest_value(trial: FrozenTrial) -> float | None:
-    """Return what a trial measured last, running or ended; None if nothing, or if it has failed."""
-    if trial.state is TrialState.FAIL or trial.last_step is None:
-        return None
-    return trial.intermediate_values[trial.last_step]
-
-
-def trial_rows(trials: Iterable[FrozenTrial], exported: Collection[int] = ()) -> list[TrialRow]:
-    """Return the table of trials.
-
-    Args:
-        trials: Of the study.
-        exported: Numbers of those that RUN/model is made of.
-    """
-    return [_row(trial, exported=trial.number in exported) for trial in trials]
-
-
-def _row(trial: FrozenTrial, *, exported: bool) -> TrialRow:
-    record = TrialRecord(trial)
-    return TrialRow(
-        number=trial.number,
-        state=trial.state.name,
-        reason=record.reason,
-        value=latest_value(trial) if trial.state is TrialState.RUNNING else trial.value,
-        epochs=len(trial.intermediate_values),
-        seconds=round(record.seconds, 2),
-        params=trial.params or record.settings,
-        node=record.node,
-        device=record.device,
-        role=record.role,
-        recipe=record.settings,
-        metrics=record.last_metrics,
-        exported=exported,
     )

@@ -21,13 +21,8 @@ from covertune.search import RunError, RunFolder, SearchConfig, SearchObserver
 from covertune.search.cluster.trainable import CoverTrial
 from covertune.search.errors import PreflightError
 from covertune.search.record.compat import close_storage
-from covertune.search.record.study import (
-    create_study,
-    drive_study,
-    open_study,
-    read_trials,
-    trial_rows,
-)
+from covertune.search.record.study import create_study, drive_study, open_study, read_trials
+from covertune.search.record.trial_rows import trial_rows
 from covertune.search.run import resume_search, run_search
 from covertune.search.space.sampler import make_sampler
 from covertune.search.space.search_space import SearchSpace

@@ -25,8 +25,8 @@ from covertune.search.cli.render.tables import input_size, plain_table
 from covertune.search.cli.render.trial_tables import STATE_STYLES, trial_summary
 from covertune.search.events import PreflightReport, ProbeReport, SearchObserver, SearchPlan
 from covertune.search.finish.gap import Gap
-from covertune.search.record.study import latest_value
 from covertune.search.record.trial_record import ROLE_UNTUNED, TrialRecord
+from covertune.search.record.trial_rows import latest_value
 from covertune.search.schedule.time_left import TimeLeft
 from covertune.wording import as_message, escaped
 

@@ -14,8 +14,9 @@ from covertune.models import Metrics, Recipe
 from covertune.search.cli.render.console import show_duration
 from covertune.search.cli.render.tables import input_size, plain_table
 from covertune.search.errors import RunError
-from covertune.search.record.study import TrialRow, recipe_of, trial_rows
+from covertune.search.record.study import recipe_of
 from covertune.search.record.trial_record import ROLE_SAMPLED, TrialRecord
+from covertune.search.record.trial_rows import TrialRow, trial_rows
 from covertune.wording import escaped, few
 
 __all__ = [

@@ -12,7 +12,8 @@ from covertune.search.events import SearchObserver
 from covertune.search.plan import HalvingPlan
 from covertune.search.record.constants import BROKEN_OFF, EPOCH, FAILURE, METRIC
 from covertune.search.record.run_folder import RunFolder
-from covertune.search.record.study import best_trial, trial_rows
+from covertune.search.record.study import best_trial
+from covertune.search.record.trial_rows import trial_rows
 from covertune.search.schedule.budget import Budget
 from covertune.search.schedule.halving import SuccessiveHalving
 from covertune.search.setup.resuming import reclaim_interrupted_trials, remember_rungs

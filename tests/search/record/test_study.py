@@ -21,9 +21,9 @@ from covertune.search.record.study import (
     open_study,
     read_trials,
     require_free_name,
-    trial_rows,
 )
 from covertune.search.record.trial_record import TrialRecord
+from covertune.search.record.trial_rows import trial_rows
 
 RECIPE = Recipe(backbone="small_cnn", image_px=64, epochs=3, lr_head=1e-3, lr_backbone=0.1)
 
