@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from covertune.search.record.run_folder import RunFolder
 
-__all__ = ["AnnouncedModel", "announced_model"]
+__all__ = ["AnnouncedModel", "announced_model", "model_of"]
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,15 @@ def announced_model(run: RunFolder) -> AnnouncedModel | None:
         origin: dict[str, Any] = dict(ours["provenance"])
     except (OSError, ValueError, RecursionError, AttributeError, KeyError, TypeError):
         return None
+    return model_of(origin)
+
+
+def model_of(origin: Mapping[str, Any]) -> AnnouncedModel | None:
+    """Return what a model is, from where it comes; None if that does not tell.
+
+    Args:
+        origin: Its `trial`, or what it is the `average_of` and those `trials`.
+    """
     if (number := origin.get("trial")) is not None:
         return AnnouncedModel(f"trial {number}", (number,))
     if (average := origin.get("average_of")) is not None:

@@ -9,6 +9,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 from optuna.trial import FrozenTrial
 
@@ -56,11 +57,11 @@ class Contender:
     trials: tuple[int, ...] = ()
 
     @property
-    def in_words(self) -> str:
-        """Such as `trial 3`, or `the average of trial 3 (2 times), frozen probe`."""
-        if self.average_of is not None:
-            return f"the average of {self.average_of}"
-        return self.what if self.trial is None else f"trial {self.trial}"
+    def origin(self) -> dict[str, Any]:
+        """Where it comes from, as its model folder keeps it; of a trial or an average."""
+        if self.trial is not None:
+            return {"trial": self.trial}
+        return {"average_of": self.average_of, "trials": list(self.trials)}
 
 
 def contenders_of(context: SearchContext, leaders: Sequence[FrozenTrial]) -> dict[str, Contender]:

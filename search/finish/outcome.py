@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import optuna
 from optuna.trial import FrozenTrial
@@ -31,6 +30,7 @@ from covertune.models import (
 from covertune.search.cluster.workers import Workers
 from covertune.search.config import SearchConfig
 from covertune.search.events import SearchObserver
+from covertune.search.finish.announced import model_of
 from covertune.search.finish.contenders import (
     Contender,
     better_than_the_best_trial,
@@ -135,7 +135,8 @@ def conclude(
     calibration = calibrate(val, test[best])
     test[best], val = (calibrated(told, calibration.temperature) for told in (test[best], val))
     _export(context, contenders[best], calibration, val, test[best], observer)
-    note_exported(study, contenders[best].in_words, contenders[best].trials)
+    if (model := model_of(contenders[best].origin)) is not None:
+        note_exported(study, model.in_words, model.trials)
     scores = {name: _score(model, test[name]) for name, model in contenders.items()}
     gap = _gap(config, scores, best)
     states = [trial.state.name for trial in trials]
@@ -179,9 +180,6 @@ def _export(
     remove_partials(run.path, run.model.name)  # of a process that was killed here
     model = best.load()
     fold_temperature(model, calibration.temperature)
-    origin: dict[str, Any] = {"trial": best.trial}
-    if best.trial is None:
-        origin = {"average_of": best.average_of, "trials": list(best.trials)}
     card = CardData(
         metrics={
             split: measure_probabilities(*told).model_dump(mode="json")
@@ -189,7 +187,7 @@ def _export(
         },
         by_genre=measure_genres(test.probabilities_NK, test.labels_N, store.genres),
         calibration=calibration,
-        provenance=provenance_of(run, store, origin),
+        provenance=provenance_of(run, store, best.origin),
     )
     written = save_model(
         run.model,

@@ -195,9 +195,9 @@ def trained_before(study: optuna.Study) -> tuple[TrainedBefore, ...]:
         TrainedBefore(
             record.settings["backbone"],
             record.settings["image_px"],
-            record.history[-1].epoch,
+            history[-1].epoch,
             record.seconds,
         )
         for record in records
-        if record.history
+        if (history := record.history)
     )
