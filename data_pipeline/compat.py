@@ -4,7 +4,10 @@ Ray 2.60. What is not promised there, and why it is used:
 
     ray._private.services.ConsolePopen  Ray starts its processes with it, in the process group of
                                         whoever starts Ray
-    the handler of SIGTERM              `ray.init` sets one of its own, whether it starts or joins
+    ray._private.utils.set_sigterm_handler, RayLog::InstallFailureSignalHandler and
+    RayLog::UninstallSignalAction       what `ray.init` does to the signals of the program, whether
+                                        it starts or joins; each asks first whether it was done
+    ray._private.worker.print_to_stdstream    what Ray prints on a terminal of its own accord
     RAY_memory_monitor_refresh_ms       the raylet reads it as it starts; `ray.init` has no word for
                                         its memory monitor
     the resource object_store_memory    how much room there is for arrays that are shared
@@ -25,12 +28,12 @@ Ray 2.60. What is not promised there, and why it is used:
 
 from __future__ import annotations
 
+import ctypes
 import functools
 import logging
 import os
 import signal
 import subprocess
-import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any
@@ -38,7 +41,9 @@ from typing import Any
 import pyarrow as pa
 import ray
 import ray._private.services
+import ray._private.utils
 import ray._private.worker
+import ray._raylet
 from ray._private import ray_constants
 from ray._raylet import AuthenticationTokenLoader, Config
 from ray.exceptions import RayTaskError
@@ -53,6 +58,7 @@ __all__ = [
     "object_store_sizes",
     "own_process_groups",
     "own_signals",
+    "prints_to",
     "quiet_ray_data",
     "read_token_anew",
     "when_ray_ends",
@@ -64,6 +70,16 @@ NO_MEMORY_MONITOR = {"RAY_memory_monitor_refresh_ms": "0"}
 LONGEST_SOCKET = "session_2026-12-31_23-59-59_999999_4194304/sockets/plasma_store"
 """The longest path of a socket below the folder a Ray is given; the number is a process's."""
 
+_OF_CORE = (
+    signal.SIGSEGV,
+    signal.SIGILL,
+    signal.SIGFPE,
+    signal.SIGABRT,
+    signal.SIGTERM,
+    signal.SIGBUS,
+    signal.SIGTRAP,
+)
+_ACTION_NBYTES = 512  # at least: 152 on Linux, 16 on macOS
 _OBJECT_STORE = "object_store_memory"
 _QUIET = {
     "enable_progress_bars": False,
@@ -103,18 +119,43 @@ def own_process_groups() -> Iterator[None]:
 
 @contextmanager
 def own_signals() -> Iterator[None]:
-    """Put the handler of SIGTERM back that there was: `ray.init` has one that prints stack traces.
+    """Have a Ray that is started or joined in the block leave this program's signals alone.
 
-    Outside the main thread Ray leaves signals alone, and so does this.
+    Ray has two answers of its own to SIGTERM. That of its Python ends the process with code 15,
+    whatever it is at. That of its core, set for some fatal signals too, prints a stack trace and
+    aborts; when Ray ends, the core leaves SIGTERM without any answer. It sets none where it
+    believes that its own are in place, which it is told while it starts.
     """
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.getsignal(signal.SIGTERM)
+    utils: Any = ray._private.utils
+    before, actions = utils.set_sigterm_handler, _actions()
+    utils.set_sigterm_handler = lambda _handler: None
+    _core("_ZN3ray6RayLog27InstallFailureSignalHandlerEPKcb")(None, False)
+    _set_actions(actions)
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        _core("_ZN3ray6RayLog21UninstallSignalActionEv")()
+        _set_actions(actions)
+        utils.set_sigterm_handler = before
+
+
+def _core(name: str) -> Any:
+    """Return a function of Ray's core."""
+    return ctypes.CDLL(ray._raylet.__file__)[name]
+
+
+def _actions() -> dict[signal.Signals, ctypes.Array[ctypes.c_char]]:
+    """Return what the system does at each signal that Ray's core answers: a `struct sigaction`."""
+    actions = {}
+    for number in _OF_CORE:
+        actions[number] = ctypes.create_string_buffer(_ACTION_NBYTES)
+        ctypes.CDLL(None).sigaction(number, None, actions[number])
+    return actions
+
+
+def _set_actions(actions: dict[signal.Signals, ctypes.Array[ctypes.c_char]]) -> None:
+    for number, action in actions.items():
+        ctypes.CDLL(None).sigaction(number, action, None)
 
 
 @contextmanager
@@ -126,6 +167,21 @@ def listens_on_loopback() -> Iterator[None]:
         yield
     finally:
         ray_constants.ENABLE_RAY_CLUSTER = before
+
+
+@contextmanager
+def prints_to(log: Callable[[str], None]) -> Iterator[None]:
+    """Send what Ray prints on the terminal elsewhere while the block runs."""
+
+    def divert(data: dict[str, Any], **_how: Any) -> None:
+        log("\n".join(map(str, data.get("lines", ()))))
+
+    before = ray._private.worker.print_to_stdstream
+    ray._private.worker.print_to_stdstream = divert
+    try:
+        yield
+    finally:
+        ray._private.worker.print_to_stdstream = before
 
 
 def read_token_anew() -> None:

@@ -11,7 +11,7 @@ import logging
 import os
 import secrets
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import ray
@@ -27,6 +27,7 @@ from covertune.data_pipeline.compat import (
 from covertune.data_pipeline.errors import DataError
 from covertune.data_pipeline.ray_folder import RayFolder
 from covertune.machine import available_memory_nbytes, is_main_imported_again, usable_cpus
+from covertune.stops import stops_end_the_process, tell_of_a_stop
 from covertune.wording import first_line
 
 __all__ = [
@@ -56,6 +57,7 @@ def start_local_ray(
     num_cpus: int | None = None,
     object_store_nbytes: int | None = None,
     memory_monitor: bool = True,
+    on_stop: Callable[[], None] = tell_of_a_stop,
 ) -> None:
     """Start Ray on this machine, without a word, unless this process uses one already.
 
@@ -69,6 +71,7 @@ def start_local_ray(
             memory this process may use.
         memory_monitor: Whether Ray ends a worker, and does its task again, before the machine runs
             out of memory; else that is left to the kernel.
+        on_stop: Told of a SIGTERM or a SIGHUP while Ray starts, which ends the process.
 
     Raises:
         DataError: Ray cannot be started.
@@ -86,6 +89,7 @@ def start_local_ray(
             listens_on_loopback(),
             own_process_groups(),
             own_signals(),
+            stops_end_the_process(on_stop),
         ):
             read_token_anew()
             ray.init(

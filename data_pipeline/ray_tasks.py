@@ -65,9 +65,12 @@ def require_free_cpu(what: str) -> None:
 
     Raises:
         CapacityError: No CPU became free.
+        DataError: Ray has died.
     """
     deadline = time.monotonic() + _FREE_CPU_WAIT_S
     while ray.available_resources().get("CPU", 0) < 1:
+        if not object_store_sizes():
+            raise DataError(f"Ray died before {what}; look for the cause in {ray_logs()}")
         if time.monotonic() > deadline:
             raise CapacityError(
                 f"{what} needs a free CPU, all {num_cpus()} of Ray's are taken; "

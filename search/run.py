@@ -32,7 +32,6 @@ from covertune.search.record.study import (
     require_free_name,
 )
 from covertune.search.schedule.budget import Budget
-from covertune.search.schedule.stop_signals import interrupted_by_signals
 from covertune.search.setup.resuming import (
     check_space_unchanged,
     extended,
@@ -45,6 +44,7 @@ from covertune.search.setup.sample_store import sample_store
 from covertune.search.setup.set_up import set_up
 from covertune.search.space.sampler import make_sampler
 from covertune.search.space.warm_start import earlier_recipes
+from covertune.stops import interrupted_by_stops
 
 __all__ = ["SearchResult", "resume_search", "run_search"]
 
@@ -72,7 +72,7 @@ def run_search(config: SearchConfig, observer: SearchObserver | None = None) -> 
         CoverStore.open(config.store)
     earlier = earlier_recipes(config.warm_start, config.backbones)
     run = RunFolder.create(config)
-    with run.lock() as ownership, as_search_error(run), interrupted_by_signals():
+    with run.lock() as ownership, as_search_error(run), interrupted_by_stops():
         try:
             require_free_name(run, config.storage)
             recipes = [given.model_dump(mode="json") for given in earlier]
@@ -160,7 +160,7 @@ def resume_search(
     with (
         run.lock(take_over=take_over) as ownership,
         as_search_error(run),
-        interrupted_by_signals(),
+        interrupted_by_stops(),
         ExitStack() as ending,
     ):
         manifest = run.manifest()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
@@ -14,6 +15,7 @@ import pyarrow as pa
 from pydantic import Field
 
 from covertune.data_pipeline import filesystems
+from covertune.data_pipeline.compat import prints_to
 from covertune.data_pipeline.dedup.candidates import Candidates
 from covertune.data_pipeline.downloads import DownloadCounts, DownloadSettings, download_all
 from covertune.data_pipeline.errors import SourceError, StoreError
@@ -36,6 +38,8 @@ from covertune.vocabulary import SPLITS, Conflicts, Split
 from covertune.wording import few
 
 __all__ = ["PrepareSummary", "prepare_store"]
+
+_log = logging.getLogger(__name__)
 
 
 class PrepareSummary(StoreSummary):
@@ -112,16 +116,17 @@ def prepare_store(
     """
     settings, out = settings or PrepareSettings(), Path(out)
     _require_outside(source, out)
-    with _writing.new_store_folder(out) as folder:
-        found = find_sources(
-            source,
-            image_column=image_column,
-            genre_column=genre_column,
-            split_column=split_column,
-            key_columns=key_columns,
-            encoding=encoding,
-        )
-        start_local_ray()
+    _writing.require_new(out)
+    found = find_sources(
+        source,
+        image_column=image_column,
+        genre_column=genre_column,
+        split_column=split_column,
+        key_columns=key_columns,
+        encoding=encoding,
+    )
+    start_local_ray()
+    with _writing.new_store_folder(out) as folder, prints_to(_log.info):
         counts = _download(found.sources, out, downloads or DownloadSettings(), download_progress)
         kept_downloads = counts.folder if counts else None
         shown = redact_credentials(str(source))

@@ -37,6 +37,7 @@ __all__ = [
     "fingerprint",
     "new_store_folder",
     "order_in_store",
+    "require_new",
     "write_manifest",
     "write_parts",
     "write_rejected",
@@ -58,6 +59,19 @@ class Rejected:
     detail: str = ""
 
 
+def require_new(out: Path) -> None:
+    """Make sure that nothing bears the name of a store that is to be made.
+
+    Raises:
+        StoreError: Something does.
+    """
+    if out.exists() or out.is_symlink():
+        raise StoreError(
+            f"a store is written to a new folder, {out} exists already; "
+            "choose another name or remove it"
+        )
+
+
 @contextmanager
 def new_store_folder(out: Path) -> Iterator[Path]:
     """Make a folder to write a store into; becomes `out` if the block ends well, else vanishes.
@@ -65,11 +79,7 @@ def new_store_folder(out: Path) -> Iterator[Path]:
     Raises:
         StoreError: `out` exists already or cannot be written.
     """
-    if out.exists() or out.is_symlink():
-        raise StoreError(
-            f"a store is written to a new folder, {out} exists already; "
-            "choose another name or remove it"
-        )
+    require_new(out)
     try:
         with whole_folder(out) as folder:
             yield folder

@@ -31,14 +31,13 @@ from covertune.search.cli.render.any_terminal import print_on_any_terminal
 from covertune.search.cli.render.console import say_error
 from covertune.search.errors import ConfigError, Interrupted, SearchError
 from covertune.search.garbage import collect_rarely
-from covertune.search.schedule.stop_signals import interrupted_by_signals
+from covertune.stops import EXIT_INTERRUPTED, interrupted_by_stops
 from covertune.wording import as_message, reason_of
 
 __all__ = ["app", "main"]
 
 EXIT_FAILED = 1
 EXIT_USAGE = 2
-EXIT_INTERRUPTED = 130
 
 # Older versions of typer use click, newer ones carry a copy of it; this is the class in both.
 _UsageError: Any = typer.BadParameter.__base__
@@ -92,7 +91,7 @@ def main(arguments: list[str] | None = None) -> None:
     collect_rarely()
     print_on_any_terminal()
     try:
-        with interrupted_by_signals():
+        with interrupted_by_stops():
             code = app(args=arguments, prog_name="covertune", standalone_mode=False)
         sys.stdout.flush()
     except _UsageError as error:

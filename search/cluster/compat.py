@@ -3,7 +3,8 @@
 Ray 2.60. What is not public there, and why it is used:
 
     ray._private.worker._global_node             the processes of a Ray that this one started
-    ray._private.worker.print_to_stdstream       what Ray prints on a terminal of its own accord
+    ray._private.worker.global_worker.core_worker    all calls of Ray go through it; some end the
+                                                 process at once where the raylet is dead
     ray._private.services.canonicalize_bootstrap_address    the address of `auto`, without joining
     ray.tune.run                                 `Tuner` pickles searcher and callbacks, for a
                                                  restore that is not ours
@@ -19,8 +20,13 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import select
 import subprocess
-from collections.abc import Callable, Iterator
+import sys
+import threading
+import time
+from collections.abc import Collection, Iterator
+from pathlib import Path
 from typing import Any
 
 import ray._private.worker
@@ -28,7 +34,13 @@ from ray import tune
 from ray._private.services import canonicalize_bootstrap_address
 from ray.exceptions import RayError
 
-__all__ = ["cluster_address", "dead_processes", "prints_to", "quieten_tune", "run_experiment"]
+__all__ = [
+    "calls_held",
+    "cluster_address",
+    "dead_processes",
+    "quieten_tune",
+    "run_experiment",
+]
 
 _OF_TUNE = {
     "RAY_AIR_NEW_OUTPUT": "0",
@@ -40,6 +52,7 @@ _OF_TUNE = {
 }
 
 
+_STDERR = 2
 _TELLS_NOTHING_BELOW = {
     "ray.tune.tune": logging.WARNING,
     "ray.tune.analysis.experiment_analysis": logging.ERROR,
@@ -47,24 +60,81 @@ _TELLS_NOTHING_BELOW = {
 }
 
 
-def dead_processes() -> list[tuple[str, subprocess.Popen[bytes]]]:
-    """Return the processes of the local Ray that have ended, by name: `raylet`, `gcs_server`, …"""
-    return list(ray._private.worker._global_node.dead_processes())
+def dead_processes(names: Collection[str], within_s: float) -> list[tuple[str, int]]:
+    """Wait for the end of a process of the local Ray.
+
+    Args:
+        names: Of the processes that count: `raylet`, `gcs_server`, …
+        within_s: For so long at most; on macOS always so long.
+
+    Returns:
+        The name and the exit code of each that has ended.
+    """
+    kinds: dict[str, list[Any]] = ray._private.worker._global_node.all_processes
+    processes = [(name, info.process) for name in names for info in kinds.get(name, [])]
+    _wait_for_any([process for _, process in processes], within_s)
+    return [(name, code) for name, process in processes if (code := process.poll()) is not None]
+
+
+def _wait_for_any(processes: list[subprocess.Popen[bytes]], within_s: float) -> None:
+    if not hasattr(os, "pidfd_open"):
+        time.sleep(within_s)
+        return
+    with contextlib.ExitStack() as opened:
+        ends = []
+        for process in processes:
+            if process.poll() is not None:
+                return
+            ends.append(os.pidfd_open(process.pid))
+            opened.callback(os.close, ends[-1])
+        select.select(ends, [], [], within_s)
+
+
+class _Waits:
+    """Stands for a core worker; any call of it waits for ever."""
+
+    def __getattr__(self, name: str) -> Any:
+        threading.Event().wait()
 
 
 @contextlib.contextmanager
-def prints_to(log: Callable[[str], None]) -> Iterator[None]:
-    """Send what Ray prints on the terminal elsewhere while the block runs."""
+def calls_held() -> Iterator[None]:
+    """Have whoever calls Ray while the block runs wait for ever, and Ray's core not print.
 
-    def divert(data: dict[str, Any], **_how: Any) -> None:
-        log("\n".join(map(str, data.get("lines", ()))))
-
-    before = ray._private.worker.print_to_stdstream
-    ray._private.worker.print_to_stdstream = divert
+    Where the raylet is dead, the core would end the process at many a call, without a word, and
+    prints on standard error that it tries to save what is lost.
+    """
+    worker: Any = ray._private.worker.global_worker
+    core, worker.core_worker = worker.core_worker, _Waits()
     try:
-        yield
+        with _standard_error_of_python_alone():
+            yield
     finally:
-        ray._private.worker.print_to_stdstream = before
+        worker.core_worker = core
+
+
+@contextlib.contextmanager
+def _standard_error_of_python_alone() -> Iterator[None]:
+    """Take standard error from whatever is not Python while the block runs."""
+    before, saved = sys.stderr, os.dup(_STDERR)
+    own = os.fdopen(saved, "w", errors="backslashreplace")
+    with own, Path(os.devnull).open("wb") as nothing:
+        os.dup2(nothing.fileno(), _STDERR)
+        if _number_of(before) == _STDERR:  # else it is a notebook's, or a test's
+            sys.stderr = own
+        try:
+            yield
+        finally:
+            sys.stderr = before
+            own.flush()
+            os.dup2(saved, _STDERR)
+
+
+def _number_of(stream: Any) -> int | None:
+    try:
+        return int(stream.fileno())
+    except (AttributeError, OSError, ValueError):
+        return None
 
 
 def cluster_address(address: str) -> str | None:

@@ -6,7 +6,7 @@ import contextlib
 import logging
 import socket
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import ray
@@ -98,7 +98,7 @@ def ray_session(address: str | None, memory_gb: float | None, on_death: OnDeath)
         yield
         return
     if address is None:
-        _start(memory_gb)
+        _start(memory_gb, lambda: on_death("", True))
     else:
         _join(address)
     try:
@@ -108,14 +108,16 @@ def ray_session(address: str | None, memory_gb: float | None, on_death: OnDeath)
         ray.shutdown()
 
 
-def _start(memory_gb: float | None) -> None:
+def _start(memory_gb: float | None, on_stop: Callable[[], None]) -> None:
     # A worker that takes too much memory is left to the kernel: Ray then sees a worker that died
     # and retries its trial. Killed by Ray's own monitor it would raise an error that Tune does not
     # expect, and end the search.
     try:
         with workers_collect_rarely():
             start_local_ray(
-                object_store_nbytes=_object_store_nbytes(memory_gb), memory_monitor=False
+                object_store_nbytes=_object_store_nbytes(memory_gb),
+                memory_monitor=False,
+                on_stop=on_stop,
             )
     except DataError as error:
         raise PreflightError(str(error)) from error

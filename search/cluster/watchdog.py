@@ -16,8 +16,9 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 
-from covertune.search.cluster.compat import dead_processes, prints_to
-from covertune.search.schedule.stop_signals import stop_came_since
+from covertune.data_pipeline.compat import prints_to
+from covertune.search.cluster.compat import calls_held, dead_processes
+from covertune.stops import EXIT_INTERRUPTED, stop_came_since
 
 __all__ = ["OnDeath", "ray_watched"]
 
@@ -25,9 +26,9 @@ OnDeath = Callable[[str, bool], None]
 """Told what died, and whether a stop was asked for at that moment; on a thread of its own."""
 
 _log = logging.getLogger(__name__)
-_EVERY_S = 0.02  # Ray may end the process within a fifth of a second, before it has a worker
+_EVERY_S = 0.02
 _VITAL = ("raylet", "gcs_server")
-_EXIT_FAILED, _EXIT_INTERRUPTED = 1, 130
+_EXIT_FAILED = 1
 _STOPPING_S = 1.0  # systemd and Slurm send a stop to every process of a job: to Ray first, perhaps
 
 
@@ -44,14 +45,13 @@ def ray_watched(tell: OnDeath) -> Iterator[None]:
     ended, began = threading.Event(), time.monotonic()
 
     def watch() -> None:
-        while not ended.wait(_EVERY_S):
-            for name, process in dead_processes():
-                if name not in _VITAL or ended.is_set():
-                    continue
-                stopped = _is_stopping(began, ended)
-                if not ended.is_set():
-                    what = f"Ray died: its {name} ended with code {process.returncode}"
-                    _end(tell, what, stopped=stopped)
+        while not ended.is_set():
+            for name, code in dead_processes(_VITAL, _EVERY_S):
+                with calls_held():
+                    stopped = _is_stopping(began, ended)
+                    if not ended.is_set():
+                        what = f"Ray died: its {name} ended with code {code}"
+                        _end(tell, what, stopped=stopped)
 
     watcher = threading.Thread(target=watch, name="ray-watch", daemon=True)
     # Ray prints pages of a dead raylet's state on standard output; they belong into the log.
@@ -83,4 +83,4 @@ def _end(tell: OnDeath, what: str, *, stopped: bool) -> None:
         with contextlib.suppress(OSError, ValueError):
             sys.stdout.flush()
             sys.stderr.flush()
-        os._exit(_EXIT_INTERRUPTED if stopped else _EXIT_FAILED)
+        os._exit(EXIT_INTERRUPTED if stopped else _EXIT_FAILED)

@@ -4,17 +4,17 @@ import signal
 import sys
 from types import FrameType
 
-__all__ = ["main"]
+from covertune.stops import EXIT_INTERRUPTED, tell_of_a_stop
 
-_INTERRUPTED = 130
+__all__ = ["main"]
 
 
 def main() -> None:
     """Run the command line, and be ready for a stop before anything is imported."""
 
     def stop(_number: int, _frame: FrameType | None) -> None:
-        print("stopped: interrupted", file=sys.stderr)
-        sys.exit(_INTERRUPTED)
+        tell_of_a_stop()
+        sys.exit(EXIT_INTERRUPTED)
 
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) is not signal.SIG_IGN:

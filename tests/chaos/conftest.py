@@ -281,29 +281,30 @@ class Run:
             return False
 
     @contextlib.contextmanager
-    def study(self):
-        """With plain Optuna, once nobody drives the run; one that is left open cannot go on."""
-        storage = optuna.storages.RDBStorage(f"sqlite:///{self.path / 'study.db'}")
+    def study(self, driven=False):
+        """With plain Optuna; from the copy while a search drives the run, which holds the study."""
+        file = "study-copy.db?immutable=1&uri=true" if driven else "study.db?uri=true"
+        storage = optuna.storages.RDBStorage(f"sqlite:///file:{self.path / file}")
         try:
             yield optuna.load_study(study_name=self.path.name, storage=storage)
         finally:
             storage.remove_session()
             storage.engine.dispose()
 
-    def trials(self):
+    def trials(self, driven=False):
         if not self.is_prepared:
             return []
-        with self.study() as study:
+        with self.study(driven) as study:
             return study.get_trials()
 
-    def look(self):
+    def look(self, driven=False):
         """What had ended before is as it was, the clock has not gone back; remember the rest."""
-        trials = self.trials()
+        trials = self.trials(driven)
         for number, before in self.finished.items():
             assert trials[number] == before, "a finished trial has changed"
         self.finished = {trial.number: trial for trial in trials if trial.state.is_finished()}
         if trials:
-            with self.study() as study:
+            with self.study(driven) as study:
                 elapsed_s = study.user_attrs["elapsed_s"]
             assert elapsed_s >= self.elapsed_s, "the time spent went back"
             self.elapsed_s = elapsed_s

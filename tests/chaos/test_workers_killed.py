@@ -30,7 +30,7 @@ def test_killed_workers_cost_no_more_than_their_epoch(new_run, predicts, draws, 
             victim = draws.choice(workers)
             victim.kill()
             here += 1
-            states = [trial.state.name.lower() for trial in run.look()]
+            states = [trial.state.name.lower() for trial in run.look(driven=True)]
             print(f"{run.path.name}: kill {killed + here}: worker {victim.pid}, {states}")
         assert command.end() == 0, command.story
         assert command.errors == []

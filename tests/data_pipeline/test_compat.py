@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 import ray
+from ray._private import worker
 from ray.exceptions import RayTaskError
 
 from covertune.data_pipeline import StoreError
@@ -18,6 +19,7 @@ from covertune.data_pipeline.compat import (
     map_tables,
     object_store_in_use,
     object_store_sizes,
+    prints_to,
     quiet_ray_data,
 )
 
@@ -175,6 +177,59 @@ def test_ray_data_is_quiet_only_inside():
     assert context.print_on_execution_start
     assert not context.raise_original_map_exception
     assert [handler.level for handler in logger.handlers] == before
+
+
+def test_what_ray_prints_goes_where_it_is_sent():
+    before, heard = worker.print_to_stdstream, []
+    with prints_to(heard.append):
+        worker.print_to_stdstream({"lines": ["one", "two"]}, ignore_prefix=False)
+    assert heard == ["one\ntwo"]
+    assert worker.print_to_stdstream is before
+
+
+SIGNALS = """
+import ctypes, os, signal
+import ray
+from covertune.data_pipeline.local_ray import start_local_ray
+
+LIBC = ctypes.CDLL(None)
+action = ctypes.create_string_buffer(512)
+seen, looked = set(), 0
+
+def look():
+    global looked
+    looked += 1
+    LIBC.sigaction(signal.SIGTERM, None, action)
+    seen.add(action.raw[:8])
+
+def heard(number, frame):
+    print("heard")
+
+make = ray._raylet.CoreWorker
+
+def make_and_look(*arguments):
+    core = make(*arguments)
+    look()
+    return core
+
+ray._raylet.CoreWorker = make_and_look
+signal.signal(signal.SIGTERM, heard)
+look()
+start_local_ray(num_cpus=1)
+look()
+ray.shutdown()
+look()
+assert signal.getsignal(signal.SIGTERM) is heard
+assert len(seen) == 1 and looked == 4
+os.kill(os.getpid(), signal.SIGTERM)
+"""
+
+
+def test_a_ray_that_starts_and_ends_leaves_the_program_its_signals():
+    done = subprocess.run(
+        [sys.executable, "-c", SIGNALS], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "heard\n", "")
 
 
 SESSION = """

@@ -4,6 +4,9 @@ import ast
 import inspect
 import logging
 import os
+import subprocess
+import sys
+import threading
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -18,9 +21,9 @@ from ray.tune.search import Searcher
 
 from covertune.search.cluster import compat
 from covertune.search.cluster.compat import (
+    calls_held,
     cluster_address,
     dead_processes,
-    prints_to,
     run_experiment,
 )
 from covertune.search.cluster.scheduler import HalvingScheduler
@@ -31,16 +34,37 @@ pytestmark = pytest.mark.usefixtures("local_ray")
 
 
 def test_no_process_of_a_ray_that_lives_is_dead():
-    assert dead_processes() == []
+    assert dead_processes(("raylet", "gcs_server"), 0.01) == []
     assert {"raylet", "gcs_server"} <= set(worker._global_node.all_processes)
 
 
-def test_what_ray_prints_goes_where_it_is_sent():
-    before, heard = worker.print_to_stdstream, []
-    with prints_to(heard.append):
-        worker.print_to_stdstream({"lines": ["one", "two"]}, ignore_prefix=False)
-    assert heard == ["one\ntwo"]
-    assert worker.print_to_stdstream is before
+def test_a_process_that_dies_is_noticed_at_once(monkeypatch):
+    with subprocess.Popen(["sleep", "3600"]) as process:
+        dies = {"raylet": [SimpleNamespace(process=process)]}
+        monkeypatch.setattr(worker._global_node, "all_processes", dies)
+        threading.Timer(0.1, process.kill).start()
+        assert dead_processes(("raylet",), 60) == [("raylet", -9)]
+        assert dead_processes(("raylet",), 60) == [("raylet", -9)]
+        assert dead_processes(("gcs_server",), 0.01) == []
+
+
+def test_who_calls_a_dead_ray_waits(capfd):
+    ended = threading.Event()
+
+    def put():
+        ray.put(1)
+        ended.set()
+
+    before = sys.stderr
+    with calls_held():
+        threading.Thread(target=put, daemon=True).start()
+        assert not ended.wait(0.5)
+        os.write(2, b"of the core")
+        print("ours", file=sys.stderr)
+    assert sys.stderr is before
+    assert ray.get(ray.put(1)) == 1
+    os.write(2, b"later")
+    assert "of the core" not in capfd.readouterr().err
 
 
 def test_the_address_of_a_cluster_is_found_without_joining():

@@ -2,54 +2,37 @@
 
 import os
 import signal
-import time
 
 import pytest
 
 from covertune.search.schedule.budget import Budget
-from covertune.search.schedule.stop_signals import (
-    interrupted_by_signals,
-    stop_came_since,
-    stopped_by_signals,
-)
+from covertune.search.schedule.stop_signals import stopped_by_signals
+from covertune.stops import interrupted_by_stops
 
 STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
-@pytest.fixture(params=STOPS)
-def number(request):
-    before = signal.signal(request.param, signal.default_int_handler)
-    yield request.param
-    assert signal.getsignal(request.param) is signal.default_int_handler, "it is put back"
-    signal.signal(request.param, before)
-
-
-def test_the_first_signal_asks_and_the_second_insists(number):
-    budget, heard = Budget(None), []
-    with stopped_by_signals(budget, lambda: heard.append("stop")):
-        os.kill(os.getpid(), number)
-        assert budget.interrupted
-        assert heard == ["stop"]
-        with pytest.raises(KeyboardInterrupt):
-            os.kill(os.getpid(), number)
-
-
-def test_all_of_them_are_a_ctrl_c(number):
-    began = time.monotonic()
-    with interrupted_by_signals(), pytest.raises(KeyboardInterrupt):
-        os.kill(os.getpid(), number)
-    assert stop_came_since(began)
-    assert not stop_came_since(time.monotonic())
-
-
 @pytest.mark.parametrize("number", STOPS)
-def test_what_is_ignored_stays_ignored(number):
-    before = signal.signal(number, signal.SIG_IGN)
+def test_the_first_signal_asks_and_the_second_insists(number):
+    before = signal.signal(number, signal.default_int_handler)
     try:
-        budget = Budget(None)
-        with interrupted_by_signals(), stopped_by_signals(budget, lambda: None):
+        budget, heard = Budget(None), []
+        with interrupted_by_stops(), stopped_by_signals(budget, lambda: heard.append("stop")):
             os.kill(os.getpid(), number)
-        assert not budget.interrupted
-        assert signal.getsignal(number) is signal.SIG_IGN
+            assert budget.interrupted
+            assert heard == ["stop"]
+            with pytest.raises(KeyboardInterrupt):
+                os.kill(os.getpid(), number)
     finally:
         signal.signal(number, before)
+
+
+def test_what_is_ignored_does_not_ask():
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        budget = Budget(None)
+        with stopped_by_signals(budget, lambda: None):
+            os.kill(os.getpid(), signal.SIGHUP)
+        assert not budget.interrupted
+    finally:
+        signal.signal(signal.SIGHUP, before)
