@@ -89,12 +89,15 @@ _QUIET = {
 
 
 @contextmanager
-def own_process_groups() -> Iterator[None]:
+def own_process_groups() -> Iterator[Callable[[], None]]:
     """Have each process of a Ray that starts in the block lead a process group of its own.
 
     A signal to the group of the program, as `timeout` and job schedulers send it, then reaches the
     program alone, which ends Ray when it is done with it. Where the block is left by an error, a
     Ctrl-C say, what has started is killed, with all that it has started.
+
+    Yields:
+        Has them killed by another process, soon: Ray's core ends this one if it sees them die.
     """
     services: Any = ray._private.services
     before = services.ConsolePopen
@@ -105,9 +108,13 @@ def own_process_groups() -> Iterator[None]:
             super().__init__(*arguments, process_group=0, **options)
             started.append(self)
 
+    def kill_from_outside() -> None:
+        groups = " ".join(f"-{process.pid}" for process in started)
+        subprocess.Popen(["/bin/sh", "-c", f"sleep 0.1; kill -9 {groups}"], start_new_session=True)
+
     services.ConsolePopen = LeadsAGroup
     try:
-        yield
+        yield kill_from_outside
     except BaseException:
         for process in started:
             with suppress(OSError):

@@ -87,9 +87,9 @@ def start_local_ray(
         with (
             _unless_set(settings),
             listens_on_loopback(),
-            own_process_groups(),
+            own_process_groups() as kill_from_outside,
             own_signals(),
-            stops_end_the_process(on_stop),
+            stops_end_the_process(on_stop, kill_from_outside),
         ):
             read_token_anew()
             ray.init(

@@ -1,5 +1,6 @@
 """What a Ctrl-C, a job scheduler and a closed terminal send."""
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -8,7 +9,12 @@ import time
 
 import pytest
 
-from covertune.stops import interrupted_by_stops, stop_came_since, stops_end_the_process
+from covertune.stops import (
+    interrupted_by_stops,
+    is_stop_swallowed,
+    stop_came_since,
+    stops_end_the_process,
+)
 
 STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -76,6 +82,25 @@ def _in_c_code(number, how_long):
         text=True,
         check=False,
     )
+
+
+def test_a_library_that_makes_another_error_of_a_stop_is_overruled():
+    with pytest.raises(KeyboardInterrupt), interrupted_by_stops():
+        try:
+            os.kill(os.getpid(), signal.SIGTERM)
+        except KeyboardInterrupt as stop:
+            raise RuntimeError("cannot import") from stop
+    with pytest.raises(RuntimeError), interrupted_by_stops():
+        raise RuntimeError
+
+
+def test_a_stop_that_a_library_swallows_is_remembered():
+    with interrupted_by_stops():
+        assert not is_stop_swallowed()
+        with contextlib.suppress(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGTERM)
+        assert is_stop_swallowed()
+    assert not is_stop_swallowed()
 
 
 def test_afterwards_a_stop_is_a_ctrl_c_again():

@@ -19,6 +19,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterable, Iterator, Mapping
+from html import unescape
 from pathlib import Path
 from pkgutil import resolve_name
 from typing import Any, NamedTuple
@@ -284,11 +285,17 @@ def _commands() -> str:
         check=True,
     ).stdout
     told = told.replace("# `covertune`\n", "## `covertune`\n", 1)
+    # A line of options or arguments begins with an asterisk; the others are patterns.
+    told = re.sub(r"(?<!^)\*(?!\*)(?<!\*\*)", r"\\*", told, flags=re.M)
     return re.sub(r"(?:^ *covertune .*\n\n?)+", _as_code, told, flags=re.M)
 
 
 def _as_code(match: re.Match[str]) -> str:
-    lines = [line.removeprefix("  ") for line in match[0].splitlines() if line]
+    lines = [
+        unescape(line.removeprefix("  ")).replace("\\*", "*")
+        for line in match[0].splitlines()
+        if line
+    ]
     return "\n".join(("", "```bash", *lines, "```", "", ""))
 
 

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from covertune.search.cli.render.console import console, print_json
+from covertune.wording import named
 
 __all__ = ["backbones"]
 
@@ -27,8 +28,14 @@ def backbones(
     """
     from covertune.models import list_backbones
     from covertune.search.cli.render.tables import backbones_table
+    from covertune.search.errors import ConfigError
 
     found = list_backbones(pattern)
+    if not found and not json:
+        raise ConfigError(
+            f"no backbone's name is like {named(pattern or '')}; `covertune backbones` lists those "
+            "of torchvision, `covertune backbones 'timm/*'` those of timm"
+        )
     if json:
         print_json(
             [

@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Callable, Iterator
 
 from covertune.search.schedule.budget import Budget
-from covertune.stops import answered_stops
+from covertune.stops import answered_stops, is_stop_swallowed
 
 __all__ = ["stopped_by_signals"]
 
@@ -26,5 +26,7 @@ def stopped_by_signals(budget: Budget, on_stop: Callable[[], None]) -> Iterator[
         budget.interrupt()
         on_stop()
 
+    if is_stop_swallowed():
+        answer()
     with answered_stops(answer):
         yield

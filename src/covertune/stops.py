@@ -20,6 +20,7 @@ __all__ = [
     "EXIT_INTERRUPTED",
     "answered_stops",
     "interrupted_by_stops",
+    "is_stop_swallowed",
     "stop_came_since",
     "stops_end_the_process",
     "tell_of_a_stop",
@@ -31,6 +32,7 @@ EXIT_INTERRUPTED = 130
 _STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _END_BY_DEFAULT = (signal.SIGTERM, signal.SIGHUP)  # in Python, which makes an error of SIGINT
 _came_at = float("-inf")
+_raised = False
 
 
 def stop_came_since(moment: float) -> bool:
@@ -63,13 +65,37 @@ def answered_stops(answer: Callable[[], None]) -> Iterator[None]:
 
 @contextlib.contextmanager
 def interrupted_by_stops() -> Iterator[None]:
-    """Raise KeyboardInterrupt at whatever asks for a stop."""
+    """Raise KeyboardInterrupt at whatever asks for a stop.
+
+    Library code that makes another error of it, as an import of torch may, is overruled.
+    """
 
     def answer() -> None:
+        global _raised
+        _raised = True
         raise KeyboardInterrupt
 
-    with answered_stops(answer):
-        yield
+    global _raised
+    try:
+        with answered_stops(answer):
+            yield
+    except Exception as error:
+        if _raised and _comes_of_an_interrupt(error):
+            raise KeyboardInterrupt from error
+        raise
+    finally:
+        _raised = False
+
+
+def is_stop_swallowed() -> bool:
+    """Return whether `interrupted_by_stops` has raised, and its block goes on nevertheless."""
+    return _raised
+
+
+def _comes_of_an_interrupt(error: BaseException | None) -> bool:
+    while error is not None and not isinstance(error, KeyboardInterrupt):
+        error = error.__cause__ or error.__context__
+    return error is not None
 
 
 def tell_of_a_stop() -> None:
@@ -78,7 +104,7 @@ def tell_of_a_stop() -> None:
 
 
 @contextlib.contextmanager
-def stops_end_the_process(tell: Callable[[], None]) -> Iterator[None]:
+def stops_end_the_process(*last: Callable[[], None]) -> Iterator[None]:
     """End the process at SIGTERM and SIGHUP at once, while the block runs.
 
     For library code that does not come back for seconds, and that ends the process with a code of
@@ -86,7 +112,7 @@ def stops_end_the_process(tell: Callable[[], None]) -> Iterator[None]:
     job. Nothing is unwound. Without handlers these signals would end a Python process as well.
 
     Args:
-        tell: Called just before the end, on a thread of its own.
+        last: Called one after the other just before the end, on a thread of its own.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -97,10 +123,10 @@ def stops_end_the_process(tell: Callable[[], None]) -> Iterator[None]:
     def watch() -> None:
         while number := os.read(reader, 1)[0]:
             if number in _END_BY_DEFAULT:
-                try:
-                    tell()
-                finally:
-                    os._exit(EXIT_INTERRUPTED)
+                for call in last:
+                    with contextlib.suppress(Exception):
+                        call()
+                os._exit(EXIT_INTERRUPTED)
 
     watcher = threading.Thread(target=watch, name="stop-watch", daemon=True)
     watcher.start()

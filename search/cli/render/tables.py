@@ -176,8 +176,9 @@ def store_table(report: StoreReport) -> Table:
 
 
 def backbones_table(found: list[Backbone]) -> Table:
-    """Show one backbone a line."""
+    """Show one backbone a line, and its name whole: it is what other commands are given."""
     table = plain_table("name", "source", "M parameters", "GFLOPs", "px", left=2)
+    table.columns[0].min_width = max((len(backbone.name) for backbone in found), default=0)
     table.add_column("weights")
     table.add_column("licence")
     for backbone in found:

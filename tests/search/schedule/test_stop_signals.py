@@ -1,5 +1,6 @@
 """Signals that ask a search to stop."""
 
+import contextlib
 import os
 import signal
 
@@ -25,6 +26,16 @@ def test_the_first_signal_asks_and_the_second_insists(number):
                 os.kill(os.getpid(), number)
     finally:
         signal.signal(number, before)
+
+
+def test_a_stop_that_a_library_swallowed_before_counts():
+    budget, heard = Budget(None), []
+    with interrupted_by_stops():
+        with contextlib.suppress(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGTERM)
+        with stopped_by_signals(budget, lambda: heard.append("stop")):
+            assert budget.interrupted
+    assert heard == ["stop"]
 
 
 def test_what_is_ignored_does_not_ask():
