@@ -3,7 +3,7 @@
 Ray 2.60. What is not promised there, and why it is used:
 
     ray._private.services.ConsolePopen  Ray starts its processes with it, in the process group of
-                                        whoever starts Ray
+                                        whoever starts Ray, and with a `preexec_fn`
     ray._private.utils.set_sigterm_handler, RayLog::InstallFailureSignalHandler and
     RayLog::UninstallSignalAction       what `ray.init` does to the signals of the program, whether
                                         it starts or joins; each asks first whether it was done
@@ -34,7 +34,7 @@ import logging
 import os
 import signal
 import subprocess
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any
 
@@ -51,12 +51,12 @@ from ray.exceptions import RayTaskError
 __all__ = [
     "LONGEST_SOCKET",
     "NO_MEMORY_MONITOR",
+    "apart_from_stops",
     "error_beneath",
     "listens_on_loopback",
     "map_tables",
     "object_store_in_use",
     "object_store_sizes",
-    "own_process_groups",
     "own_signals",
     "prints_to",
     "quiet_ray_data",
@@ -89,39 +89,44 @@ _QUIET = {
 
 
 @contextmanager
-def own_process_groups() -> Iterator[Callable[[], None]]:
-    """Have each process of a Ray that starts in the block lead a process group of its own.
+def apart_from_stops() -> Iterator[list[subprocess.Popen[bytes]]]:
+    """Have stops of this program not reach a Ray that starts in the block: the program ends it.
 
-    A signal to the group of the program, as `timeout` and job schedulers send it, then reaches the
-    program alone, which ends Ray when it is done with it. Where the block is left by an error, a
+    Each of its processes leads a process group of its own, where `timeout`, job schedulers and
+    terminals do not send a stop, and is deaf to SIGTERM and SIGHUP, which systemd and Slurm send to
+    all processes of a job; Ray has them deaf to SIGINT. Where the block is left by an error, a
     Ctrl-C say, what has started is killed, with all that it has started.
 
     Yields:
-        Has them killed by another process, soon: Ray's core ends this one if it sees them die.
+        The processes, as they start.
     """
     services: Any = ray._private.services
     before = services.ConsolePopen
     started: list[subprocess.Popen[bytes]] = []
 
-    class LeadsAGroup(before):  # type: ignore[misc, valid-type]  # Ray is untyped
-        def __init__(self, *arguments: Any, **options: Any) -> None:
-            super().__init__(*arguments, process_group=0, **options)
+    class Apart(before):  # type: ignore[misc, valid-type]  # Ray is untyped
+        def __init__(self, *arguments: Any, preexec_fn: Callable[[], None], **options: Any) -> None:
+            def prepare() -> None:
+                preexec_fn()
+                signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGHUP})
+
+            super().__init__(*arguments, preexec_fn=prepare, process_group=0, **options)
             started.append(self)
 
-    def kill_from_outside() -> None:
-        groups = " ".join(f"-{process.pid}" for process in started)
-        subprocess.Popen(["/bin/sh", "-c", f"sleep 0.1; kill -9 {groups}"], start_new_session=True)
-
-    services.ConsolePopen = LeadsAGroup
+    services.ConsolePopen = Apart
     try:
-        yield kill_from_outside
+        yield started
     except BaseException:
-        for process in started:
-            with suppress(OSError):
-                os.killpg(process.pid, signal.SIGKILL)
+        _kill_groups(started)
         raise
     finally:
         services.ConsolePopen = before
+
+
+def _kill_groups(leaders: Iterable[subprocess.Popen[bytes]]) -> None:
+    for process in leaders:
+        with suppress(OSError):
+            os.killpg(process.pid, signal.SIGKILL)
 
 
 @contextmanager
@@ -197,16 +202,23 @@ def read_token_anew() -> None:
     AuthenticationTokenLoader.instance().reset_cache()
 
 
-def when_ray_ends(do: Callable[[], None]) -> None:
-    """Call something when the Ray that this process has started has ended, whoever ends it."""
+def when_ray_ends(processes: Iterable[subprocess.Popen[bytes]], do: Callable[[], None]) -> None:
+    """Have all of the Ray that this process has started end with it, whoever ends it.
+
+    Args:
+        processes: Those of `apart_from_stops`. What they have started ends as well: Ray's agents
+            would go on for seconds.
+        do: Called then.
+    """
     node: Any = ray._private.worker._global_node
     kill = node.kill_all_processes
 
     @functools.wraps(kill)
     def kill_then_do(*arguments: Any, **options: Any) -> None:
         try:
-            kill(*arguments, **options)
+            kill(*arguments, **options | {"allow_graceful": False})  # they would not hear it
         finally:
+            _kill_groups(processes)
             do()
 
     node.kill_all_processes = kill_then_do

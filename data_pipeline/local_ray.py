@@ -11,15 +11,15 @@ import logging
 import os
 import secrets
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import ray
 
 from covertune.data_pipeline.compat import (
     NO_MEMORY_MONITOR,
+    apart_from_stops,
     listens_on_loopback,
-    own_process_groups,
     own_signals,
     read_token_anew,
     when_ray_ends,
@@ -27,7 +27,6 @@ from covertune.data_pipeline.compat import (
 from covertune.data_pipeline.errors import DataError
 from covertune.data_pipeline.ray_folder import RayFolder
 from covertune.machine import available_memory_nbytes, is_main_imported_again, usable_cpus
-from covertune.stops import stops_end_the_process, tell_of_a_stop
 from covertune.wording import first_line
 
 __all__ = [
@@ -57,7 +56,6 @@ def start_local_ray(
     num_cpus: int | None = None,
     object_store_nbytes: int | None = None,
     memory_monitor: bool = True,
-    on_stop: Callable[[], None] = tell_of_a_stop,
 ) -> None:
     """Start Ray on this machine, without a word, unless this process uses one already.
 
@@ -71,7 +69,6 @@ def start_local_ray(
             memory this process may use.
         memory_monitor: Whether Ray ends a worker, and does its task again, before the machine runs
             out of memory; else that is left to the kernel.
-        on_stop: Told of a SIGTERM or a SIGHUP while Ray starts, which ends the process.
 
     Raises:
         DataError: Ray cannot be started.
@@ -87,9 +84,8 @@ def start_local_ray(
         with (
             _unless_set(settings),
             listens_on_loopback(),
-            own_process_groups() as kill_from_outside,
+            apart_from_stops() as processes,
             own_signals(),
-            stops_end_the_process(on_stop, kill_from_outside),
         ):
             read_token_anew()
             ray.init(
@@ -111,7 +107,7 @@ def start_local_ray(
             f"again later, else look for the cause in Ray's logs, {folder.logs}"
         ) from err
     _started.append(folder)
-    when_ray_ends(_clear_up)
+    when_ray_ends(processes, _clear_up)
 
 
 def ray_logs() -> str:

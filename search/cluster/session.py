@@ -6,7 +6,7 @@ import contextlib
 import logging
 import socket
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import ray
@@ -98,7 +98,7 @@ def ray_session(address: str | None, memory_gb: float | None, on_death: OnDeath)
         yield
         return
     if address is None:
-        _start(memory_gb, lambda: on_death("", True))
+        _start(memory_gb)
     else:
         _join(address)
     try:
@@ -108,7 +108,7 @@ def ray_session(address: str | None, memory_gb: float | None, on_death: OnDeath)
         ray.shutdown()
 
 
-def _start(memory_gb: float | None, on_stop: Callable[[], None]) -> None:
+def _start(memory_gb: float | None) -> None:
     # A worker that takes too much memory is left to the kernel: Ray then sees a worker that died
     # and retries its trial. Killed by Ray's own monitor it would raise an error that Tune does not
     # expect, and end the search.
@@ -117,7 +117,6 @@ def _start(memory_gb: float | None, on_stop: Callable[[], None]) -> None:
             start_local_ray(
                 object_store_nbytes=_object_store_nbytes(memory_gb),
                 memory_monitor=False,
-                on_stop=on_stop,
             )
     except DataError as error:
         raise PreflightError(str(error)) from error

@@ -4,7 +4,7 @@ import signal
 import sys
 from types import FrameType
 
-from covertune.stops import EXIT_INTERRUPTED, tell_of_a_stop
+from covertune.stops import EXIT_INTERRUPTED
 
 __all__ = ["main"]
 
@@ -13,7 +13,7 @@ def main() -> None:
     """Run the command line, and be ready for a stop before anything is imported."""
 
     def stop(_number: int, _frame: FrameType | None) -> None:
-        tell_of_a_stop()
+        print("stopped: interrupted", file=sys.stderr)
         sys.exit(EXIT_INTERRUPTED)
 
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
@@ -22,7 +22,12 @@ def main() -> None:
 
     from covertune.search.cli import main as run
 
-    run()
+    try:
+        run()
+    finally:
+        # After a KeyboardInterrupt in text that was given to `exec`, as dataclasses do, `python -m`
+        # ends by SIGINT, whatever the exit code; the next `exec` makes it forget.
+        exec("")
 
 
 if __name__ == "__main__":

@@ -53,16 +53,23 @@ def test_a_ray_that_has_to_be_quiet_is_and_lets_memory_alone():
     assert (done.returncode, done.stdout, done.stderr) == (0, "caught\n", "")
 
 
-GROUPS = """
+APART = """
 import os
 import signal
+import psutil
+import ray
+from pathlib import Path
 from ray._private import worker
-from covertune.data_pipeline.compat import own_process_groups
 from covertune.data_pipeline.local_ray import start_local_ray
 
-handler = signal.getsignal(signal.SIGTERM)
+STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+def hears(pid, number):
+    status = Path(f"/proc/{pid}/status").read_text()
+    blocked = int(status.partition("SigBlk:")[2].split()[0], 16)
+    return not blocked >> (number - 1) & 1
+
 start_local_ray(num_cpus=1)
-assert signal.getsignal(signal.SIGTERM) is handler
 processes = [
     info.process
     for infos in worker._global_node.all_processes.values()
@@ -71,6 +78,15 @@ processes = [
 assert len(processes) >= 2, "a raylet and a GCS at least"
 assert all(os.getpgid(process.pid) == process.pid for process in processes)
 assert all(os.getsid(process.pid) == os.getsid(0) for process in processes)
+at_work = ray.get(ray.remote(lambda: os.getpid()).remote())
+family = psutil.Process().children(recursive=True)
+assert at_work in {process.pid for process in family}
+if Path("/proc/self/status").exists():
+    deaf_to = {n for n in STOPS if not any(hears(process.pid, n) for process in family)}
+    assert deaf_to == set(STOPS), deaf_to
+ray.shutdown()
+_, left = psutil.wait_procs(family, timeout=2)
+assert not left, left
 print("apart")
 """
 
@@ -79,12 +95,12 @@ import sys
 import time
 import psutil
 import ray._private.services as services
-from covertune.data_pipeline.compat import own_process_groups
+from covertune.data_pipeline.compat import apart_from_stops
 
 sleeper = [sys.executable, "-c", "import time; time.sleep(100)"]
 try:
-    with own_process_groups():
-        process = services.ConsolePopen(sleeper)
+    with apart_from_stops():
+        process = services.ConsolePopen(sleeper, preexec_fn=lambda: None)
         raise KeyboardInterrupt
 except KeyboardInterrupt:
     assert process.wait(10) == -9
@@ -92,8 +108,8 @@ print("gone")
 """
 
 
-@pytest.mark.parametrize(("program", "says"), [(GROUPS, "apart"), (BROKEN_OFF, "gone")])
-def test_a_ray_has_process_groups_of_its_own(program, says):
+@pytest.mark.parametrize(("program", "says"), [(APART, "apart"), (BROKEN_OFF, "gone")])
+def test_a_ray_is_apart_from_stops(program, says):
     done = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, check=False
     )
@@ -247,7 +263,7 @@ assert len(socket) <= len(LONGEST_SOCKET) and len(raylet) <= len(LONGEST_SOCKET)
 assert len(socket) > len(LONGEST_SOCKET) - 7, socket  # no more than the process has fewer digits
 [told] = ray.nodes()
 assert told["NodeManagerAddress"] == "127.0.0.1", told
-when_ray_ends(lambda: print("ended"))
+when_ray_ends([], lambda: print("ended"))
 ray.shutdown()
 assert not os.path.exists(node.get_session_dir_path())
 assert "RAY_AUTH_MODE" not in os.environ

@@ -17,7 +17,7 @@ def no_ray_yet(monkeypatch, tmp_path_factory):
     parent = tmp_path_factory.mktemp("ray")
     monkeypatch.setattr(ray, "is_initialized", lambda: False)
     monkeypatch.setattr(local_ray, "read_token_anew", lambda: None)
-    monkeypatch.setattr(local_ray, "when_ray_ends", lambda do: None)
+    monkeypatch.setattr(local_ray, "when_ray_ends", lambda processes, do: None)
     monkeypatch.setattr(local_ray, "_started", [])
     monkeypatch.setattr(ray_folder, "_is_short", lambda parent: True)
     monkeypatch.setenv("RAY_TMPDIR", str(parent))
