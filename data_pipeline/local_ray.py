@@ -27,6 +27,7 @@ from covertune.data_pipeline.compat import (
 from covertune.data_pipeline.errors import DataError
 from covertune.data_pipeline.ray_folder import RayFolder
 from covertune.machine import available_memory_nbytes, is_main_imported_again, usable_cpus
+from covertune.stops import deferred_stops
 from covertune.wording import first_line
 
 __all__ = [
@@ -76,6 +77,15 @@ def start_local_ray(
     if ray.is_initialized():
         return
     require_main_guard()
+    with deferred_stops():
+        _start(
+            memory_monitor=memory_monitor,
+            num_cpus=num_cpus or usable_cpus(),
+            object_store_memory=object_store_nbytes or default_store_nbytes(),
+        )
+
+
+def _start(*, memory_monitor: bool, **resources: int) -> None:
     settings = _ALWAYS | {_TOKEN: secrets.token_hex(_TOKEN_BYTES)}
     if not memory_monitor:
         settings |= NO_MEMORY_MONITOR
@@ -90,13 +100,12 @@ def start_local_ray(
             read_token_anew()
             ray.init(
                 address="local",  # not whatever RAY_ADDRESS says
-                num_cpus=num_cpus or usable_cpus(),
-                object_store_memory=object_store_nbytes or default_store_nbytes(),
                 include_dashboard=False,
                 logging_level=logging.ERROR,
                 log_to_driver=False,
                 _temp_dir=str(folder.temp_dir),
                 object_spilling_directory=str(folder.spill_dir),
+                **resources,
             )
     except Exception as err:  # a node that does not come up in time is a bare Exception
         folder.let_go()

@@ -9,7 +9,10 @@ import time
 
 import pytest
 
+from covertune import stops
 from covertune.stops import (
+    answered_stops,
+    deferred_stops,
     interrupted_by_stops,
     is_stop_swallowed,
     stop_came_since,
@@ -62,6 +65,43 @@ def test_a_stop_that_a_library_swallows_is_remembered():
             os.kill(os.getpid(), signal.SIGTERM)
         assert is_stop_swallowed()
     assert not is_stop_swallowed()
+
+
+def test_signals_that_come_together_are_one(monkeypatch):
+    heard = []
+    with answered_stops(lambda: heard.append("stop")):
+        os.kill(os.getpid(), signal.SIGTERM)
+        os.kill(os.getpid(), signal.SIGHUP)
+        assert heard == ["stop"]
+        monkeypatch.setattr(stops, "_TOGETHER_S", 0)
+        os.kill(os.getpid(), signal.SIGTERM)
+    assert heard == ["stop", "stop"]
+
+
+def test_a_stop_that_is_deferred_is_answered_afterwards(monkeypatch):
+    monkeypatch.setattr(stops, "_TOGETHER_S", 0)
+    done = []
+    with pytest.raises(KeyboardInterrupt), interrupted_by_stops():
+        with deferred_stops():
+            os.kill(os.getpid(), signal.SIGTERM)
+            done.append("block")
+        done.append("more")
+    assert done == ["block"]
+    with pytest.raises(KeyboardInterrupt), deferred_stops():
+        os.kill(os.getpid(), signal.SIGTERM)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+
+class _Interrupts:
+    def __del__(self):
+        os.kill(os.getpid(), signal.SIGTERM)
+
+
+def test_a_stop_in_a_destructor_is_remembered_without_a_word(capsys):
+    with interrupted_by_stops():
+        _Interrupts()
+        assert is_stop_swallowed()
+    assert capsys.readouterr().err == ""
 
 
 INTERRUPTS = """

@@ -97,11 +97,11 @@ def ray_session(address: str | None, memory_gb: float | None, on_death: OnDeath)
     if ray.is_initialized():
         yield
         return
-    if address is None:
-        _start(memory_gb)
-    else:
-        _join(address)
     try:
+        if address is None:
+            _start(memory_gb)
+        else:
+            _join(address)
         with contextlib.nullcontext() if address else ray_watched(on_death):
             yield
     finally:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -17,6 +18,7 @@ from types import FrameType
 __all__ = [
     "EXIT_INTERRUPTED",
     "answered_stops",
+    "deferred_stops",
     "interrupted_by_stops",
     "is_stop_swallowed",
     "stop_came_since",
@@ -26,6 +28,7 @@ EXIT_INTERRUPTED = 130
 """What a program ends with that was stopped: 128 and the number of SIGINT, as in shells."""
 
 _STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_TOGETHER_S = 0.2  # `timeout` sends one to the program, and one to its group
 _came_at = float("-inf")
 _raised = False
 
@@ -39,10 +42,25 @@ def stop_came_since(moment: float) -> bool:
 def answered_stops(answer: Callable[[], None]) -> Iterator[None]:
     """Call something at whatever asks for a stop while the block runs; between two bytecodes."""
 
-    def handler(_number: int, _frame: FrameType | None) -> None:
+    def handler(_number: int) -> None:
         global _came_at
         _came_at = time.monotonic()
         answer()
+
+    with _handled(handler):
+        yield
+
+
+@contextlib.contextmanager
+def _handled(handler: Callable[[int], None]) -> Iterator[None]:
+    """Handle stops while the block runs, those that come together once."""
+    last = float("-inf")
+
+    def handle(number: int, _frame: FrameType | None) -> None:
+        nonlocal last
+        before, last = last, time.monotonic()
+        if last >= before + _TOGETHER_S:
+            handler(number)
 
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -50,7 +68,7 @@ def answered_stops(answer: Callable[[], None]) -> Iterator[None]:
     before = {number: signal.getsignal(number) for number in _STOPS}
     ours = [number for number in _STOPS if before[number] is not signal.SIG_IGN]
     for number in ours:
-        signal.signal(number, handler)
+        signal.signal(number, handle)
     try:
         yield
     finally:
@@ -62,7 +80,8 @@ def answered_stops(answer: Callable[[], None]) -> Iterator[None]:
 def interrupted_by_stops() -> Iterator[None]:
     """Raise KeyboardInterrupt at whatever asks for a stop.
 
-    Library code that makes another error of it, as an import of torch may, is overruled.
+    Library code that makes another error of it, as an import of torch may, is overruled. Python
+    drops what is raised in a destructor or a callback; `is_stop_swallowed` tells.
     """
 
     def answer() -> None:
@@ -71,6 +90,10 @@ def interrupted_by_stops() -> Iterator[None]:
         raise KeyboardInterrupt
 
     global _raised
+    unraisable = sys.unraisablehook
+    sys.unraisablehook = lambda what: (
+        (_raised and what.exc_type is KeyboardInterrupt) or unraisable(what)
+    )
     try:
         with answered_stops(answer):
             yield
@@ -80,6 +103,26 @@ def interrupted_by_stops() -> Iterator[None]:
         raise
     finally:
         _raised = False
+        sys.unraisablehook = unraisable
+
+
+@contextlib.contextmanager
+def deferred_stops() -> Iterator[None]:
+    """Have stops answered when the block has ended, in whatever way they are answered then.
+
+    For library code that leaves things in pieces where it is interrupted. A second signal does.
+    """
+    came: list[int] = []
+
+    def handler(number: int) -> None:
+        if came:
+            raise KeyboardInterrupt
+        came.append(number)
+
+    with _handled(handler):
+        yield
+    for number in came:
+        signal.raise_signal(number)
 
 
 def is_stop_swallowed() -> bool:

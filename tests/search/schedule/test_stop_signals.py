@@ -6,11 +6,17 @@ import signal
 
 import pytest
 
+from covertune import stops
 from covertune.search.schedule.budget import Budget
 from covertune.search.schedule.stop_signals import stopped_by_signals
 from covertune.stops import interrupted_by_stops
 
 STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+@pytest.fixture(autouse=True)
+def _each_signal_counts(monkeypatch):
+    monkeypatch.setattr(stops, "_TOGETHER_S", 0)
 
 
 @pytest.mark.parametrize("number", STOPS)
