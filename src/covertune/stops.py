@@ -89,11 +89,14 @@ def interrupted_by_stops() -> Iterator[None]:
         _raised = True
         raise KeyboardInterrupt
 
+    before = sys.unraisablehook
+
+    def tell(what: sys.UnraisableHookArgs) -> None:
+        if not (_raised and what.exc_type is KeyboardInterrupt):
+            before(what)
+
     global _raised
-    unraisable = sys.unraisablehook
-    sys.unraisablehook = lambda what: (
-        (_raised and what.exc_type is KeyboardInterrupt) or unraisable(what)
-    )
+    sys.unraisablehook = tell
     try:
         with answered_stops(answer):
             yield
@@ -103,7 +106,7 @@ def interrupted_by_stops() -> Iterator[None]:
         raise
     finally:
         _raised = False
-        sys.unraisablehook = unraisable
+        sys.unraisablehook = before
 
 
 @contextlib.contextmanager
