@@ -178,7 +178,7 @@ class Settings(BaseModel):
          "integer, unable to parse string as an integer, got 'x'"]),
         ({"a\x1b": 1, "b" * 99: 2}, [r"unknown setting 'a\x1b'; known: share, name",
          f"unknown setting '{'b' * 79}…'"]),
-        ({"shar": 1}, ["unknown setting 'shar'; known: share, name"]),
+        ({"shar": 1}, ["unknown setting 'shar', meant 'share'?; known: share, name"]),
         (
             {"share": 2, "name": 3},
             ["share: input should be less than 1, got 2",

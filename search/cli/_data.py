@@ -98,10 +98,13 @@ def prepare(
         int, typer.Option(min=1, help="Most downloads from one host at the same time.")
     ] = 16,
     max_px: Annotated[
-        int, typer.Option(min=32, help="Covers are shrunk until their shorter side is this.")
+        int, typer.Option(min=16, help="Covers are shrunk until their shorter side is this.")
     ] = 256,
     val_share: Annotated[float, typer.Option(help="Share of the validation split.")] = 0.15,
     test_share: Annotated[float, typer.Option(help="Share of the test split.")] = 0.15,
+    min_covers: Annotated[
+        int, typer.Option(min=3, help="Fewest covers, near copies counted once, of a genre.")
+    ] = 3,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the split.")] = 0,
     conflicts: Annotated[
         Conflicts,
@@ -153,6 +156,7 @@ def prepare(
 
     settings = _settings(
         max_px=max_px,
+        min_covers=min_covers,
         val_share=val_share,
         test_share=test_share,
         seed=seed,

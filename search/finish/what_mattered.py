@@ -69,8 +69,8 @@ class Insight(BaseModel):
         """What may be claimed, and what may not."""
         if self.trials < _FEWEST_TRIALS:
             return (
-                f"What mattered: {self.trials} trials are too few to say; {_FEWEST_TRIALS} are "
-                "needed."
+                f"What mattered: {self.trials} trials to compare at epoch {self.epoch} are "
+                f"too few to say; {_FEWEST_TRIALS} are needed."
             )
         found = [setting for setting in self.settings if setting.mattered]
         compared = f"{self.trials} trials compared at epoch {self.epoch}"

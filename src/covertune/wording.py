@@ -9,6 +9,7 @@ from __future__ import annotations
 import shlex
 import unicodedata
 from collections.abc import Collection, Iterable
+from difflib import get_close_matches
 from reprlib import Repr
 from typing import TYPE_CHECKING, Any
 
@@ -171,24 +172,27 @@ def sentences(error: ValidationError, *, known: Collection[str] = ()) -> list[st
         error: What pydantic raised.
         known: The names a misspelt one may have meant.
     """
-    told = []
+    told, rest = [], known
     problems = error.errors(include_url=False)
     places = [problem["loc"] for problem in problems]
     for problem in problems:
         inside = (place[: len(problem["loc"])] == problem["loc"] for place in places)
         if problem["type"] == "too_short" and sum(inside) > 1:
             continue  # pydantic counts only the items that are right
-        told.append(_sentence(problem, known))
+        told.append(_sentence(problem, known, rest))
         if problem["type"] == "extra_forbidden":
-            known = ()  # told once
+            rest = ()  # told once
     return told
 
 
-def _sentence(problem: Any, known: Collection[str]) -> str:
+def _sentence(problem: Any, known: Collection[str], listed: Collection[str]) -> str:
     where = escaped(".".join(str(part) for part in problem["loc"]), at_most=_VALUE_CHARS)
     rule = problem["msg"].removeprefix("Value error, ")
     if problem["type"] == "extra_forbidden":
-        return f"unknown setting '{where}'" + (f"; known: {', '.join(known)}" if known else "")
+        meant = "".join(f", meant {name!r}?" for name in get_close_matches(where, known, 1))
+        return f"unknown setting '{where}'{meant}" + (
+            f"; known: {', '.join(listed)}" if listed else ""
+        )
     if not where:
         return str(rule)
     if not rule[:2].isupper():  # "URL" stays

@@ -145,6 +145,13 @@ def test_every_command_with_every_option(commands):
     assert len(sections) > 10
 
 
+def test_patterns_are_shown_as_they_are_typed(commands):
+    code = "".join(re.findall(r"^```.*?^```$", commands, re.M | re.S))
+    assert "covertune backbones 'timm/convnext*'" in code
+    assert "&" not in code
+    assert r"timm/\*nano\*" in commands
+
+
 def test_examples_are_code(commands):
     outside = re.sub(r"^```.*?^```$", "", commands, flags=re.M | re.S)
     assert not re.search(r"^ *covertune ", outside, re.M)

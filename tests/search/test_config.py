@@ -38,7 +38,9 @@ def test_all_problems_come_at_once():
 def test_unknown_settings_are_named_with_the_known_ones(tmp_path):
     file = tmp_path / "search.yaml"
     file.write_text("trails: 3\n")
-    with pytest.raises(ConfigError, match=r"unknown setting 'trails'; known: .*trials"):
+    with pytest.raises(
+        ConfigError, match=r"unknown setting 'trails', meant 'trials'\?; known: .*trials"
+    ):
         load_config(file)
 
 

@@ -64,22 +64,22 @@ def outcome_table(outcome: Outcome) -> Table:
         scores.append(outcome.best)
     for score in scores:
         if score is not None:
-            _add_score(table, score, style="bold" if score is scores[-1] else None)
+            _add_score(table, score, is_model=score is scores[-1])
     return table
 
 
-def _add_score(table: Table, score: Score, style: str | None) -> None:
+def _add_score(table: Table, score: Score, *, is_model: bool) -> None:
     low, high = score.test.top1_interval
     any_top1 = score.test.any_top1
     table.add_row(
-        escaped(score.what),
+        escaped(score.what) + (", the model" if is_model else ""),
         "-" if score.trial is None else str(score.trial),
         f"{score.val_top1:.3f}",
         f"{score.test.top1:.3f}",
         f"{low:.3f} to {high:.3f}",
         f"{score.test.top3:.3f}",
         *([] if any_top1 is None else [f"{any_top1:.3f}"]),
-        style=style,
+        style="bold" if is_model else None,
     )
 
 
@@ -138,20 +138,20 @@ def prepare_table(summary: PrepareSummary) -> Table:
 
 def _labels_in_words(summary: PrepareSummary) -> str:
     """Say what the labels are worth, and what was done about those that contradict each other."""
-    words = f"{summary.pictures:,} distinct pictures found, {summary.conflicting:,} of them"
-    words += f" in several genres; {summary.groups:,} groups"
+    words = f"{summary.pictures:,} distinct pictures found, in {summary.groups:,} groups"
     if summary.official_split:
         words += "; test split as listed"
     if not summary.conflicting:
         return words
     done = {
-        "drop": "these were refused",
-        "first": "each kept in the genre that came first",
-        "keep": "each kept in every genre",
-        "multi": "each kept once with all its genres",
+        "drop": "refused",
+        "first": "kept in the genre that came first",
+        "keep": "kept in each genre",
+        "multi": "kept once with all their genres",
     }[summary.conflicts]
     return (
-        f"{words}; {done}\ntop-1 possible at best: {summary.noise_ceiling:.3f} on the labels as "
+        f"{words}; {summary.conflicting:,} in several genres, {done}\n"
+        f"top-1 possible at best: {summary.noise_ceiling:.3f} on the labels as "
         f"found, {summary.kept_ceiling:.3f} as kept"
     )
 

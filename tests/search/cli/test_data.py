@@ -69,12 +69,22 @@ def test_prepare_says_what_the_labels_are_worth(covertune, covers, tmp_path, loc
     ended = covertune("data", "prepare", source, tmp_path / "store", "--conflicts", "first")
     assert (ended.code, ended.err) == (0, "")
     said = " ".join(ended.out.split())
-    assert "60 distinct pictures found, 3 of them in several genres; 60 groups; each kept" in said
+    assert (
+        "60 distinct pictures found, in 60 groups; 3 in several genres, kept in the genre that came"
+        in said
+    )
     assert "top-1 possible at best: 0.952 on the labels as found, 1.000 as kept" in said
     exact = covertune("data", "prepare", source, tmp_path / "exact", "--no-near-copies")
-    assert "3 of them in several genres; 57 groups; these were refused" in " ".join(
+    assert "pictures found, in 57 groups; 3 in several genres, refused" in " ".join(
         exact.out.split()
     )
+
+
+def test_a_genre_with_too_few_covers_is_asked_for(covertune, covers, tmp_path, local_ray):
+    ended = covertune("data", "prepare", covers, tmp_path / "store", "--min-covers", "21")
+    assert ended.code == 1
+    assert "21" in ended.err
+    assert not (tmp_path / "store").exists()
 
 
 def test_conflicts_are_one_of_four(covertune, covers, tmp_path):

@@ -139,6 +139,19 @@ def test_backbones_json(covertune):
     assert all(entry["licence"] for entry in entries)
 
 
+def test_a_pattern_that_no_backbone_has_is_told(covertune):
+    ended = covertune("backbones", "zzz")
+    assert (ended.code, ended.out) == (2, "")
+    assert ended.err.startswith("error: no backbone's name is like 'zzz'; ")
+    assert covertune("backbones", "zzz", "--json").out == "[]\n"
+
+
+def test_names_of_backbones_are_whole_however_narrow_the_terminal(covertune):
+    names = json.loads(covertune("backbones", "timm/convnextv2*", "--json").out)
+    table = covertune("backbones", "timm/convnextv2*").out
+    assert all(f"{backbone['name']} " in table for backbone in names)
+
+
 def test_backbones_table_names_them_all(covertune):
     listed = json.loads(covertune("backbones", "resnet*", "--json").out)
     table = covertune("backbones", "resnet*").out
