@@ -250,10 +250,11 @@ class RunFolder:
             raise RunError(
                 f"run {self.name!r} is driven by another process; wait for it, or stop it"
             ) from error
-        except OSError as error:  # a folder of that name, say
+        except OSError as error:
+            file = Path(lock.lock_file)
+            remedy = "remove it" if file.is_dir() else "make the run writable, or copy it"
             raise RunError(
-                f"run {self.name!r} cannot be locked: {self.path / '.lock'}: {reason_of(error)}; "
-                "remove it, or make the run writable"
+                f"run {self.name!r} cannot be locked: {file}: {reason_of(error)}; {remedy}"
             ) from error
         try:
             with owned(self.path, take_over=take_over) as ownership:

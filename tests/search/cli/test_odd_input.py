@@ -194,7 +194,23 @@ def test_what_stands_in_the_way_of_the_lock(refused, old):
     (old / ".lock").mkdir()
     message = refused("resume", old)
     assert "cannot be locked: " in message
-    assert message.endswith("/.lock: Is a directory; remove it, or make the run writable")
+    assert message.endswith("/.lock: Is a directory; remove it")
+
+
+def test_a_run_on_a_read_only_disk_is_read_and_not_resumed(covertune, refused, old, tmp_path):
+    if os.getuid() != 0:
+        pytest.skip("mounting a disk takes root")
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "tmpfs", disk], check=True)
+    try:
+        shutil.copytree(old, disk / "run")
+        subprocess.run(["mount", "-o", "remount,ro", disk], check=True)
+        assert covertune("trials", disk / "run").code == 0
+        message = refused("resume", disk / "run")
+        assert "Read-only file system; make the run writable, or copy it" in message
+    finally:
+        subprocess.run(["umount", disk], check=True)
 
 
 def test_checkpoints_that_are_gone_were_measured_all_the_same(refused, old):
