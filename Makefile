@@ -30,7 +30,7 @@ test-oldest: install  ## all tests with the oldest libraries that pyproject.toml
 	@rm -rf build/oldest
 	@$(BIN)/uv venv --quiet --seed --python $(BIN)/python build/oldest
 	@$(BIN)/uv pip install --quiet --python build/oldest --resolution lowest-direct -e '.[dev]'
-	@build/oldest/bin/python -m pytest --durations=15
+	@build/oldest/bin/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --durations=15
 
 coverage: install  ## which lines the tests reach: a table, and pages in build/coverage/html
 	@$(BIN)/python -m pytest --cov --cov-report=term --cov-report=html
