@@ -107,7 +107,8 @@ def test_a_ray_that_does_not_come_up_is_one_line(monkeypatch):
 
     monkeypatch.setattr(ray, "is_initialized", lambda: False)
     monkeypatch.setattr(ray, "init", times_out)
-    monkeypatch.setattr(local_ray, "read_token_anew", lambda: None)  # of the Ray that tests share
+    monkeypatch.setattr(ray, "shutdown", lambda: None)  # of the Ray that tests share
+    monkeypatch.setattr(local_ray, "read_token_anew", lambda: None)
     message = r"^Ray does not start on this machine: The current node timed out; if the machine"
     with pytest.raises(PreflightError, match=message) as told, ray_session(None, None, print):
         pass
