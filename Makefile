@@ -24,13 +24,13 @@ search: install  ## a complete search on generated sample covers, and an exporte
 	@echo "(to type these commands as they stand, first: . $(BIN)/activate)"
 
 test: install check  ## style, spelling, types and all tests this machine can run
-	@$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder --durations=15
+	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --durations=15
 
 test-oldest: install  ## all tests with the oldest libraries that pyproject.toml allows, in build/oldest
 	@rm -rf build/oldest
 	@$(BIN)/uv venv --quiet --seed --python $(BIN)/python build/oldest
 	@$(BIN)/uv pip install --quiet --python build/oldest --resolution lowest-direct -e '.[dev]'
-	@build/oldest/bin/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder --durations=15
+	@build/oldest/bin/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --durations=15
 
 coverage: install  ## which lines the tests reach: a table, and pages in build/coverage/html
 	@$(BIN)/python -m pytest --cov --cov-report=term --cov-report=html

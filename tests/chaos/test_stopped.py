@@ -41,10 +41,10 @@ def to_everybody(command, number):
 @pytest.mark.parametrize(
     ("send", "number"),
     [
-        (to_group, signal.SIGTERM),
+        pytest.param(to_group, signal.SIGTERM, marks=pytest.mark.long),
         (to_everybody, signal.SIGTERM),
-        (to_driver, signal.SIGHUP),
-        (to_group, signal.SIGHUP),
+        pytest.param(to_driver, signal.SIGHUP, marks=pytest.mark.long),
+        pytest.param(to_group, signal.SIGHUP, marks=pytest.mark.long),
     ],
 )
 def test_a_stop_while_trials_run(new_run, resume, send, number):
@@ -61,8 +61,8 @@ def test_a_stop_while_trials_run(new_run, resume, send, number):
     assert not any("lost" in reason for reason in run.reasons), run.reasons
 
 
-def test_a_stop_before_the_first_trial(new_run, draws):
-    for _ in range(4):
+def test_a_stop_before_the_first_trial(new_run, draws, kills):
+    for _ in range(2 * kills):
         run, command = new_run(f"run-{draws.randrange(10**6)}")
         time.sleep(draws.uniform(0.2, 8))
         send = draws.choice([to_driver, to_group, to_everybody])
