@@ -1,5 +1,6 @@
 """The command `covertune`, and `python -m covertune`."""
 
+import os
 import signal
 import sys
 from types import FrameType
@@ -16,6 +17,7 @@ def main() -> None:
         print("stopped: interrupted", file=sys.stderr)
         sys.exit(EXIT_INTERRUPTED)
 
+    _open_standard_streams()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, stop)
@@ -28,6 +30,18 @@ def main() -> None:
         # After a KeyboardInterrupt in text that was given to `exec`, as dataclasses do, `python -m`
         # ends by SIGINT, whatever the exit code; the next `exec` makes it forget.
         exec("")
+
+
+def _open_standard_streams() -> None:
+    """Have what is closed, as a service may start us, lead nowhere: else the next file takes it."""
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free
+    for name, number in (("stdout", 1), ("stderr", 2)):
+        if getattr(sys, name) is None:
+            setattr(sys, name, os.fdopen(number, "w", encoding="utf-8"))
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ import os
 import shlex
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -306,6 +307,18 @@ def test_a_full_device(arguments):
         1,
         "error: the output cannot be written: No space left on device; send it elsewhere\n",
     )
+
+
+@pytest.mark.parametrize("closed", [(1,), (2,), (0, 1, 2)])
+def test_standard_streams_that_are_closed(closed, old):
+    done = subprocess.run(
+        [sys.executable, "-m", "covertune", "trials", old],
+        preexec_fn=lambda: [os.close(number) for number in closed],
+        capture_output=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert (b"trials, " in done.stdout) == (1 not in closed)
 
 
 def test_a_reader_that_has_seen_enough():
