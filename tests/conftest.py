@@ -13,7 +13,7 @@ settings.load_profile("covertune")
 def pytest_addoption(parser):
     # Here and not in chaos/: pytest learns options only from the first conftests it meets.
     parser.addoption(
-        "--kills", type=int, default=2, help="how often the chaos tests kill each kind of process"
+        "--kills", type=int, default=1, help="how often the chaos tests kill each kind of process"
     )
     parser.addoption(
         "--chaos-seed", type=int, default=None, help="repeats the moments of an earlier chaos test"
