@@ -115,8 +115,7 @@ def _start(memory_gb: float | None) -> None:
     try:
         with workers_collect_rarely():
             start_local_ray(
-                object_store_nbytes=_object_store_nbytes(memory_gb),
-                memory_monitor=False,
+                object_store_nbytes=_object_store_nbytes(memory_gb), memory_monitor=False
             )
     except DataError as error:
         raise PreflightError(str(error)) from error
