@@ -36,6 +36,7 @@ from covertune.search import RunFolder, SearchConfig
 from covertune.search.cluster.scheduler import HalvingScheduler
 from covertune.search.cluster.searcher import StudySearcher
 from covertune.search.events import SearchObserver
+from covertune.search.garbage import collect_rarely
 from covertune.search.plan import InputVariant
 from covertune.search.record.compat import close_storage
 from covertune.search.record.constants import EPOCH, FINISHED, METRIC, MODE
@@ -181,6 +182,7 @@ def main():
     parser.add_argument("--trials", type=int, default=20)
     given = parser.parse_args()
     optuna.logging.set_verbosity(optuna.logging.ERROR)
+    collect_rarely()  # as `covertune search` does
     with tempfile.TemporaryDirectory() as scratch:
         for finished in map(int, given.finished.split(",")):
             measure(finished, given.trials, Path(scratch))

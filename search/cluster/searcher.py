@@ -168,16 +168,16 @@ class StudySearcher(Searcher):  # type: ignore[misc]  # Ray is untyped
             self._report(trial, result)
         match decision:
             case Complete():
-                self._study.tell(trial, result[METRIC])
+                ended = self._study.tell(trial, result[METRIC])
             case Prune(reason):
                 TrialRecord(trial).set_end(reason)
                 # Optuna takes the last intermediate value as the value, or none if there is none.
-                self._study.tell(trial, state=TrialState.PRUNED)
+                ended = self._study.tell(trial, state=TrialState.PRUNED)
             case Fail():
-                self._fail(trial, decision, result)
+                ended = self._fail(trial, decision, result)
         # Only now: if the study could not be written, Ray stops the trial once more.
         self._forget(trial_id, trial)
-        self._observer.trial_ended(self._stored(trial))
+        self._observer.trial_ended(ended)
 
     def _end_of(self, trial: optuna.Trial, result: dict[str, Any], *, lost: bool) -> TrialEnd:
         """Return what is known of an end; counts a lost worker."""
@@ -259,13 +259,13 @@ class StudySearcher(Searcher):  # type: ignore[misc]  # Ray is untyped
             *(number, record.recipe.batch_size, covers),
         )
 
-    def _fail(self, trial: optuna.Trial, decision: Fail, result: dict[str, Any]) -> None:
+    def _fail(self, trial: optuna.Trial, decision: Fail, result: dict[str, Any]) -> FrozenTrial:
         if FAILURE in result:
             if METRIC in result and not TrialRecord(trial).is_untuned:
                 self._rule.record(trial.number, result[EPOCH], result[METRIC])
             _log.warning("trial %d failed:\n%s", trial.number, result[TRACEBACK])
         TrialRecord(trial).set_end(decision.reason, recipe_at_fault=decision.recipe_at_fault)
-        self._study.tell(trial, state=TrialState.FAIL)
+        return self._study.tell(trial, state=TrialState.FAIL)
 
     def save(self, checkpoint_path: str) -> None:
         """Write the study's name where Ray saves searchers; ours lives in the study."""

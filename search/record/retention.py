@@ -41,15 +41,14 @@ def needed(trials: Iterable[FrozenTrial], on_disk: Collection[int], keep: int | 
     Returns:
         Numbers; those the study does not know are among them, for they are none of ours.
     """
-    trials = list(trials)
     if keep is None:
         return set(on_disk)
-    stay = set(on_disk) - {trial.number for trial in trials}
-    stay |= {trial.number for trial in trials if not trial.state.is_finished()}
-    leaders = [trial for trial in ranked(trials) if trial.number in on_disk]
+    candidates = [trial for trial in trials if trial.number in on_disk]
+    stay = set(on_disk) - {trial.number for trial in candidates}
+    stay |= {trial.number for trial in candidates if not trial.state.is_finished()}
+    leaders = ranked(candidates)
     stay |= {trial.number for trial in leaders[:keep]}
-    stay |= {t.number for t in leaders if TrialRecord(t).is_untuned}
-    return stay & set(on_disk)
+    return stay | {trial.number for trial in leaders if TrialRecord(trial).is_untuned}
 
 
 class Retention:
