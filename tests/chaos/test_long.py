@@ -1,5 +1,6 @@
 """Troubles that take long to play: `make chaos` has them, `make test` has not."""
 
+import os
 import shutil
 import signal
 import subprocess
@@ -48,21 +49,26 @@ def test_a_foreign_ray_is_left_alone(new_run):
     """One that runs here, and what a search finds of it in its folders."""
     ray = Path(sys.executable).with_name("ray")
     port = "46379"
-    start = [ray, "start", "--head", f"--port={port}", "--num-cpus=1", "--include-dashboard=false"]
-    subprocess.run(start, check=True, capture_output=True)
+    start = [ray, "start", "--head", "--block", f"--port={port}", "--num-cpus=1"]
+    foreign = subprocess.Popen(
+        [*start, "--include-dashboard=false"],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    status = [ray, "status", f"--address=127.0.0.1:{port}"]
+    as_its_user = os.environ | {"RAY_AUTH_MODE": "token"}  # `ray start` alone has it by default
     try:
+        while subprocess.run(status, check=False, capture_output=True, env=as_its_user).returncode:
+            assert foreign.poll() is None
         run, command = new_run("run", "--trials", 2)
         assert command.end() == 0, command.story
         run.require_whole(trials=2)
-        status = subprocess.run(
-            [ray, "status", f"--address=127.0.0.1:{port}"],
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert "1.0 CPU" in status.stdout, status
+        told = subprocess.run(status, check=True, capture_output=True, text=True, env=as_its_user)
+        assert "1.0 CPU" in told.stdout, told
     finally:
-        subprocess.run([ray, "stop", "--force"], check=False, capture_output=True)
+        os.killpg(foreign.pid, signal.SIGKILL)
+        foreign.wait()
 
 
 def test_a_folder_that_turns_read_only(small_disk, new_run, resume):
