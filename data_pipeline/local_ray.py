@@ -11,6 +11,7 @@ import logging
 import os
 import secrets
 import shutil
+import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -93,6 +94,7 @@ def _start(*, memory_monitor: bool, **resources: int) -> None:
     try:
         with (
             _unless_set(settings),
+            _temporary_files_in(folder.workers_temp_dir),
             listens_on_loopback(),
             apart_from_stops() as processes,
             own_signals(),
@@ -166,10 +168,29 @@ def shared_memory_nbytes() -> int:
 @contextlib.contextmanager
 def _unless_set(settings: Mapping[str, str]) -> Iterator[None]:
     """Set environment variables that the user has not, for what is started in the block alone."""
-    ours = {name: value for name, value in settings.items() if name not in os.environ}
-    os.environ.update(ours)
+    with _environment(**{name: settings[name] for name in settings if name not in os.environ}):
+        yield
+
+
+@contextlib.contextmanager
+def _temporary_files_in(folder: Path) -> Iterator[None]:
+    """Have the processes that are started in the block put temporary files into a new folder."""
+    with contextlib.suppress(FileNotFoundError):
+        tempfile.gettempdir()  # it asks the environment once; this process keeps its own
+    folder.mkdir(parents=True)
+    with _environment(TMPDIR=str(folder)):
+        yield
+
+
+@contextlib.contextmanager
+def _environment(**settings: str) -> Iterator[None]:
+    before = {name: os.environ.get(name) for name in settings}
+    os.environ.update(settings)
     try:
         yield
     finally:
-        for name in ours:
-            os.environ.pop(name, None)
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value

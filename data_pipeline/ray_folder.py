@@ -30,6 +30,7 @@ _PREFIX = "covertune-ray-"
 _SOCKET_BYTES = 103 if sys.platform == "darwin" else 107
 _RANDOM = re.compile(r"[a-z0-9_]{8}")  # of `tempfile.mkdtemp`
 _RAYS = "ray"
+_WORKERS = "tmp"
 _TRIES = 20
 _PAUSE_S = 0.1
 
@@ -89,6 +90,11 @@ class RayFolder:
     def spill_dir(self) -> Path:
         """Where Ray may write objects."""
         return self.spill / _RAYS
+
+    @property
+    def workers_temp_dir(self) -> Path:
+        """Where tasks put temporary files; one that is killed leaves them there."""
+        return self.spill_dir / _WORKERS
 
     @property
     def logs(self) -> Path:

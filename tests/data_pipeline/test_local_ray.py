@@ -1,6 +1,7 @@
 import os
 import subprocess
 import sys
+import tempfile
 
 import pytest
 import ray
@@ -177,3 +178,31 @@ def test_a_spawned_process_has_a_ray_of_its_own(tmp_path):
         [sys.executable, "main.py"], cwd=tmp_path, capture_output=True, text=True, check=True
     )
     assert (done.stdout, done.stderr) == ("done\n0\n", "")
+
+
+def test_what_killed_tasks_leave_goes_with_ray():
+    code = """
+import os, ray, tempfile
+from covertune.data_pipeline.local_ray import start_local_ray
+
+@ray.remote(max_retries=0)
+def leave(end):
+    folder = tempfile.mkdtemp()
+    if end:
+        os._exit(1)
+    return folder
+
+start_local_ray()
+print(tempfile.gettempdir())
+folder = ray.get(leave.remote(False))
+try:
+    ray.get(leave.remote(True))
+except ray.exceptions.RayError:
+    left = os.listdir(os.path.dirname(folder))
+ray.shutdown()
+print(len(left), os.path.exists(folder))
+"""
+    command = [sys.executable, "-c", code]
+    answer = subprocess.run(command, capture_output=True, text=True, check=True)
+    own, *_, last = answer.stdout.splitlines()  # Ray tells of the death between them
+    assert (own, last) == (tempfile.gettempdir(), "2 False")
