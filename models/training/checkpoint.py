@@ -23,11 +23,14 @@ _ENTRIES = ("recipe", "num_genres", "epoch", "step", "model", "ema", "optimizer"
 def write_state(state: dict[str, Any], path: Path) -> None:
     """Write tensors and plain values; a reader sees the old file or the new one, never a part.
 
+    A folder that is missing is not made: the worker of a killed search would make one anew for a
+    run that was moved meanwhile.
+
     Raises:
         ModelError: The place cannot be written.
     """
     try:
-        with whole_file(path) as out:
+        with whole_file(path, parents=False) as out:
             torch.save(state, out)
     except (OSError, RuntimeError) as error:  # torch turns a full disk into a RuntimeError
         raise ModelError(f"cannot write the training state {path}: {reason_of(error)}") from error

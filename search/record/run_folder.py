@@ -77,9 +77,12 @@ class RunFolder:
                 f"cannot make the run folder {path}: {reason_of(error)}; choose another --runs-dir"
             ) from error
         run = cls(path, made_runs_dir)
-        for folder in (run.checkpoints, run.probes, run.artifacts):
-            folder.mkdir(parents=True)
+        run._make_folders()
         return run
+
+    def _make_folders(self) -> None:
+        for folder in (self.checkpoints, self.probes, self.artifacts):
+            folder.mkdir(parents=True, exist_ok=True)
 
     @classmethod
     def open(cls, path: Path) -> RunFolder:
@@ -258,6 +261,7 @@ class RunFolder:
             ) from error
         try:
             with owned(self.path, take_over=take_over) as ownership:
+                self._make_folders()  # somebody may have removed what he had no use for
                 remove_partials(self.path, of=self.study_copy.name)  # of a driver that was killed
                 yield ownership
         finally:

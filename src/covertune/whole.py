@@ -48,20 +48,22 @@ def write_whole(path: Path, content: bytes | str, *, durable: bool = True) -> No
 
 
 @contextmanager
-def whole_file(path: Path, *, durable: bool = True) -> Iterator[IO[bytes]]:
+def whole_file(path: Path, *, durable: bool = True, parents: bool = True) -> Iterator[IO[bytes]]:
     """Open a file for writing that takes its name only if the block ends well.
 
     Args:
-        path: Its name in the end; folders above it are made.
+        path: Its name in the end.
         durable: Whether it is to outlive a power cut from then on, for which the disk is waited
             for; without, a power cut soon after may leave the old one, none, or an empty one.
+        parents: Whether folders above it are made where they are missing.
 
     Raises:
         OSError: The place cannot be written; what lay there is as it was.
     """
     _require_file(path)
     missing = _missing(path.parent)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    if parents:
+        path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.{secrets.token_hex(6)}{_PARTIAL}")
     try:
         with partial.open("xb") as out:

@@ -72,6 +72,12 @@ def test_a_place_that_cannot_be_written(tmp_path):
         write_state({"recipe": {}}, tmp_path / "file" / "state.pt")
 
 
+def test_a_folder_that_is_gone_is_not_made_anew(tmp_path):
+    with pytest.raises(ModelError, match="cannot write the training state"):
+        write_state({"recipe": {}}, tmp_path / "moved" / "state.pt")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_disk_that_is_full(tmp_path, monkeypatch):
     def fail(state, out):
         raise RuntimeError("[enforce fail at inline_container.cc] unexpected pos\nframe #0")

@@ -95,6 +95,13 @@ def test_one_process_drives_a_run(tmp_path):
         pass
 
 
+def test_a_folder_that_somebody_removed_is_made_for_the_driver(tmp_path):
+    run = RunFolder.create(config(tmp_path))
+    run.checkpoints.rmdir()
+    with run.lock():
+        assert run.checkpoints.is_dir()
+
+
 def test_what_a_killed_driver_had_half_published_goes(tmp_path):
     run = RunFolder.create(config(tmp_path))
     (half := run.path / ".study-copy.db.0123456789ab.partial").touch()
