@@ -22,6 +22,8 @@ Ray 2.60. What is not promised there, and why it is used:
     RayTaskError.cause                  the error itself, not a traceback as a message
     DataContext.enable_progress_bars, .print_on_execution_start, .raise_original_map_exception,
     the handlers of the logger ray.data                    Ray Data prints of its own accord
+    DataContext.execution_options.preserve_order, taken from the current context as a Dataset is
+    made                                Ray Data hands out blocks as they come ready
     from_arrow, map_batches and iter_batches of no size    each table is one block, is worked on
                                                            as it is, and comes back by itself
 """
@@ -307,3 +309,13 @@ def quiet_ray_data() -> Iterator[None]:
             setattr(context, name, value)
         for handler, level in zip(handlers, levels, strict=True):
             handler.setLevel(level)
+
+
+def read_in_order(source: Any, tasks: int) -> Any:
+    """Return a Dataset that a datasource reads with so many tasks, and that keeps their order."""
+    from ray.data import DataContext, read_datasource
+
+    context: Any = DataContext.get_current().copy()
+    context.execution_options.preserve_order = True
+    with DataContext.current(context):
+        return read_datasource(source, override_num_blocks=tasks)
