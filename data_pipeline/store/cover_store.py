@@ -29,6 +29,8 @@ from covertune.wording import few, first_line, quoted_path, reason_of, sentences
 if TYPE_CHECKING:
     from ray.data import Dataset
 
+    from covertune.data_pipeline.dataset.blocks import BlockRefs
+
 __all__ = ["CoverStore", "genre_marks", "read_row_groups"]
 
 _MOST_ROWS = 2**16
@@ -128,6 +130,25 @@ class CoverStore:
         from covertune.data_pipeline.store.datasource import covers_dataset  # brings Ray
 
         return covers_dataset(self, split, columns)
+
+    def decoded(self, split: str, image_px: int, fit: Fit = "squash") -> BlockRefs:
+        """Decode a split once, into blocks in Ray's object store; `decode_store` does several.
+
+        Args:
+            split: One of `SPLITS`.
+            image_px: Side of the squares.
+            fit: How covers become squares.
+
+        Returns:
+            Where the blocks lie, in the store's order; `get` maps them.
+
+        Raises:
+            CapacityError: They do not fit Ray's object store.
+            StoreError: There is no such split, or the store is damaged.
+        """
+        from covertune.data_pipeline.dataset.decoded import decode_store  # brings Ray
+
+        return decode_store(self, image_px, fit=fit, splits=(split,))[split]
 
     def read_images(self, split: str, limit: int | None = None) -> tuple[list[bytes], np.ndarray]:
         """Read encoded covers of a split into memory; for small reads.
