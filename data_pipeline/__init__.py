@@ -1,6 +1,6 @@
 """data_pipeline: turns a pile of covers into clean, split, decoded batches.
 
-    prepare_store -> CoverStore -> decode_store -> DecodedRefs --> batches
+    prepare_store -> CoverStore -> decode_store -> BlockRefs ----> batches
                                `-----------------> StreamedRefs -'
 
 Knows no model. Names are imported when first used: opening a store needs neither Ray nor torch, and
@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from covertune.data_pipeline.dataset.batches import DeviceResident, EpochBatches
+    from covertune.data_pipeline.dataset.blocks import BlockRefs, Blocks
     from covertune.data_pipeline.dataset.decoded import (
-        DecodedRefs,
-        DecodedSplit,
         cover_nbytes,
         decode_fits,
+        decode_places,
         decode_store,
         decoded_nbytes,
         in_flight_nbytes,
@@ -40,13 +40,13 @@ if TYPE_CHECKING:
     from covertune.data_pipeline.store import CoverStore, PrepareSettings, StoreManifest
 
 __all__ = [
+    "BlockRefs",
+    "Blocks",
     "CapacityError",
     "CoverBatches",
     "CoverRefs",
     "CoverStore",
     "DataError",
-    "DecodedRefs",
-    "DecodedSplit",
     "DeviceResident",
     "DownloadCounts",
     "DownloadSettings",
@@ -62,6 +62,7 @@ __all__ = [
     "StreamedRefs",
     "cover_nbytes",
     "decode_fits",
+    "decode_places",
     "decode_store",
     "decoded_nbytes",
     "free_object_store_bytes",
@@ -76,11 +77,11 @@ __all__ = [
 
 _HOMES = {
     "dataset.batches": ("DeviceResident", "EpochBatches"),
+    "dataset.blocks": ("BlockRefs", "Blocks"),
     "dataset.decoded": (
-        "DecodedRefs",
-        "DecodedSplit",
         "cover_nbytes",
         "decode_fits",
+        "decode_places",
         "decode_store",
         "decoded_nbytes",
         "in_flight_nbytes",

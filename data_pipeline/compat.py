@@ -22,6 +22,9 @@ Ray 2.60. What is not promised there, and why it is used:
     RayTaskError.cause                  the error itself, not a traceback as a message
     DataContext.enable_progress_bars, .print_on_execution_start, .raise_original_map_exception,
     the handlers of the logger ray.data                    Ray Data prints of its own accord
+    DataContext.execution_options.preserve_order, taken from the current context as a Dataset is
+    made                                Ray Data hands out blocks as they come ready
+    Dataset.iter_internal_ref_bundles   tells of each block as it is made; `materialize` at the end
     from_arrow, map_batches and iter_batches of no size    each table is one block, is worked on
                                                            as it is, and comes back by itself
 """
@@ -52,6 +55,7 @@ __all__ = [
     "LONGEST_SOCKET",
     "NO_MEMORY_MONITOR",
     "apart_from_stops",
+    "blocks_as_read",
     "error_beneath",
     "listens_on_loopback",
     "map_tables",
@@ -60,6 +64,7 @@ __all__ = [
     "own_signals",
     "prints_to",
     "quiet_ray_data",
+    "read_in_order",
     "read_token_anew",
     "when_ray_ends",
 ]
@@ -307,3 +312,37 @@ def quiet_ray_data() -> Iterator[None]:
             setattr(context, name, value)
         for handler, level in zip(handlers, levels, strict=True):
             handler.setLevel(level)
+
+
+def read_in_order(
+    source: Any, tasks: int, *, num_cpus: float | None = None, at_once: int | None = None
+) -> Any:
+    """Return a Dataset that a datasource reads lazily, and that keeps its order.
+
+    Args:
+        source: The datasource.
+        tasks: How many read tasks it has; Ray Data would cut their blocks otherwise.
+        num_cpus: What a task takes; None: what Ray Data takes by itself.
+        at_once: How many run side by side at most.
+    """
+    from ray.data import DataContext, read_datasource
+
+    context: Any = DataContext.get_current().copy()
+    context.execution_options.preserve_order = True
+    side_by_side = None if at_once is None else min(at_once, tasks)  # it warns of more
+    with DataContext.current(context):
+        return read_datasource(
+            source, override_num_blocks=tasks, num_cpus=num_cpus, concurrency=side_by_side
+        )
+
+
+def blocks_as_read(dataset: Any) -> Iterator[tuple[Any, int]]:
+    """Run a Dataset, quietly, and keep its blocks in the object store.
+
+    Yields:
+        Where each block lies, as soon as it does, and its rows.
+    """
+    with quiet_ray_data():
+        for bundle in dataset.iter_internal_ref_bundles():
+            for entry in bundle.blocks:
+                yield entry.ref, entry.metadata.num_rows

@@ -1,6 +1,6 @@
 """Batches of a decoded split, on the device that trains.
 
-On the CPU each batch is gathered from the shared array; the split itself is never copied. On a GPU
+On the CPU each batch is gathered from the shared blocks; the split itself is never copied. On a GPU
 with room the whole split moves there once and batches are gathered there; where it does not fit,
 batches are gathered one ahead into pinned memory and copied while the GPU works.
 """
@@ -17,16 +17,14 @@ from typing import TypeVar
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from covertune.batch import Batch
-from covertune.data_pipeline.dataset.decoded import DecodedSplit
+from covertune.data_pipeline.dataset.blocks import Blocks
 from covertune.vocabulary import SPLITS
 
 __all__ = ["DeviceResident", "EpochBatches", "batch_ends", "prefetch", "seeded"]
 
 _UPLOAD_BYTES = 64 * 2**20
-_DTYPES = {np.dtype(np.uint8): torch.uint8, np.dtype(np.int64): torch.int64}
 _ORDER = int.from_bytes(b"ordr")  # a stream of random numbers of its own under the trial's seed
 
 T = TypeVar("T")
@@ -45,34 +43,31 @@ class DeviceResident:
         self._held: dict[tuple[str, torch.device], Batch] = {}
         self._lock = Lock()
 
-    def get(self, split: DecodedSplit, device: torch.device) -> Batch | None:
+    def get(self, covers: Blocks, device: torch.device) -> Batch | None:
         """Return a split on a device, moved there now if it is not there yet.
 
         Returns:
             All its covers as one batch, or None if there is no room.
         """
-        place = (split.key, device)
+        place = (covers.key, device)
         with self._lock:
             held = self._held.get(place)
             if held is None:
-                needed = sum(array.nbytes for array in split.per_cover)
-                if needed > self._room(device):
-                    self._drop_others(split, device)
-                if needed > self._room(device):
+                if covers.nbytes > self._room(device):
+                    self._drop_others(covers, device)
+                if covers.nbytes > self._room(device):
                     return None
-                held = self._held[place] = Batch(
-                    *(_upload(array, device) for array in split.per_cover)
-                )
+                held = self._held[place] = _upload(covers, device)
         return held
 
     def held(self) -> list[str]:
         """Return the keys of the splits held."""
         return [key for key, _ in self._held]
 
-    def _drop_others(self, split: DecodedSplit, device: torch.device) -> None:
+    def _drop_others(self, covers: Blocks, device: torch.device) -> None:
         """Let go of splits of other stores, sizes and samples; a trial uses those of one."""
         for key, where in list(self._held):
-            if where == device and _family(key) != _family(split.key):
+            if where == device and _family(key) != _family(covers.key):
                 del self._held[key, where]
         if device.type == "cuda":
             torch.cuda.empty_cache()
@@ -94,7 +89,7 @@ class EpochBatches:
     The batches of an epoch depend on seed and epoch only, whatever the device.
 
     Args:
-        split: The covers.
+        covers: Decoded.
         batch_size: B; the last batch of an epoch may be smaller. Where covers are shuffled, which
             is for training, a lone last cover joins the batch before it: batch normalisation
             cannot use a batch of one.
@@ -106,7 +101,7 @@ class EpochBatches:
 
     def __init__(
         self,
-        split: DecodedSplit,
+        covers: Blocks,
         batch_size: int,
         device: torch.device,
         *,
@@ -115,7 +110,7 @@ class EpochBatches:
         resident: DeviceResident | None = RESIDENT,
     ) -> None:
         assert batch_size >= 1
-        self._split = split
+        self._covers = covers
         self._batch_size = batch_size
         self._device = torch.device(device)
         self._shuffle = shuffle
@@ -129,8 +124,8 @@ class EpochBatches:
     def order(self, epoch: int) -> np.ndarray:
         """Return the covers of an epoch in the order of delivery, as indices into the split."""
         if not self._shuffle:
-            return np.arange(len(self._split))
-        return seeded(self._seed, epoch).permutation(len(self._split))
+            return np.arange(len(self._covers))
+        return seeded(self._seed, epoch).permutation(len(self._covers))
 
     def epoch(self, epoch: int) -> Iterator[Batch]:
         """Deliver one epoch.
@@ -144,7 +139,7 @@ class EpochBatches:
         if self._device.type == "cpu":
             yield from (self._gather(pick, pin=False) for pick in picks)
             return
-        on_device = self._resident.get(self._split, self._device) if self._resident else None
+        on_device = self._resident.get(self._covers, self._device) if self._resident else None
         if on_device is None:
             yield from self._copied(picks)
             return
@@ -154,10 +149,14 @@ class EpochBatches:
             yield on_device.map(partial(torch.index_select, dim=0, index=pick))
 
     def _ends(self) -> list[int]:
-        return batch_ends(len(self._split), self._batch_size, lone_joins=self._shuffle)
+        return batch_ends(len(self._covers), self._batch_size, lone_joins=self._shuffle)
 
     def _gather(self, pick: np.ndarray, *, pin: bool) -> Batch:
-        return Batch(*(_take(array, pick, pin=pin) for array in self._split.per_cover))
+        covers, px = self._covers, self._covers.image_px
+        images_BHWC = torch.empty((len(pick), px, px, 3), dtype=torch.uint8, pin_memory=pin)
+        covers.take(pick, images_BHWC.numpy())
+        told = [torch.from_numpy(array[pick]) for array in _told(covers)]
+        return Batch(images_BHWC, *(one.pin_memory() if pin else one for one in told))
 
     def _copied(self, picks: list[np.ndarray]) -> Iterator[Batch]:
         """Gather one batch ahead, in a thread, while the device works on the one before."""
@@ -204,27 +203,25 @@ def prefetch(makes: Iterable[Callable[[], T]], ahead: int) -> Generator[T]:
                 future.cancel()
 
 
-def _take(array: np.ndarray, pick: np.ndarray, *, pin: bool) -> Tensor:
-    """Take some covers' entries, into memory of their own."""
-    taken = torch.empty((len(pick), *array.shape[1:]), dtype=_DTYPES[array.dtype], pin_memory=pin)
-    # numpy takes from read-only memory, which torch has no notion of; mode="clip" writes straight
-    # to `out`, where "raise" would go through a buffer.
-    np.take(array, pick, axis=0, out=taken.numpy(), mode="clip")
-    return taken
+def _told(covers: Blocks) -> list[np.ndarray]:
+    """Return what a `Batch` holds beside pixels: labels_N, and genres_NK of a multi store."""
+    return [one for one in (covers.labels_N, covers.genres_NK) if one is not None]
 
 
-def _upload(array: np.ndarray, device: torch.device) -> Tensor:
-    """Move an array to a device, a piece at a time."""
-    uploaded = torch.empty(array.shape, dtype=_DTYPES[array.dtype], device=device)
-    rows = max(1, _UPLOAD_BYTES // max(1, array[:1].nbytes))
-    for start in range(0, len(array), rows):
-        piece = torch.from_numpy(array[start : start + rows].copy())
-        uploaded[start : start + rows].copy_(piece)
-    return uploaded
+def _upload(covers: Blocks, device: torch.device) -> Batch:
+    """Move covers to a device, a piece at a time."""
+    px = covers.image_px
+    images_NHWC = torch.empty((len(covers), px, px, 3), dtype=torch.uint8, device=device)
+    rows = max(1, _UPLOAD_BYTES // (px * px * 3))
+    for start, block in zip(covers.starts.tolist(), covers.images, strict=False):
+        for first in range(0, len(block), rows):
+            piece = torch.from_numpy(block[first : first + rows].copy())
+            images_NHWC[start + first : start + first + len(piece)].copy_(piece)
+    return Batch(images_NHWC, *(torch.tensor(one, device=device) for one in _told(covers)))
 
 
 def _family(key: str) -> tuple[str, ...]:
-    """Return a `DecodedSplit.key` without names of splits: what the splits of one trial share.
+    """Return a `Blocks.key` without names of splits: what the splits of one trial share.
 
     Beside store, split and size, keys of samples tell which covers they hold.
     """

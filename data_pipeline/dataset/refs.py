@@ -1,6 +1,6 @@
 """What a trial is handed: covers of one split and size, behind one form.
 
-    DecodedRefs    decoded once, in Ray's object store            (`decoded`)
+    BlockRefs      decoded once, in Ray's object store            (`blocks`)
     StreamedRefs   read from the store and decoded in each epoch  (`streamed`)
 
 Either is small and can be sent to any worker, and gives the same pixels.

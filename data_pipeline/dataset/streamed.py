@@ -12,7 +12,7 @@ random draw of up to a window of covers; so what is held at once is bounded:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, replace
@@ -25,17 +25,15 @@ import torch
 
 from covertune.batch import Batch
 from covertune.data_pipeline.dataset.batches import batch_ends, prefetch, seeded
-from covertune.data_pipeline.dataset.decoded import DecodedSplit, chunk_slice, split_key
+from covertune.data_pipeline.dataset.blocks import chunk_slice
 from covertune.data_pipeline.dataset.decoding import decode_cover
 from covertune.data_pipeline.store.cover_store import CoverStore, genre_marks, read_row_groups
-from covertune.machine import usable_cpus
 from covertune.vocabulary import Fit
 
 __all__ = ["StreamedBatches", "StreamedRefs"]
 
 _WINDOW_BYTES = 64 * 2**20
 _AHEAD = 2  # batches; one would leave the threads idle while they wait to be asked
-_LOAD_COVERS = 64  # decoded at a time by `load`
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,37 +76,6 @@ class StreamedRefs:
             places = np.arange(self.num_covers) if self.places is None else self.places
             refs = replace(self, places=places[chunk_slice(len(places), chunk)])
         return StreamedBatches(refs, batch_size, device, shuffle=shuffle, seed=seed)
-
-    def load(self, name: str, progress: Callable[[int, int], None] | None = None) -> DecodedSplit:
-        """Decode all covers into memory here; for few of them.
-
-        Args:
-            name: What the key calls them.
-            progress: Called with (done, total) covers.
-
-        Raises:
-            StoreError: The store is damaged or out of reach.
-        """
-        total = self.num_covers
-        covers = _in_order(_row_groups(self), self.store)
-        pieces: list[tuple[np.ndarray, ...]] = []
-        cover_ids: list[str] = []
-        with ThreadPoolExecutor(usable_cpus(), thread_name_prefix="decoding") as decoders:
-            while taken := list(islice(covers, _LOAD_COVERS)):
-                images_BHWC = np.empty((len(taken), self.image_px, self.image_px, 3), np.uint8)
-                _decode_into(images_BHWC, taken, self.fit, decoders)
-                pieces.append((images_BHWC, *_told(taken)))
-                cover_ids += (cover.cover_id for cover in taken)
-                if progress:
-                    progress(len(cover_ids), total)
-        images_NHWC, labels_N, *genres = (np.concatenate(of) for of in zip(*pieces, strict=True))
-        return DecodedSplit(
-            images_NHWC=images_NHWC,
-            labels_N=labels_N,
-            cover_ids_N=np.array(cover_ids),
-            key=f"{split_key(self.store, self.split, self.image_px, self.fit)}/{name}",
-            genres_NK=genres[0] if genres else None,
-        )
 
 
 class StreamedBatches:

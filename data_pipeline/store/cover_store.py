@@ -7,7 +7,7 @@ import platform
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 import pyarrow as pa
@@ -25,6 +25,11 @@ from covertune.data_pipeline.store.schema import (
 )
 from covertune.vocabulary import SPLITS, Fit
 from covertune.wording import few, first_line, quoted_path, reason_of, sentences
+
+if TYPE_CHECKING:
+    from ray.data import Dataset
+
+    from covertune.data_pipeline.dataset.blocks import BlockRefs
 
 __all__ = ["CoverStore", "genre_marks", "read_row_groups"]
 
@@ -104,6 +109,46 @@ class CoverStore:
         if split not in SPLITS:
             raise StoreError(f"a store has the splits {', '.join(SPLITS)}, got {split!r}")
         return [part for part in self.manifest.parts if part.split == split]
+
+    def dataset(self, split: str, columns: Sequence[str] | None = None) -> Dataset:
+        """Return a split as a Ray Dataset, to compute with it whatever one likes.
+
+        It is read lazily, some row groups a task, and each row is a cover as it lies in the store.
+        Ray is started on this machine unless this process uses one already.
+
+        Args:
+            split: One of `SPLITS`.
+            columns: Names out of `schema.COVER_COLUMNS`; all if not given.
+
+        Returns:
+            Covers in the store's order, which Ray Data keeps through what maps and filters them.
+
+        Raises:
+            StoreError: There is no such split, or no such column; where it is read: the store is
+                damaged.
+        """
+        from covertune.data_pipeline.store.datasource import covers_dataset  # brings Ray
+
+        return covers_dataset(self, split, columns)
+
+    def decoded(self, split: str, image_px: int, fit: Fit = "squash") -> BlockRefs:
+        """Decode a split once, into blocks in Ray's object store; `decode_store` does several.
+
+        Args:
+            split: One of `SPLITS`.
+            image_px: Side of the squares.
+            fit: How covers become squares.
+
+        Returns:
+            Where the blocks lie, in the store's order; `get` maps them.
+
+        Raises:
+            CapacityError: They do not fit Ray's object store.
+            StoreError: There is no such split, or the store is damaged.
+        """
+        from covertune.data_pipeline.dataset.decoded import decode_store  # brings Ray
+
+        return decode_store(self, image_px, fit=fit, splits=(split,))[split]
 
     def read_images(self, split: str, limit: int | None = None) -> tuple[list[bytes], np.ndarray]:
         """Read encoded covers of a split into memory; for small reads.

@@ -9,8 +9,13 @@ from typing import Protocol
 
 import numpy as np
 
-from covertune.data_pipeline import CoverRefs, CoverStore, DecodedRefs, StreamedRefs, decode_fits
-from covertune.search.cluster.objects import share
+from covertune.data_pipeline import (
+    CoverRefs,
+    CoverStore,
+    StreamedRefs,
+    decode_fits,
+    decode_places,
+)
 from covertune.search.setup.memory_plan import ROOM_FOR_ALL, MemoryPlan
 from covertune.vocabulary import Fit
 
@@ -131,12 +136,12 @@ class RehearsalFeed:
     def _sample(
         self, split: str, image_px: int, fit: Fit, progress: Progress | None = None
     ) -> CoverRefs:
-        threads = self.decoding_threads
-        chosen = StreamedRefs(self.store, "train", image_px, self._chosen(split), threads, fit)
+        chosen = self._chosen(split)
         if self.plan.streams(image_px, split):
-            return chosen
-        decoded = chosen.load(f"rehearsal/{split}", progress)
-        return DecodedRefs(split, len(decoded), image_px, share(decoded), fit)
+            threads = self.decoding_threads
+            return StreamedRefs(self.store, "train", image_px, chosen, threads, fit)
+        name = f"rehearsal/{split}"
+        return decode_places(self.store, image_px, fit, "train", chosen, name, progress)
 
     def _chosen(self, split: str) -> np.ndarray:
         """Return places in the store's training split, ascending."""

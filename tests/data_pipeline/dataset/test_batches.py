@@ -5,19 +5,23 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from covertune.data_pipeline.dataset.batches import DeviceResident, EpochBatches
-from covertune.data_pipeline.dataset.decoded import DecodedSplit
+from covertune.data_pipeline.dataset.blocks import Blocks
 
 CPU = torch.device("cpu")
 
 
 def _split(num_covers, key="f/train/4px", *, marks=False):
-    """Covers whose pixels, labels, marks tell which they are; read-only as in the object store."""
+    """Covers whose pixels, labels, marks tell which they are; read-only as in the object store.
+
+    They lie in blocks of 1, 2, 3 and more covers.
+    """
     numbers = np.arange(num_covers)
     images_NHWC = np.broadcast_to(numbers[:, None, None, None], (num_covers, 4, 4, 3))
     images_NHWC = np.ascontiguousarray(images_NHWC.astype(np.uint8))
     images_NHWC.flags.writeable = numbers.flags.writeable = False
     genres_NK = (numbers[:, None] >> np.arange(8) & 1).astype(np.uint8) if marks else None
-    return DecodedSplit(images_NHWC, numbers, numbers.astype("<U16"), key, genres_NK)
+    images = tuple(block for block in np.split(images_NHWC, [1, 3, 6, 12]) if len(block))
+    return Blocks(images, numbers, numbers.astype("<U16"), key, genres_NK)
 
 
 def _delivered(batches, epoch=0):
@@ -79,7 +83,7 @@ def test_batches_are_the_callers_own():
         images_BHWC.zero_()
         labels_B.zero_()
     assert split.labels_N.tolist() == list(range(10))
-    assert split.images_NHWC[9, 0, 0, 0] == 9
+    assert split.images[3][3, 0, 0, 0] == 9
 
 
 def test_the_split_is_not_copied_on_the_cpu():
@@ -104,11 +108,24 @@ def test_marks_come_with_their_covers(path):
 
 def test_parts_keep_the_marks():
     split = _split(10, marks=True)
-    piece = split.part(slice(2, 5), "0-of-2").part([2, 0], "sample")
-    assert piece.labels_N.tolist() == [4, 2]
-    assert piece.genres_NK[:, :3].tolist() == [[0, 0, 1], [0, 1, 0]]
+    piece = split.part(slice(2, 9), "0-of-2").part(slice(1, 3), "sample")
+    assert piece.labels_N.tolist() == [3, 4]
+    assert [block[:, 0, 0, 0].tolist() for block in piece.images] == [[3, 4]]
+    assert piece.genres_NK[:, :3].tolist() == [[1, 1, 0], [0, 0, 1]]
     assert piece.key == "f/train/4px/0-of-2/sample"
-    assert _split(3).part([1], "x").genres_NK is None
+    assert _split(3).part(slice(1, 2), "x").genres_NK is None
+
+
+@given(st.integers(1, 30), st.integers(0, 30), st.integers(0, 30))
+def test_parts_are_views_of_their_covers(num_covers, first, end):
+    split = _split(num_covers)
+    piece = split.part(slice(first, end), "x")
+    expected = list(range(num_covers))[first:end]
+    assert piece.labels_N.tolist() == expected
+    assert [pixel for block in piece.images for pixel in block[:, 0, 0, 0].tolist()] == expected
+    assert all(any(np.shares_memory(a, b) for b in split.images) for a in piece.images)
+    out = np.empty((len(piece), 4, 4, 3), np.uint8)
+    assert piece.take(np.arange(len(piece))[::-1], out)[:, 0, 0, 0].tolist() == expected[::-1]
 
 
 class TestCopiedAhead:

@@ -9,6 +9,7 @@ from covertune.data_pipeline import (
     CapacityError,
     CoverStore,
     StoreError,
+    decode_places,
     decode_store,
     decoded_nbytes,
     load_square,
@@ -24,27 +25,37 @@ def refs(store):
     return decode_store(store, 24)
 
 
+def pixels(ref):
+    return np.concatenate(ref.get().images)
+
+
 def test_pixels_labels_and_order_are_the_stores(store, refs):
     assert list(refs) == ["train", "val"]
     for split, ref in refs.items():
         images, labels_N = store.read_images(split)
-        arrays = ref.get()
-        assert arrays.images_NHWC.shape == (len(images), 24, 24, 3)
-        assert arrays.images_NHWC.dtype == np.uint8
-        assert np.array_equal(arrays.labels_N, labels_N)
-        assert arrays.cover_ids_N.tolist() == sorted(arrays.cover_ids_N)
-        for image_HWC, data in zip(arrays.images_NHWC, images, strict=True):
+        blocks = ref.get()
+        assert sum(map(len, blocks.images)) == len(blocks) == len(images)
+        assert {block.shape[1:] for block in blocks.images} == {(24, 24, 3)}
+        assert {block.dtype.name for block in blocks.images} == {"uint8"}
+        assert np.array_equal(blocks.labels_N, labels_N)
+        assert blocks.cover_ids_N.tolist() == sorted(blocks.cover_ids_N)
+        for image_HWC, data in zip(pixels(ref), images, strict=True):
             assert np.array_equal(image_HWC, load_square(data, 24))
         assert (ref.split, ref.num_covers, ref.image_px) == (split, len(images), 24)
-        assert len(arrays) == len(images)
 
 
 def test_order_does_not_depend_on_the_tasks(store, refs, monkeypatch):
     monkeypatch.setattr(decoding, "BLOCK_BYTES", 50 * 24 * 24 * 3)
     monkeypatch.setattr(decoding, "_TASKS_PER_CPU", 1)
-    again = decode_store(store, 24)["train"].get()
-    assert np.array_equal(again.images_NHWC, refs["train"].get().images_NHWC)
-    assert np.array_equal(again.labels_N, refs["train"].get().labels_N)
+    again = decode_store(store, 24)["train"]
+    assert len(again.blocks) != len(refs["train"].blocks)
+    assert np.array_equal(pixels(again), pixels(refs["train"]))
+    assert np.array_equal(again.get().labels_N, refs["train"].get().labels_N)
+
+
+def test_a_store_decodes_one_split(store, refs):
+    assert np.array_equal(pixels(store.decoded("val", 24)), pixels(refs["val"]))
+    assert store.decoded("test", 8, "pad").fit == "pad"
 
 
 def test_chosen_splits_in_the_order_asked(store):
@@ -59,6 +70,26 @@ def test_keys_tell_arrays_apart(store, refs):
     assert len(keys) == 4
 
 
+def test_chosen_covers_alone(store, refs):
+    places = np.array([0, 3, 4, 17, 100, 101, 270])
+    chosen = decode_places(store, 24, "squash", "train", places, "few")
+    assert np.array_equal(pixels(chosen), pixels(refs["train"])[places])
+    assert chosen.get().labels_N.tolist() == refs["train"].get().labels_N[places].tolist()
+    assert chosen.get().key.endswith("/train/24px/squash/few")
+
+
+def test_they_are_decoded_while_others_hold_every_cpu(store):
+    @ray.remote(num_cpus=2)
+    class Holder:
+        def ready(self):
+            return True
+
+    holder = Holder.remote()
+    assert ray.get(holder.ready.remote())
+    assert decode_store(store, 8, splits=("val",))["val"].get().image_px == 8
+    ray.kill(holder)
+
+
 def test_progress(store):
     calls = []
     decode_store(store, 8, progress=lambda done, total: calls.append((done, total)))
@@ -67,28 +98,26 @@ def test_progress(store):
     assert calls == sorted(calls)
 
 
-def test_arrays_are_shared_not_copied(refs):
+def test_blocks_are_shared_not_copied(refs):
     first, second = refs["train"].get(), refs["train"].get()
-    assert np.shares_memory(first.images_NHWC, second.images_NHWC)
-    with pytest.raises(ValueError, match="read-only"):
-        first.images_NHWC[0] = 0
+    for one, other in zip(first.images, second.images, strict=True):
+        assert np.shares_memory(one, other)
+        with pytest.raises(ValueError, match="read-only"):
+            one[0] = 0
 
 
-def test_a_worker_reads_the_same_arrays(refs):
+def test_a_worker_reads_the_same_blocks(refs):
     @ray.remote
     def total(ref):
-        return int(ref.get().images_NHWC.sum())
+        return sum(int(block.sum()) for block in ref.get().images)
 
-    expected = int(refs["val"].get().images_NHWC.sum())
+    expected = int(pixels(refs["val"]).sum())
     assert ray.get(total.remote(refs["val"])) == expected
 
 
 def test_nbytes_is_what_is_taken(store, refs):
-    taken = sum(
-        arrays.images_NHWC.nbytes + arrays.labels_N.nbytes + arrays.cover_ids_N.nbytes
-        for arrays in (ref.get() for ref in refs.values())
-    )
-    assert decoded_nbytes(store, 24) == taken
+    tables = ray.get([block for ref in refs.values() for block in ref.blocks])
+    assert decoded_nbytes(store, 24) == pytest.approx(sum(t.nbytes for t in tables), rel=1e-3)
 
 
 def test_one_genre_a_cover_has_no_marks(store, refs):
@@ -96,7 +125,6 @@ def test_one_genre_a_cover_has_no_marks(store, refs):
     assert store.read_genres("val") is None
     decoded = refs["val"].get()
     assert decoded.genres_NK is None
-    assert decoded.per_cover == (decoded.images_NHWC, decoded.labels_N)
 
 
 def test_too_large(store):

@@ -98,10 +98,6 @@ def test_the_same_pixels_as_decoded(store, train):
     for ours, theirs in zip(by_stream, by_memory, strict=True):
         assert torch.equal(ours.images_BHWC, theirs.images_BHWC)
         assert torch.equal(ours.labels_B, theirs.labels_B)
-    loaded = train.load("here")
-    assert np.array_equal(loaded.images_NHWC, decoded.get().images_NHWC)
-    assert loaded.cover_ids_N.tolist() == decoded.get().cover_ids_N.tolist()
-    assert loaded.key == f"{store.fingerprint}/train/{PX}px/squash/here"
 
 
 def test_chunks_share_out_the_split(train):
@@ -116,10 +112,6 @@ def test_chosen_covers_alone(store, expected):
     assert refs.num_covers == 4
     ((images_BHWC, *_),) = refs.batches(8, CPU, shuffle=False).epoch(0)
     assert torch.equal(images_BHWC, expected[0][places])
-    calls = []
-    loaded = refs.load("sample", lambda done, total: calls.append((done, total)))
-    assert np.array_equal(loaded.images_NHWC, images_BHWC.numpy())
-    assert calls == [(4, 4)]
 
 
 class TestBounds:

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from optuna.trial import TrialState
 
-from covertune.data_pipeline import CoverStore, DecodedRefs, StreamedRefs, decode_store
+from covertune.data_pipeline import BlockRefs, CoverStore, StreamedRefs, decode_store
 from covertune.search.cluster.session import _object_store_nbytes
 from covertune.search.config import SearchConfig
 from covertune.search.events import SearchObserver
@@ -157,7 +157,7 @@ def test_features_of_streamed_covers_are_those_of_decoded_ones(store):
 
 @pytest.mark.parametrize(("covers", "chunks"), [(18, 4), (3, 3)])
 def test_no_worker_is_left_without_a_cover(slots, covers, chunks):
-    refs = DecodedRefs("val", covers, 32, None)
+    refs = BlockRefs("val", covers, 32, "squash", "key", ())
     assert _chunks(refs, slots()) == [(index, chunks) for index in range(chunks)]
 
 
