@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
@@ -32,12 +33,13 @@ from covertune.search.record.trial_record import TrialRecord
 from covertune.search.schedule.budget import Budget
 from covertune.search.schedule.halving import SuccessiveHalving
 from covertune.search.schedule.stop_signals import stopped_by_signals
+from covertune.search.schedule.trial_end import OUT_OF_TIME
 from covertune.search.setup.resuming import remember_rungs
 from covertune.search.setup.set_up import SearchContext
 from covertune.search.space.portfolio import Portfolio
 from covertune.search.space.warm_start import EarlierRecipe
 from covertune.vocabulary import SPLITS
-from covertune.wording import few
+from covertune.wording import few, quoted_path
 
 __all__ = ["SearchResult", "drive"]
 
@@ -194,11 +196,17 @@ def _require_an_end(
         raise Interrupted(go_on(run))
     trials = study.get_trials(deepcopy=False)
     if not any(trial.value is not None for trial in trials):
-        reasons = sorted({str(TrialRecord(trial).reason) for trial in trials}) or ["no time"]
-        raise SearchError(
-            f"no trial of run {run.name!r} measured anything: "
-            f"{few(reasons, separator='; ', item_chars=200)}; see {run.log_file}"
-        )
+        raise SearchError(_why_nothing_was_measured(run, trials))
+
+
+def _why_nothing_was_measured(run: RunFolder, trials: list[FrozenTrial]) -> str:
+    nothing = f"no trial of run {run.name!r} measured anything"
+    reasons = sorted({str(TrialRecord(trial).reason) for trial in trials})
+    if set(reasons) <= {OUT_OF_TIME}:
+        more = f"covertune resume {quoted_path(os.path.relpath(run.path))} --time-budget 20m"
+        return f"{nothing} before the time budget was spent; give it more, e.g. `{more}`"
+    told = few(reasons, separator="; ", item_chars=200)
+    return f"{nothing}: {told}; see {run.log_file}"
 
 
 def _last_result(run: RunFolder, number: int) -> dict[str, Any] | None:

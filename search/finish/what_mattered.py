@@ -68,9 +68,10 @@ class Insight(BaseModel):
     def in_words(self) -> str:
         """What may be claimed, and what may not."""
         if self.trials < _FEWEST_TRIALS:
+            compared = "1 trial" if self.trials == 1 else f"{self.trials} trials"
             return (
-                f"What mattered: {self.trials} trials to compare at epoch {self.epoch} are "
-                f"too few to say; {_FEWEST_TRIALS} are needed."
+                f"What mattered: too few to say, {compared} to compare at epoch {self.epoch}; "
+                f"{_FEWEST_TRIALS} are needed."
             )
         found = [setting for setting in self.settings if setting.mattered]
         compared = f"{self.trials} trials compared at epoch {self.epoch}"

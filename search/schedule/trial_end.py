@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 __all__ = [
     "HALVED",
+    "OUT_OF_TIME",
     "Complete",
     "Decision",
     "Fail",
@@ -22,6 +23,7 @@ __all__ = [
 ]
 
 HALVED = "successive halving"
+OUT_OF_TIME = "time budget"
 """Why a trial was stopped by the rule."""
 
 LOST_WORKERS = 3
@@ -99,4 +101,4 @@ def decide(end: TrialEnd) -> Decision:
         return Fail(end.failure, end.recipe_at_fault)
     if end.finished:
         return Complete()
-    return Prune(HALVED if end.halved else "time budget")
+    return Prune(HALVED if end.halved else OUT_OF_TIME)

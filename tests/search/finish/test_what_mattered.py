@@ -69,7 +69,7 @@ def test_nothing_is_claimed_of_noise():
 def test_few_trials_are_too_few():
     insight = what_mattered(study_of(19, rate_matters), 1)
     assert insight.in_words == (
-        "What mattered: 19 trials to compare at epoch 1 are too few to say; 20 are needed."
+        "What mattered: too few to say, 19 trials to compare at epoch 1; 20 are needed."
     )
 
 
