@@ -5,22 +5,27 @@ import os
 import subprocess
 import sys
 import time
+from functools import partial
 
 import numpy as np
 import pyarrow as pa
 import pytest
 import ray
 from ray._private import worker
+from ray.data import ReadTask
+from ray.data.block import BlockMetadata
 from ray.exceptions import RayTaskError
 
 from covertune.data_pipeline import StoreError
 from covertune.data_pipeline.compat import (
+    blocks_as_read,
     error_beneath,
     map_tables,
     object_store_in_use,
     object_store_sizes,
     prints_to,
     quiet_ray_data,
+    read_in_order,
 )
 
 pytestmark = pytest.mark.usefixtures("local_ray")
@@ -289,3 +294,34 @@ def test_a_ray_is_told_where_it_may_be_reached_and_when_it_has_ended(tmp_path):
     )
     assert (done.returncode, done.stdout) == (0, "ended\nanother\n"), done.stderr
     assert (tmp_path / ".ray" / "auth_token").is_file()  # that of the program's own
+
+
+class Numbers(ray.data.Datasource):
+    """A block of each of some numbers; the first takes longest."""
+
+    def __init__(self, blocks):
+        super().__init__()
+        self.blocks = blocks
+
+    def estimate_inmemory_data_size(self):
+        return None
+
+    def get_read_tasks(self, parallelism, per_task_row_limit=None, data_context=None):
+        def read(number):
+            time.sleep(0 if number else 1)
+            yield pa.table({"number": [number] * (number + 1)})
+
+        none_known = BlockMetadata(None, None, None, None)
+        return [ReadTask(partial(read, number), none_known) for number in range(self.blocks)]
+
+
+@pytest.mark.parametrize("at_once", [None, 2, 8])
+def test_blocks_come_in_order_one_a_task_and_stay(at_once, capfd):
+    dataset = read_in_order(Numbers(4), 4, num_cpus=0, at_once=at_once)
+    blocks = list(blocks_as_read(dataset))
+    assert [rows for _, rows in blocks] == [1, 2, 3, 4]
+    del dataset
+    tables = ray.get([block for block, _ in blocks])
+    assert [table["number"][0].as_py() for table in tables] == [0, 1, 2, 3]
+    assert capfd.readouterr() == ("", "")
+    assert not ray.data.DataContext.get_current().execution_options.preserve_order
