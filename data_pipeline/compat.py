@@ -314,14 +314,12 @@ def quiet_ray_data() -> Iterator[None]:
             handler.setLevel(level)
 
 
-def read_in_order(
-    source: Any, tasks: int, *, num_cpus: float | None = None, at_once: int | None = None
-) -> Any:
+def read_in_order(source: Any, *, num_cpus: float | None = None, at_once: int | None = None) -> Any:
     """Return a Dataset that a datasource reads lazily, and that keeps its order.
 
     Args:
-        source: The datasource.
-        tasks: How many read tasks it has; Ray Data would cut their blocks otherwise.
+        source: The datasource; its length is that of its read tasks, which Ray Data has to be told
+            or it cuts their blocks.
         num_cpus: What a task takes; None: what Ray Data takes by itself.
         at_once: How many run side by side at most.
     """
@@ -329,10 +327,10 @@ def read_in_order(
 
     context: Any = DataContext.get_current().copy()
     context.execution_options.preserve_order = True
-    side_by_side = None if at_once is None else min(at_once, tasks)  # it warns of more
+    side_by_side = None if at_once is None else min(at_once, len(source))  # it warns of more
     with DataContext.current(context):
         return read_datasource(
-            source, override_num_blocks=tasks, num_cpus=num_cpus, concurrency=side_by_side
+            source, override_num_blocks=len(source), num_cpus=num_cpus, concurrency=side_by_side
         )
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -18,7 +17,7 @@ from covertune.search.config import SearchConfig
 from covertune.search.errors import Interrupted, SearchError
 from covertune.search.events import SearchObserver
 from covertune.search.record.run_folder import RunFolder
-from covertune.wording import named_first_line, quoted_path
+from covertune.wording import named_first_line
 
 __all__ = ["as_search_error", "go_on", "held_session"]
 
@@ -49,7 +48,7 @@ def held_session(run: RunFolder, config: SearchConfig, observer: SearchObserver)
 
 def go_on(run: RunFolder) -> str:
     """Return the command that goes on with a run, in a sentence."""
-    return f"go on with `covertune resume {quoted_path(os.path.relpath(run.path))}`"
+    return f"go on with `{run.resume_command}`"
 
 
 @contextmanager

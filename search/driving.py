@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
@@ -39,7 +38,7 @@ from covertune.search.setup.set_up import SearchContext
 from covertune.search.space.portfolio import Portfolio
 from covertune.search.space.warm_start import EarlierRecipe
 from covertune.vocabulary import SPLITS
-from covertune.wording import few, quoted_path
+from covertune.wording import few
 
 __all__ = ["SearchResult", "drive"]
 
@@ -203,7 +202,7 @@ def _why_nothing_was_measured(run: RunFolder, trials: list[FrozenTrial]) -> str:
     nothing = f"no trial of run {run.name!r} measured anything"
     reasons = sorted({str(TrialRecord(trial).reason) for trial in trials})
     if set(reasons) <= {OUT_OF_TIME}:
-        more = f"covertune resume {quoted_path(os.path.relpath(run.path))} --time-budget 20m"
+        more = f"{run.resume_command} --time-budget 20m"
         return f"{nothing} before the time budget was spent; give it more, e.g. `{more}`"
     told = few(reasons, separator="; ", item_chars=200)
     return f"{nothing}: {told}; see {run.log_file}"

@@ -108,14 +108,8 @@ def decode_fits(
     refs: dict[Fit, dict[str, BlockRefs]] = {fit: {} for fit in fits}
     done = 0
     for split in splits:
-        covers = DecodedCovers(store, split, image_px, fits)
-
-        def tell(here: int, before: int = done) -> None:
-            if progress:
-                progress(before + here, total)
-
-        blocks = _read(covers, tell)
         count = store.count(split)
+        blocks = _read(DecodedCovers(store, split, image_px, fits), progress, done, total)
         for fit in fits:
             key = _key(store, split, image_px, fit)
             refs[fit][split] = BlockRefs(split, count, image_px, fit, key, blocks)
@@ -147,31 +141,30 @@ def decode_places(
         StoreError: As for `decode_store`.
     """
     start_local_ray()
-
-    def tell(done: int) -> None:
-        if progress:
-            progress(done, len(places))
-
-    blocks = _read(DecodedCovers(store, split, image_px, (fit,), places), tell)
+    covers = DecodedCovers(store, split, image_px, (fit,), places)
+    blocks = _read(covers, progress, 0, len(places))
     key = f"{_key(store, split, image_px, fit)}/{name}"
     return BlockRefs(split, len(places), image_px, fit, key, blocks)
 
 
-def _read(covers: DecodedCovers, tell: Callable[[int], None]) -> tuple[object, ...]:
+def _read(
+    covers: DecodedCovers, progress: Progress | None, done: int, total: int
+) -> tuple[object, ...]:
     """Have Ray Data decode; return the blocks in the store's order.
 
     The tasks ask for no CPU, but only as many run at once as there are: a block that is lost with
     its node is made anew even while trials hold every CPU.
     """
-    dataset = read_in_order(covers, len(covers), num_cpus=0, at_once=ray_tasks.num_cpus())
+    dataset = read_in_order(covers, num_cpus=0, at_once=ray_tasks.num_cpus())
     blocks: list[object] = []
-    done = 0
-    tell(done)
+    if progress:
+        progress(done, total)
     with ray_tasks.unwrap_ray_errors(_DOING):
         for block, rows in blocks_as_read(dataset):
             blocks.append(block)
             done += rows
-            tell(done)
+            if progress:
+                progress(done, total)
     return tuple(blocks)
 
 

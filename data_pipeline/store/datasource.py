@@ -4,34 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
-from ray.data import Datasource, ReadTask
-from ray.data.block import BlockMetadata
 
 from covertune.data_pipeline.compat import read_in_order
 from covertune.data_pipeline.errors import StoreError
 from covertune.data_pipeline.local_ray import start_local_ray
+from covertune.data_pipeline.pieces import Piece, PiecesDatasource
 from covertune.data_pipeline.store.cover_store import CoverStore, read_row_groups
 from covertune.data_pipeline.store.schema import COVER_SCHEMA, PartInfo
 from covertune.wording import few
 
 if TYPE_CHECKING:
-    from ray.data import DataContext, Dataset
+    from ray.data import Dataset
 
 __all__ = ["CoverDatasource", "covers_dataset"]
 
 _TASK_BYTES = 32 * 2**20
 
 
-class CoverDatasource(Datasource):  # type: ignore[misc]  # Ray Data has no types
-    """Reads the covers of a split, encoded as they lie in the store.
-
-    Each read task has some row groups of one part, and gives one block. How many there are depends
-    on the store alone, whatever parallelism is asked for: Ray asks several times.
-    """
+class CoverDatasource(PiecesDatasource):
+    """Reads the covers of a split, encoded as they lie in the store: some row groups a task."""
 
     def __init__(self, store: CoverStore, split: str, columns: list[str]) -> None:
         """Read a split.
@@ -44,45 +40,9 @@ class CoverDatasource(Datasource):  # type: ignore[misc]  # Ray Data has no type
         Raises:
             StoreError: There is no such split.
         """
-        super().__init__()
-        self._folder = store.path
-        self._columns = columns
-        self._pieces = [piece for part in store.parts_of(split) for piece in _pieces(part)]
-
-    def __len__(self) -> int:
-        """Return how many read tasks there are."""
-        return len(self._pieces)
-
-    def get_name(self) -> str:
-        """Return what Ray Data calls it."""
-        return "Covers"
-
-    def estimate_inmemory_data_size(self) -> int:
-        """Return the bytes of the covers, which lie in memory as they lie on the disk."""
-        return sum(_bytes_of(*piece) for piece in self._pieces)
-
-    def get_read_tasks(
-        self,
-        parallelism: int,
-        per_task_row_limit: int | None = None,
-        data_context: DataContext | None = None,
-    ) -> list[ReadTask]:
-        """Return what reads one block each, in the store's order."""
-        schema = pa.schema([COVER_SCHEMA.field(name) for name in self._columns])
-        return [
-            ReadTask(
-                partial(_read, self._folder / part.name, groups, self._columns),
-                BlockMetadata(
-                    num_rows=_rows_of(part, groups),
-                    size_bytes=_bytes_of(part, groups),
-                    input_files=[str(self._folder / part.name)],
-                    exec_stats=None,
-                ),
-                schema=schema,
-                per_task_row_limit=per_task_row_limit,
-            )
-            for part, groups in self._pieces
-        ]
+        pieces = (_cut(store.path, part, columns) for part in store.parts_of(split))
+        schema = pa.schema([COVER_SCHEMA.field(name) for name in columns])
+        super().__init__(chain.from_iterable(pieces), schema)
 
 
 def covers_dataset(store: CoverStore, split: str, columns: Sequence[str] | None) -> Dataset:
@@ -95,23 +55,20 @@ def covers_dataset(store: CoverStore, split: str, columns: Sequence[str] | None)
         )
     source = CoverDatasource(store, split, wanted)
     start_local_ray()
-    return read_in_order(source, len(source))
+    return read_in_order(source)
 
 
 def _read(part: Path, groups: range, columns: list[str]) -> Iterator[pa.Table]:
     yield read_row_groups(part, list(groups), columns)
 
 
-def _pieces(part: PartInfo) -> Iterator[tuple[PartInfo, range]]:
+def _cut(folder: Path, part: PartInfo, columns: list[str]) -> Iterator[Piece]:
     """Cut a part into row groups of about so many bytes."""
     at_once = max(1, round(part.row_groups * _TASK_BYTES / part.bytes))
+    file = folder / part.name
     for first in range(0, part.row_groups, at_once):
-        yield part, range(first, min(first + at_once, part.row_groups))
-
-
-def _rows_of(part: PartInfo, groups: range) -> int:
-    return min(groups.stop * part.group_rows, part.rows) - groups.start * part.group_rows
-
-
-def _bytes_of(part: PartInfo, groups: range) -> int:
-    return part.bytes * _rows_of(part, groups) // part.rows
+        groups = range(first, min(first + at_once, part.row_groups))
+        rows = min(groups.stop * part.group_rows, part.rows) - first * part.group_rows
+        read = partial(_read, file, groups, columns)
+        # Covers take as much memory as room on the disk.
+        yield Piece(file, rows, part.bytes * rows // part.rows, read)

@@ -5,7 +5,6 @@ The test split is read here alone, after the last trial, and once for each of th
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -29,7 +28,6 @@ from covertune.search.setup.feed import Feed
 from covertune.search.setup.probes import Probe, probe_model
 from covertune.search.setup.set_up import SearchContext
 from covertune.vocabulary import Fit
-from covertune.wording import quoted_path
 
 __all__ = ["Contender", "better_than_the_best_trial", "contenders_of", "predict_all"]
 
@@ -159,7 +157,7 @@ def predict_all(
         workers.submit(_predict, model.load, model.kind.backbone, covers)
         for model, covers in [*work, (winner, val)]
     ]
-    remedy = f"`covertune resume {quoted_path(os.path.relpath(context.run.path))}` tries again"
+    remedy = f"`{context.run.resume_command}` tries again"
     *of_test, of_val = results(futures, "measuring on the test split", remedy=remedy)
     by_key = dict(zip(models, of_test, strict=True))
     return {name: by_key[key] for name, key in keys.items()}, of_val

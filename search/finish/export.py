@@ -34,7 +34,7 @@ from covertune.search.record.study import best_trial, numbered, read_trials, rec
 from covertune.search.record.trial_record import progress_of
 from covertune.search.setup.resuming import require_same_store
 from covertune.vocabulary import Fit
-from covertune.wording import few, quoted_path
+from covertune.wording import few
 
 __all__ = ["Exported", "check_covers", "export_run", "trial_model"]
 
@@ -144,7 +144,7 @@ def _chosen_model(
 
 def _why_no_model(run: RunFolder, measured: FrozenTrial | None) -> str:
     """Say whether it is too early, or the files are gone."""
-    go_on = f"covertune resume {quoted_path(os.path.relpath(run.path))}"
+    go_on = run.resume_command
     if measured is None:
         return f"run {run.name!r} has no trial with a measured model yet; go on with `{go_on}`"
     return (

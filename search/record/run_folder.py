@@ -19,6 +19,7 @@ A run without outcome.json is concluded when it is resumed.
 from __future__ import annotations
 
 import contextlib
+import os
 import shutil
 import time
 from collections.abc import Iterator
@@ -98,6 +99,11 @@ class RunFolder:
             raise RunError(f"{path} is not a run folder: it has no run.json")
         run.manifest()
         return run
+
+    @property
+    def resume_command(self) -> str:
+        """What goes on with it, typed where this process works."""
+        return f"covertune resume {quoted_path(os.path.relpath(self.path))}"
 
     @property
     def name(self) -> str:

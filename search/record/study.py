@@ -5,7 +5,6 @@ What a trial carries beside Optuna's own fields: `trial_record`.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Final
@@ -31,7 +30,7 @@ from covertune.search.record.published_copy import go_on_from_copy
 from covertune.search.record.run_folder import RunFolder
 from covertune.search.record.trial_record import TrialRecord
 from covertune.search.record.trial_rows import row_of
-from covertune.wording import named_first_line, quoted_path
+from covertune.wording import named_first_line
 
 __all__ = [
     "ELAPSED_S",
@@ -174,7 +173,7 @@ def _prepared(run: RunFolder) -> RunManifest:
     if not manifest.is_prepared:
         raise RunError(
             f"run {run.name!r} has no trial yet; unless it is being prepared at this moment, go on "
-            f"with `covertune resume {quoted_path(os.path.relpath(run.path))}`"
+            f"with `{run.resume_command}`"
         )
     return manifest
 

@@ -23,8 +23,10 @@ __all__ = [
 ]
 
 HALVED = "successive halving"
-OUT_OF_TIME = "time budget"
 """Why a trial was stopped by the rule."""
+
+OUT_OF_TIME = "time budget"
+"""Why a trial was stopped with the search."""
 
 LOST_WORKERS = 3
 """In one epoch of one trial: the recipe may be what kills them."""

@@ -303,6 +303,9 @@ class Numbers(ray.data.Datasource):
         super().__init__()
         self.blocks = blocks
 
+    def __len__(self):
+        return self.blocks
+
     def estimate_inmemory_data_size(self):
         return None
 
@@ -317,7 +320,7 @@ class Numbers(ray.data.Datasource):
 
 @pytest.mark.parametrize("at_once", [None, 2, 8])
 def test_blocks_come_in_order_one_a_task_and_stay(at_once, capfd):
-    dataset = read_in_order(Numbers(4), 4, num_cpus=0, at_once=at_once)
+    dataset = read_in_order(Numbers(4), num_cpus=0, at_once=at_once)
     blocks = list(blocks_as_read(dataset))
     assert [rows for _, rows in blocks] == [1, 2, 3, 4]
     del dataset
