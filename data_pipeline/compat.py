@@ -11,6 +11,10 @@ Ray 2.60. What is not promised there, and why it is used:
     RAY_memory_monitor_refresh_ms       the raylet reads it as it starts; `ray.init` has no word for
                                         its memory monitor
     the resource object_store_memory    how much room there is for arrays that are shared
+    JobConfig._py_driver_sys_path       `ray.init` extends it by the current folder
+    client_mode_hook.is_client_mode_enabled…    what RAY_CLIENT_MODE was when Ray was imported
+    ray_constants.RAY_ENABLE_UV_RUN_RUNTIME_ENV    where it is true, `uv run` has Ray copy the
+                                        current folder, up to 500 MB, and install it for each worker
     ray_constants.ENABLE_RAY_CLUSTER    where it is false, as by default on macOS, a Ray listens on
                                         loopback alone; `_node_ip_address` is turned back to the
                                         address of a network card
@@ -37,8 +41,10 @@ import logging
 import os
 import signal
 import subprocess
+import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -47,9 +53,10 @@ import ray._private.services
 import ray._private.utils
 import ray._private.worker
 import ray._raylet
-from ray._private import ray_constants
+from ray._private import client_mode_hook, ray_constants
 from ray._raylet import AuthenticationTokenLoader, Config
 from ray.exceptions import RayTaskError
+from ray.job_config import JobConfig
 
 __all__ = [
     "LONGEST_SOCKET",
@@ -57,10 +64,11 @@ __all__ = [
     "apart_from_stops",
     "blocks_as_read",
     "error_beneath",
-    "listens_on_loopback",
+    "imports_as_here",
     "map_tables",
     "object_store_in_use",
     "object_store_sizes",
+    "of_this_machine_alone",
     "own_signals",
     "prints_to",
     "quiet_ray_data",
@@ -85,6 +93,7 @@ _OF_CORE = (
     signal.SIGTRAP,
 )
 _ACTION_NBYTES = 512  # at least: 152 on Linux, 16 on macOS
+_NOT_FROM_OUTSIDE = ("ENABLE_RAY_CLUSTER", "RAY_ENABLE_UV_RUN_RUNTIME_ENV")
 _OBJECT_STORE = "object_store_memory"
 _QUIET = {
     "enable_progress_bars": False,
@@ -176,14 +185,40 @@ def _set_actions(actions: dict[signal.Signals, ctypes.Array[ctypes.c_char]]) -> 
 
 
 @contextmanager
-def listens_on_loopback() -> Iterator[None]:
-    """Have a Ray that is started in the block be reached from this machine alone."""
-    before = ray_constants.ENABLE_RAY_CLUSTER
-    ray_constants.ENABLE_RAY_CLUSTER = False
+def of_this_machine_alone() -> Iterator[None]:
+    """Have a Ray that is started in the block be reached from here, and need nothing from outside.
+
+    Nor does it take a mode of Ray's own tests from the environment, in which calls go to a server:
+    for the rest of this process.
+    """
+    before = {name: getattr(ray_constants, name) for name in _NOT_FROM_OUTSIDE}
+    client_mode_hook.is_client_mode_enabled = False
+    client_mode_hook.is_client_mode_enabled_by_default = False
+    for name in _NOT_FROM_OUTSIDE:
+        setattr(ray_constants, name, False)
     try:
         yield
     finally:
-        ray_constants.ENABLE_RAY_CLUSTER = before
+        for name, value in before.items():
+            setattr(ray_constants, name, value)
+
+
+class _OnOurPath(list[str]):
+    """Takes of folders for the workers' `sys.path` those that are on that of this process."""
+
+    def extend(self, folders: Iterable[str]) -> None:
+        here = {str(Path(folder).absolute()) for folder in sys.path}  # "" is the current one
+        super().extend(folder for folder in folders if folder in here)
+
+
+def imports_as_here() -> Any:
+    """Return the `job_config` of a Ray whose workers find the modules that this process finds.
+
+    Ray puts the current folder first on their path, where a `copy.py` takes the place of Python's.
+    """
+    config: Any = JobConfig()
+    config._py_driver_sys_path = _OnOurPath()
+    return config
 
 
 @contextmanager

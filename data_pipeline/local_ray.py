@@ -11,8 +11,10 @@ import logging
 import os
 import secrets
 import shutil
+import socket
 import tempfile
-from collections.abc import Iterator, Mapping
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import ray
@@ -20,16 +22,18 @@ import ray
 from covertune.data_pipeline.compat import (
     NO_MEMORY_MONITOR,
     apart_from_stops,
-    listens_on_loopback,
+    imports_as_here,
+    of_this_machine_alone,
     own_signals,
     read_token_anew,
     when_ray_ends,
 )
 from covertune.data_pipeline.errors import DataError
 from covertune.data_pipeline.ray_folder import RayFolder
+from covertune.environment import changed_environment
 from covertune.machine import available_memory_nbytes, is_main_imported_again, usable_cpus
 from covertune.stops import deferred_stops
-from covertune.wording import first_line
+from covertune.wording import first_line, reason_of
 
 __all__ = [
     "SLOW_STORE_NBYTES",
@@ -43,6 +47,28 @@ __all__ = [
 _ALWAYS = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_AUTH_MODE": "token"}
 _TOKEN = "RAY_AUTH_TOKEN"
 _TOKEN_BYTES = 32
+_BREAKPOINT = "PYTHONBREAKPOINT"  # Ray sets it, for the program as for its workers
+# How the variables begin that tell of another Ray: a cluster, the job or the worker that this
+# process is of, what a node of theirs has, and where its logs go.
+_OF_ANOTHER_RAY = (
+    "RAY_ADDRESS",
+    "RAY_CLIENT_",
+    "RAY_FAKE_CLUSTER",
+    "RAY_JOB_",
+    "RAY_LOG_TO_STDERR",
+    "RAY_NAMESPACE",
+    "RAY_NODE_",
+    "RAY_OVERRIDE_",
+    "RAY_RAYLET_",
+    "RAY_REDIS_",
+    "RAY_RUNTIME_ENV",
+    "RAY_START_HOOK",
+    "RAY_STORAGE",
+    "RAY_TLS_",
+    "RAY_USE_TLS",
+)
+_LOOPBACK = "127.0.0.1"
+_LOOPBACK_S = 5.0
 SLOW_STORE_NBYTES = 10**10
 """The largest object store that Ray puts on a disk, where /dev/shm is too small for it."""
 
@@ -51,6 +77,7 @@ _LEAST_STORE_NBYTES = 75 * 2**20  # Ray takes no less
 _SHARED_MEMORY = Path("/dev/shm")
 _SHARED_MEMORY_SHARE = 0.95
 _started: list[RayFolder] = []  # of the Ray that this process has started
+_starting = threading.Lock()
 
 
 def start_local_ray(
@@ -78,7 +105,9 @@ def start_local_ray(
     if ray.is_initialized():
         return
     require_main_guard()
-    with deferred_stops():
+    with deferred_stops(), _starting:
+        if ray.is_initialized():  # another thread was quicker
+            return
         _start(
             memory_monitor=memory_monitor,
             num_cpus=num_cpus or usable_cpus(),
@@ -87,15 +116,14 @@ def start_local_ray(
 
 
 def _start(*, memory_monitor: bool, **resources: int) -> None:
-    settings = _ALWAYS | {_TOKEN: secrets.token_hex(_TOKEN_BYTES)}
-    if not memory_monitor:
-        settings |= NO_MEMORY_MONITOR
+    _require_loopback()
+    settings = _environment_of_ray(secrets.token_hex(_TOKEN_BYTES), memory_monitor=memory_monitor)
     folder = RayFolder.make()
     try:
         with (
-            _unless_set(settings),
+            changed_environment(settings),
             _temporary_files_in(folder.workers_temp_dir),
-            listens_on_loopback(),
+            of_this_machine_alone(),
             apart_from_stops() as processes,
             own_signals(),
         ):
@@ -105,6 +133,7 @@ def _start(*, memory_monitor: bool, **resources: int) -> None:
                 include_dashboard=False,
                 logging_level=logging.ERROR,
                 log_to_driver=False,
+                job_config=imports_as_here(),
                 _temp_dir=str(folder.temp_dir),
                 object_spilling_directory=str(folder.spill_dir),
                 **resources,
@@ -119,6 +148,22 @@ def _start(*, memory_monitor: bool, **resources: int) -> None:
         ) from err
     _started.append(folder)
     when_ray_ends(processes, _clear_up)
+
+
+def _require_loopback() -> None:
+    """Make sure that processes of this machine reach each other; Ray would try for minutes.
+
+    Raises:
+        DataError: They do not.
+    """
+    try:
+        with socket.create_server((_LOOPBACK, 0)) as server:
+            socket.create_connection(server.getsockname(), timeout=_LOOPBACK_S).close()
+    except OSError as error:
+        raise DataError(
+            f"Ray does not start on this machine: its processes talk over {_LOOPBACK}, which does "
+            f"not answer ({reason_of(error)}); bring it up: `ip link set lo up`"
+        ) from error
 
 
 def ray_logs() -> str:
@@ -165,11 +210,16 @@ def shared_memory_nbytes() -> int:
     return int(_SHARED_MEMORY_SHARE * shutil.disk_usage(_SHARED_MEMORY).free)
 
 
-@contextlib.contextmanager
-def _unless_set(settings: Mapping[str, str]) -> Iterator[None]:
-    """Set environment variables that the user has not, for what is started in the block alone."""
-    with _environment(**{name: settings[name] for name in settings if name not in os.environ}):
-        yield
+def _environment_of_ray(token: str, *, memory_monitor: bool) -> dict[str, str | None]:
+    """Return what Ray is to find in the environment, and in place of what it would find."""
+    settings = _ALWAYS | {_TOKEN: token}
+    if not memory_monitor:
+        settings |= NO_MEMORY_MONITOR
+    changes: dict[str, str | None] = {
+        name: value for name, value in settings.items() if name not in os.environ
+    }
+    changes[_BREAKPOINT] = os.environ.get(_BREAKPOINT)
+    return changes | dict.fromkeys(name for name in os.environ if name.startswith(_OF_ANOTHER_RAY))
 
 
 @contextlib.contextmanager
@@ -178,19 +228,5 @@ def _temporary_files_in(folder: Path) -> Iterator[None]:
     with contextlib.suppress(FileNotFoundError):
         tempfile.gettempdir()  # it asks the environment once; this process keeps its own
     folder.mkdir(parents=True)
-    with _environment(TMPDIR=str(folder)):
+    with changed_environment({"TMPDIR": str(folder)}):
         yield
-
-
-@contextlib.contextmanager
-def _environment(**settings: str) -> Iterator[None]:
-    before = {name: os.environ.get(name) for name in settings}
-    os.environ.update(settings)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value

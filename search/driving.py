@@ -165,7 +165,7 @@ def _trial_inputs(context: SearchContext) -> TrialInputs:
     return TrialInputs(
         splits=context.splits,
         heads={InputVariant.of(probe): probe.head for probe in context.probes},
-        num_genres=len(context.store.genres),
+        genres=tuple(context.store.genres),
         checkpoints=context.run.checkpoints,
         cpus_per_trial=context.slots.cpus_per_trial,
     )

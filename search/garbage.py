@@ -14,6 +14,8 @@ import gc
 import os
 from collections.abc import Iterator
 
+from covertune.environment import changed_environment
+
 __all__ = ["collect_rarely", "is_worker", "workers_collect_rarely"]
 
 _OF_A_WORKER = "COVERTUNE_WORKER"
@@ -29,11 +31,8 @@ def collect_rarely() -> None:
 @contextlib.contextmanager
 def workers_collect_rarely() -> Iterator[None]:
     """Have the processes of a Ray that is started in the block collect rarely."""
-    os.environ[_OF_A_WORKER] = "1"
-    try:
+    with changed_environment({_OF_A_WORKER: "1"}):
         yield
-    finally:
-        os.environ.pop(_OF_A_WORKER)
 
 
 def is_worker() -> bool:

@@ -10,6 +10,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from covertune.search.events import PreflightReport, ProbeReport, SearchObserver, SearchPlan
+from covertune.wording import counted
 
 if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
@@ -53,7 +54,7 @@ class PrintedLines(SearchObserver):
 
     def started(self, plan: SearchPlan, known: list[FrozenTrial], spent_s: float) -> None:
         """Print where the run lies."""
-        print(f"{plan.slots.count} trials side by side; run: {plan.run}")
+        print(f"{counted(plan.slots.count, 'trial')} side by side; run: {plan.run}")
 
     def trial_ended(self, trial: FrozenTrial) -> None:
         """Print how."""

@@ -5,7 +5,9 @@ open store -> run folder -> Ray -> preflight -> decode once -> probe -> trials -
 
 from __future__ import annotations
 
-from contextlib import ExitStack
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import optuna
@@ -16,7 +18,7 @@ from covertune.models import ModelError, get_backbone
 from covertune.search.breaking_off import as_search_error, held_session
 from covertune.search.config import SearchConfig
 from covertune.search.driving import SearchResult, drive
-from covertune.search.errors import ConfigError
+from covertune.search.errors import ConfigError, SearchError
 from covertune.search.events import SearchObserver
 from covertune.search.notebook import default_observer
 from covertune.search.record.compat import close_storage
@@ -49,6 +51,28 @@ from covertune.stops import interrupted_by_stops
 __all__ = ["SearchResult", "resume_search", "run_search"]
 
 
+_searching = threading.Lock()
+
+
+@contextmanager
+def _one_at_a_time() -> Iterator[None]:
+    """Hold the one search that a process may run.
+
+    Raises:
+        SearchError: Another thread holds it.
+    """
+    if not _searching.acquire(blocking=False):
+        raise SearchError(
+            "this process is searching already, and Ray Tune runs one search at a time; wait for "
+            "its end, or start the other one in a process of its own"
+        )
+    try:
+        yield
+    finally:
+        _searching.release()
+
+
+@_one_at_a_time()
 def run_search(config: SearchConfig, observer: SearchObserver | None = None) -> SearchResult:
     """Search, measure the winner on the test split once, and export it to `RUN/model`.
 
@@ -57,8 +81,8 @@ def run_search(config: SearchConfig, observer: SearchObserver | None = None) -> 
         observer: Hears what happens; None: in a notebook lines are printed, elsewhere none.
 
     Raises:
-        SearchError: The configuration, the folder or the machine does not allow it; nothing is
-            left behind.
+        SearchError: The configuration, the folder or the machine does not allow it, or this process
+            is searching already; nothing is left behind.
         Interrupted: Stopped by the user after the first trial began; the run can be resumed.
         DataError: The store cannot be used, or the main module has no guard.
     """
@@ -128,6 +152,7 @@ def _copy(
     return PublishedCopy(run, of_the_run, is_ours=lambda: ownership.taken_by is None)
 
 
+@_one_at_a_time()
 def resume_search(
     path: Path,
     *,

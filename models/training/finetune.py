@@ -83,6 +83,7 @@ class FineTuner:
         steps_per_epoch: Batches of one epoch, for the schedule.
         head: The probe's classifier, for `head_init: probe`.
         load_weights: False skips the recipe's weights, for a state that is to be restored.
+        genres: Names of the K genres, for messages.
 
     Raises:
         WeightsError: The weights cannot be had or do not fit.
@@ -98,11 +99,13 @@ class FineTuner:
         steps_per_epoch: int,
         head: HeadWeights | None = None,
         load_weights: bool = True,
+        genres: Sequence[str] | None = None,
     ) -> None:
         if steps_per_epoch < 1:
             raise ModelError(f"steps_per_epoch must be at least 1, got {steps_per_epoch}")
         self.recipe = recipe
         self.num_genres = num_genres
+        self._genres = genres
         self.device = torch.device(device)
         self.steps_per_epoch = steps_per_epoch
         self.epoch = 0
@@ -232,7 +235,7 @@ class FineTuner:
             **measured.metrics.values,
         )
         report = EpochReport(progress, measured.confusion_KK)
-        reason = find_collapse(np.array(measured.confusion_KK, dtype=np.int64))
+        reason = find_collapse(np.array(measured.confusion_KK, dtype=np.int64), self._genres)
         if reason is not None:
             raise Collapse(f"{reason} (epoch {self.epoch})", report)
         return report

@@ -9,7 +9,7 @@ import typer
 
 from covertune.search.cli.render.console import console, print_json
 from covertune.vocabulary import Conflicts
-from covertune.wording import as_message, escaped, few, quoted_path, sentences
+from covertune.wording import as_message, counted, escaped, few, quoted_path, sentences
 
 if TYPE_CHECKING:
     from covertune.data_pipeline import PrepareSettings
@@ -45,7 +45,7 @@ def sample(
             out, covers_per_genre=covers_per_genre, genres=genres, seed=seed, progress=progress
         )
     console.out(
-        f"{summary.covers} covers of {len(summary.genres)} genres in {escaped(out)}: "
+        f"{counted(summary.covers, 'cover')} of {len(summary.genres)} genres in {escaped(out)}: "
         f"{few(summary.genres, at_most=12)}\n"
         f"next:  covertune data prepare {quoted_path(out)} STORE",
         highlight=False,

@@ -18,7 +18,7 @@ from covertune.search.finish.outcome import Outcome
 from covertune.search.plan import Baseline
 from covertune.search.record.study import ranked, recipe_of
 from covertune.search.run import SearchResult
-from covertune.wording import escaped, quoted_path
+from covertune.wording import counted, escaped, quoted_path
 
 __all__ = ["show_result"]
 
@@ -89,7 +89,7 @@ def _leaderboard(result: SearchResult) -> object:
 
 def _in_words(outcome: Outcome) -> str:
     sentences = [
-        f"{outcome.trials} trials in {show_duration(outcome.elapsed_s)}: "
+        f"{counted(outcome.trials, 'trial')} in {show_duration(outcome.elapsed_s)}: "
         f"{outcome.completed} ran to the end, {outcome.pruned} stopped early, "
         f"{outcome.failed} failed."
     ]
@@ -128,7 +128,7 @@ def _against_untuned(outcome: Outcome) -> list[str]:
     untuned, best = outcome.untuned.test, outcome.best.test
     gap = Gap(untuned.top1, best.top1, Baseline("", None), best.n)
     ahead = "" if gap.ahead_in_words is None else f", {gap.ahead_in_words}"
-    return [f"On test: untuned {untuned.top1:.3f}, best {best.top1:.3f}{ahead}."]
+    return [f"On test: untuned {untuned.top1:.3f}, the model {best.top1:.3f}{ahead}."]
 
 
 def _against_baseline(outcome: Outcome) -> list[str]:

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from covertune.search.cli.render.console import console, print_json, show_duration
-from covertune.wording import escaped
+from covertune.wording import counted, escaped
 
 __all__ = ["trials"]
 
@@ -61,9 +61,10 @@ def trials(
         baseline = folder.config().baseline_or(manifest.probe_top1)
         covers = (manifest.covers or {}).get("val")
         trained_s = sum(row.seconds for row in rows)
+        gap = gap_so_far(found, baseline, covers).in_words
         said = [
-            f"{len(rows)} trials, {show_duration(trained_s)} of training; on validation: "
-            f"{gap_so_far(found, baseline, covers).in_words}"
+            f"{counted(len(rows), 'trial')}, {show_duration(trained_s)} of training"
+            + (f"; on validation: {gap}" if gap else "")
         ]
         if model is not None:
             said.append(f"exported to {where}: {model.in_words}")

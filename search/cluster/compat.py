@@ -34,14 +34,17 @@ from ray import tune
 from ray._private.services import canonicalize_bootstrap_address
 from ray.exceptions import RayError
 
+from covertune.environment import changed_environment
+
 __all__ = [
     "calls_held",
     "cluster_address",
     "dead_processes",
-    "quieten_tune",
     "run_experiment",
+    "tune_of_our_own",
 ]
 
+_SETS_TUNE = ("RAY_AIR_", "RAY_CHDIR_TO_TRIAL_DIR", "RAY_TRAIN_", "RAY_TUNE_", "TUNE_")
 _OF_TUNE = {
     "RAY_AIR_NEW_OUTPUT": "0",
     "RAY_TRAIN_ENABLE_V2_MIGRATION_WARNINGS": "0",
@@ -143,13 +146,16 @@ def cluster_address(address: str) -> str | None:
     return resolved
 
 
-def quieten_tune() -> None:
-    """Leave output, loggers and Ctrl-C to us, for the rest of this process.
+@contextlib.contextmanager
+def tune_of_our_own() -> Iterator[None]:
+    """Have Tune leave output, loggers and Ctrl-C to us while the block runs.
 
-    What the user has set in the environment stays as it is.
+    What the environment sets for other experiments does not count: some of it ends ours, or buffers
+    the epochs' results.
     """
-    for name, value in _OF_TUNE.items():
-        os.environ.setdefault(name, value)
+    others = dict.fromkeys(name for name in os.environ if name.startswith(_SETS_TUNE))
+    with changed_environment(others | _OF_TUNE):
+        yield
 
 
 def run_experiment(trainable: Any, **options: Any) -> None:

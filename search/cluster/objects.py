@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import ray
-from ray.exceptions import RayError, RayTaskError
+from ray.exceptions import ActorDiedError, RayError, RayTaskError, WorkerCrashedError
 
 from covertune.data_pipeline import DataError
 from covertune.models import ModelError
@@ -37,15 +37,17 @@ def results(
         if isinstance(cause, ModelError | DataError):
             raise error(first_line(cause, at_most=None)) from cause
         if isinstance(cause, RayError) and cause is not failed:  # of work that this one waited for
-            raise error(_lost(doing, remedy)) from cause
+            raise error(_lost(cause, doing, remedy)) from cause
         reason = named_first_line(cause, at_most=None)
         raise error(f"{doing} failed: {reason}; {remedy}") from cause
     except RayError as lost:
-        raise error(_lost(doing, remedy)) from lost
+        raise error(_lost(lost, doing, remedy)) from lost
 
 
-def _lost(doing: str, remedy: str) -> str:
-    return f"{doing} failed: the worker died (out of memory?); {remedy}"
+def _lost(error: RayError, doing: str, remedy: str) -> str:
+    if isinstance(error, WorkerCrashedError | ActorDiedError):
+        return f"{doing} failed: the worker died, most often for lack of memory; {remedy}"
+    return f"{doing} failed: {named_first_line(error, at_most=None)}; {remedy}"
 
 
 def share(value: object) -> Any:

@@ -12,7 +12,7 @@ from pathlib import Path
 import ray
 
 from covertune.data_pipeline import DataError, in_flight_nbytes
-from covertune.data_pipeline.compat import own_signals
+from covertune.data_pipeline.compat import imports_as_here, own_signals
 from covertune.data_pipeline.local_ray import (
     SLOW_STORE_NBYTES,
     default_store_nbytes,
@@ -21,7 +21,7 @@ from covertune.data_pipeline.local_ray import (
 )
 from covertune.machine import usable_cpus
 from covertune.passwords import PasswordsHidden
-from covertune.search.cluster.compat import cluster_address, quieten_tune
+from covertune.search.cluster.compat import cluster_address, tune_of_our_own
 from covertune.search.cluster.watchdog import OnDeath, ray_watched
 from covertune.search.errors import PreflightError
 from covertune.search.garbage import workers_collect_rarely
@@ -93,19 +93,19 @@ def ray_session(address: str | None, memory_gb: float | None, on_death: OnDeath)
     Raises:
         PreflightError: Ray does not start, or the cluster of `address` cannot be reached.
     """
-    quieten_tune()
-    if ray.is_initialized():
-        yield
-        return
-    try:
-        if address is None:
-            _start(memory_gb)
-        else:
-            _join(address)
-        with contextlib.nullcontext() if address else ray_watched(on_death):
+    with tune_of_our_own():
+        if ray.is_initialized():
             yield
-    finally:
-        ray.shutdown()
+            return
+        try:
+            if address is None:
+                _start(memory_gb)
+            else:
+                _join(address)
+            with contextlib.nullcontext() if address else ray_watched(on_death):
+                yield
+        finally:
+            ray.shutdown()
 
 
 def _start(memory_gb: float | None) -> None:
@@ -125,7 +125,12 @@ def _join(address: str) -> None:
     _require_reachable(address)
     try:
         with own_signals():
-            ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
+            ray.init(
+                address=address,
+                log_to_driver=False,
+                logging_level=logging.ERROR,
+                job_config=imports_as_here(),
+            )
     except Exception as error:
         raise _no_cluster(address, error) from error
 

@@ -62,7 +62,7 @@ class TrialInputs:
     """`train` and `val`, as each backbone takes them."""
     heads: Mapping[InputVariant, HeadWeights]
     """Of the probes."""
-    num_genres: int
+    genres: tuple[str, ...]
     checkpoints: Path
     cpus_per_trial: int
 
@@ -107,11 +107,12 @@ class CoverTrial(tune.Trainable):  # type: ignore[misc]  # Ray is untyped
             head = inputs.heads[variant]
         tuner = FineTuner(
             recipe,
-            inputs.num_genres,
+            len(inputs.genres),
             self._device,
             steps_per_epoch=len(self._train),
             head=head,
             load_weights=not resumes,  # a checkpoint needs neither hub nor file
+            genres=inputs.genres,
         )
         self._told: dict[str, Any] | None = None
         if resumes:

@@ -26,6 +26,7 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 from pydantic import BaseModel, Field
 
 from covertune.search.record.trial_record import TrialRecord
+from covertune.wording import counted
 
 __all__ = ["Insight", "Setting", "what_mattered"]
 
@@ -68,13 +69,13 @@ class Insight(BaseModel):
     def in_words(self) -> str:
         """What may be claimed, and what may not."""
         if self.trials < _FEWEST_TRIALS:
-            compared = "1 trial" if self.trials == 1 else f"{self.trials} trials"
             return (
-                f"What mattered: too few to say, {compared} to compare at epoch {self.epoch}; "
+                f"What mattered: too few to say, {counted(self.trials, 'trial')} to compare at "
+                f"epoch {self.epoch}; "
                 f"{_FEWEST_TRIALS} are needed."
             )
         found = [setting for setting in self.settings if setting.mattered]
-        compared = f"{self.trials} trials compared at epoch {self.epoch}"
+        compared = f"{counted(self.trials, 'trial')} compared at epoch {self.epoch}"
         if not found:
             return f"What mattered: no single parameter beyond chance ({compared})."
         clauses = "; ".join(setting.in_words for setting in found)

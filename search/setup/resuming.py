@@ -19,7 +19,7 @@ from covertune.search.record.trial_record import TrialRecord
 from covertune.search.schedule.budget import Budget
 from covertune.search.schedule.halving import SuccessiveHalving
 from covertune.search.schedule.trial_end import HALVED
-from covertune.wording import quoted_path
+from covertune.wording import counted, quoted_path
 
 __all__ = [
     "check_space_unchanged",
@@ -178,8 +178,8 @@ def require_work(
         return  # something to train, or an ending that was cut short
     if config.trial_limit is not None and finished >= config.trial_limit:
         raise RunError(
-            f"all {finished} trials of run {study.study_name!r} are finished; "
-            f"give it more with --trials N (N > {finished}) or --time-budget"
+            f"run {study.study_name!r} has finished {counted(finished, 'trial')}, all it was "
+            f"asked for; give it more with --trials N (N > {finished}) or --time-budget"
         )
     if budget.is_over:
         raise RunError(

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "as_message",
+    "counted",
     "escaped",
     "few",
     "first_line",
@@ -40,6 +41,17 @@ _JOINERS = frozenset("\u200c\u200d")  # Persian is written with them, and emoji
 _values = Repr()
 _values.maxlevel, _values.maxstring, _values.maxlong, _values.maxother = 3, 1000, 1000, 1000
 _values.maxlist = _values.maxtuple = _values.maxset = _values.maxdict = 12
+
+
+def counted(number: int, one: str, many: str | None = None) -> str:
+    """Return a number and what is counted: `1 trial`, `1,200 trials`.
+
+    Args:
+        number: How many.
+        one: The word for one.
+        many: For any other number; None: with an s at its end.
+    """
+    return f"{number:,} {one if number == 1 else many or f'{one}s'}"
 
 
 def escaped(text: object, *, at_most: int | None = None) -> str:

@@ -53,7 +53,7 @@ def tell(*before, environment=None, code=TELL, **options):
         if not name.startswith(("RAY_", "LC_", "LANG", "TMPDIR"))
     }
     done = subprocess.run(
-        [*before, sys.executable, "-c", code],
+        [*before, sys.executable, "-P", "-c", code],  # as the command `covertune` looks for modules
         env=clean | (environment or {}),
         capture_output=True,
         text=True,
@@ -68,14 +68,18 @@ def tell(*before, environment=None, code=TELL, **options):
 @pytest.fixture
 def own_mounts():
     """How a command is run with mounts and a host name of its own."""
-    before = ["unshare", "--mount", "--uts"]
+    return [*apart("--mount", "--uts"), "sh", "-e", "-c"]
+
+
+def apart(*namespaces):
+    before = ["unshare", *namespaces]
     try:
         tried = subprocess.run([*before, "true"], capture_output=True, text=True, check=False)
     except FileNotFoundError:
         pytest.skip("needs unshare, of Debian's package util-linux")
     if tried.returncode:
-        pytest.skip(f"no mounts of its own can be had here: {tried.stderr.strip()}")
-    return [*before, "sh", "-e", "-c"]
+        pytest.skip(f"no namespaces of its own can be had here: {tried.stderr.strip()}")
+    return before
 
 
 def test_a_frugal_account_on_a_shared_server(tmp_path):
@@ -124,6 +128,34 @@ def test_a_container_with_docker_s_defaults(own_mounts):
     assert not told["left"]
 
 
+def test_another_ray_that_the_environment_tells_of_is_none_of_ours():
+    """That of a job or a worker this process is of, with its settings and its store."""
+    told = tell(
+        environment={
+            "RAY_ADDRESS": "203.0.113.1:6379",
+            "RAY_CLIENT_MODE": "1",
+            "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "1",
+            "RAY_JOB_CONFIG_JSON_ENV_VAR": '{"runtime_env": {"working_dir": "/not/there"}}',
+            "RAY_LOG_TO_STDERR": "1",
+            "RAY_NAMESPACE": "another",
+            "RAY_OVERRIDE_RESOURCES": '{"CPU": 0}',
+            "RAY_RAYLET_PID": "1",
+            "RAY_REDIS_ADDRESS": "127.0.0.1:1",
+            "RAY_RUNTIME_ENV_HOOK": "no.such.hook",
+            "RAY_USE_TLS": "1",
+        }
+    )
+    assert told["total"] == 80_000_000
+    assert told["cpus"] == len(os.sched_getaffinity(0))
+    assert told["environment as it was"]
+
+
+def test_modules_of_the_current_folder_take_no_module_s_place(tmp_path):
+    for name in ("calendar", "colorsys", "copy", "numpy", "torch"):
+        (tmp_path / f"{name}.py").write_text("raise ImportError('not the one you want')")
+    assert tell(cwd=tmp_path)["total"] == 80_000_000
+
+
 NOWHERE = """
 import json
 from covertune.data_pipeline import DataError
@@ -146,3 +178,10 @@ def test_a_machine_that_cannot_be_written_is_told_in_one_line(own_mounts):
     )
     assert "/tmp (Read-only file system), /var/tmp (Read-only file system)" in message
     assert message.endswith("; set RAY_TMPDIR to one")
+
+
+def test_a_machine_without_loopback_is_told_in_one_line():
+    assert tell(*apart("--net"), code=NOWHERE) == (
+        "Ray does not start on this machine: its processes talk over 127.0.0.1, which does not "
+        "answer (Network is unreachable); bring it up: `ip link set lo up`"
+    )

@@ -28,7 +28,7 @@ from covertune.search.finish.gap import Gap
 from covertune.search.record.trial_record import ROLE_UNTUNED, TrialRecord
 from covertune.search.record.trial_rows import latest_value
 from covertune.search.schedule.time_left import TimeLeft
-from covertune.wording import as_message, escaped
+from covertune.wording import as_message, counted, escaped
 
 __all__ = ["LiveView"]
 
@@ -162,7 +162,7 @@ class LiveView(SearchObserver):
             )
         if report.search_s is not None:
             console.print(
-                f"the search will take about {show_duration(report.search_s)}", highlight=False
+                f"its trials will take about {show_duration(report.search_s)}", highlight=False
             )
 
     def probed(self, probe: ProbeReport) -> None:
@@ -369,8 +369,10 @@ class LiveView(SearchObserver):
         spent_s = self._spent_before_s + time.monotonic() - self._started
         done = self._ended_before + self._ended
         parts = [escaped(plan.run.name)]
-        of = f" of {plan.trial_limit}" if plan.trial_limit is not None else ""
-        parts.append(f"{done}{of} trials ended")
+        if plan.trial_limit is None:
+            parts.append(f"{counted(done, 'trial')} ended")
+        else:
+            parts.append(f"{done} of {counted(plan.trial_limit, 'trial')} ended")
         if (best := self._best) is not None:
             parts.append(f"best top-1 {best[0]:.3f} (trial {best[1]})")
         parts.append(show_duration(spent_s))

@@ -8,7 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from covertune.vocabulary import SPLITS, Split
-from covertune.wording import escaped
+from covertune.wording import counted, escaped
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -59,6 +59,7 @@ def outcome_table(outcome: Outcome) -> Table:
     """Show untuned, probe, best trial and, where it is another one, the exported model."""
     several = [] if outcome.best.test.any_top1 is None else ["any genre"]
     table = plain_table("top-1", "trial", "validation", "test", "95 % interval", "top-3", *several)
+    table.columns[0].no_wrap = False  # figures keep their place on a narrow terminal
     scores = [outcome.untuned, outcome.probe, outcome.best_trial]
     if outcome.best != outcome.best_trial:
         scores.append(outcome.best)
@@ -122,7 +123,7 @@ def prepare_table(summary: PrepareSummary) -> Table:
     _genre_rows(table, summary.counts)
     _reason_rows(table, summary.reasons)
     caption = (
-        f"{summary.found:,} files found, {summary.kept:,} covers kept, "
+        f"{counted(summary.found, 'file')} found, {counted(summary.kept, 'cover')} kept, "
         f"{summary.rejected:,} refused; fingerprint {summary.fingerprint[:12]}\n"
         f"{_labels_in_words(summary)}"
     )
@@ -138,7 +139,8 @@ def prepare_table(summary: PrepareSummary) -> Table:
 
 def _labels_in_words(summary: PrepareSummary) -> str:
     """Say what the labels are worth, and what was done about those that contradict each other."""
-    words = f"{summary.pictures:,} distinct pictures found, in {summary.groups:,} groups"
+    pictures = counted(summary.pictures, "distinct picture")
+    words = f"{pictures} found, in {counted(summary.groups, 'group')}"
     if summary.official_split:
         words += "; test split as listed"
     if not summary.conflicting:
@@ -163,9 +165,9 @@ def store_table(report: StoreReport) -> Table:
     _reason_rows(table, report.reasons)
     width, height = report.width_px, report.height_px
     caption = (
-        f"{report.pictures:,} distinct pictures found, {report.conflicting:,} of them in several "
-        f"genres: nobody can be right on more than {report.noise_ceiling:.1%} of the labels found\n"
-        f"{report.covers:,} covers in {report.groups:,} groups, {report.bytes / 1e6:,.1f} MB; "
+        f"{_ceiling_in_words(report)}\n"
+        f"{counted(report.covers, 'cover')} in {counted(report.groups, 'group')}, "
+        f"{report.bytes / 1e6:,.1f} MB; "
         f"width {width.min} to {width.max} px (median {width.median:.0f}), "
         f"height {height.min} to {height.max} px (median {height.median:.0f})\n"
         f"from {escaped(report.source)}, seed {report.settings.seed}; "
@@ -173,6 +175,16 @@ def store_table(report: StoreReport) -> Table:
     )
     table.caption, table.caption_justify = Text(caption), "left"
     return table
+
+
+def _ceiling_in_words(report: StoreReport) -> str:
+    pictures = counted(report.pictures, "distinct picture")
+    if not report.conflicting:
+        return f"{pictures} found, none of them in several genres"
+    return (
+        f"{pictures} found, {report.conflicting:,} of them in several genres: nobody can be right "
+        f"on more than {report.noise_ceiling:.1%} of the labels found"
+    )
 
 
 def backbones_table(found: list[Backbone]) -> Table:

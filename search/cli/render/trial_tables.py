@@ -17,7 +17,7 @@ from covertune.search.errors import RunError
 from covertune.search.record.study import recipe_of
 from covertune.search.record.trial_record import ROLE_SAMPLED, TrialRecord
 from covertune.search.record.trial_rows import TrialRow, trial_rows
-from covertune.wording import escaped, few
+from covertune.wording import counted, escaped, few
 
 __all__ = [
     "STATE_STYLES",
@@ -42,7 +42,7 @@ def recipe_summary(recipe: Recipe, *, with_input: bool = True) -> str:
     parts = [recipe.backbone, input_size(recipe)] if with_input else []
     parts.append(f"{recipe.head_init} head")
     if recipe.frozen_stages:
-        parts.append(f"{recipe.frozen_stages} stages frozen")
+        parts.append(f"{counted(recipe.frozen_stages, 'stage')} frozen")
     parts.append(f"lr {recipe.lr_head:.0e}/{recipe.lr_backbone:.0e}")
     parts.append(f"batch {recipe.batch_size}")
     if recipe.mixup_alpha:
@@ -101,7 +101,8 @@ def trials_table(trials: list[FrozenTrial]) -> Table:
 
 
 def trial_table(row: TrialRow, model: str) -> Table:
-    """Show one trial whole: how it stands, what it measured, every setting of its recipe.
+    """Show one trial whole: how it stands, what it measured, every setting of its recipe, as in
+    `recipe_table`.
 
     Args:
         row: Of the table of trials.
@@ -123,7 +124,7 @@ def trial_table(row: TrialRow, model: str) -> Table:
             table.add_row(Text(name, style="dim"), Text(fact))
     table.add_row()
     for name, setting in row.recipe.items():
-        table.add_row(Text(name, style="dim"), Text("off" if setting is None else str(setting)))
+        table.add_row(Text(name, style="dim"), Text(_setting_in_words(setting)))
     return table
 
 

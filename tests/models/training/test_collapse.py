@@ -10,6 +10,19 @@ def test_nearly_all_in_one_genre():
     )
 
 
+def test_the_genre_s_name_is_told_escaped():
+    table = np.array([[0, 50], [0, 50]])
+    assert find_collapse(table, ["Poetry", "Cook\nbooks"]) == (
+        "collapsed: 100.0% of the validation covers were given 'Cook\\nbooks', which 50.0% of them "
+        "have"
+    )
+
+
+def test_so_few_covers_that_chance_does_it():
+    assert find_collapse(np.array([[0, 10], [0, 9]])) is None
+    assert find_collapse(np.array([[0, 10], [0, 10]])) is not None
+
+
 def test_just_under_the_share():
     assert find_collapse(np.array([[3, 97], [2, 98]])) is None
 

@@ -78,9 +78,16 @@ def test_tune_still_reads_what_quietens_it(monkeypatch):
     read = "".join(file.read_text() for file in files)
     for name in compat._OF_TUNE:
         assert f'"{name}"' in read
-        monkeypatch.setenv(name, "the user's")
-    compat.quieten_tune()
-    assert {os.environ[name] for name in compat._OF_TUNE} == {"the user's"}
+        monkeypatch.setenv(name, "another experiment's")
+    # Tune refuses the first, and reports epochs late by the second.
+    monkeypatch.setenv("TUNE_RESULT_DIR", "elsewhere")
+    monkeypatch.setenv("TUNE_RESULT_BUFFER_LENGTH", "100")
+    before = dict(os.environ)
+    with compat.tune_of_our_own():
+        assert {name: os.environ[name] for name in compat._OF_TUNE} == compat._OF_TUNE
+        assert "TUNE_RESULT_DIR" not in os.environ
+        assert "TUNE_RESULT_BUFFER_LENGTH" not in os.environ
+    assert dict(os.environ) == before
 
 
 def test_an_experiment_takes_what_it_is_given():
