@@ -31,7 +31,12 @@ from covertune.data_pipeline.compat import (
 from covertune.data_pipeline.errors import DataError
 from covertune.data_pipeline.ray_folder import RayFolder
 from covertune.environment import changed_environment
-from covertune.machine import available_memory_nbytes, is_main_imported_again, usable_cpus
+from covertune.machine import (
+    address_space_nbytes,
+    available_memory_nbytes,
+    is_main_imported_again,
+    usable_cpus,
+)
 from covertune.stops import deferred_stops
 from covertune.wording import first_line, reason_of
 
@@ -74,6 +79,7 @@ SLOW_STORE_NBYTES = 10**10
 
 _STORE_SHARE = 0.3  # of free memory, which Ray takes for its object store by itself
 _LEAST_STORE_NBYTES = 75 * 2**20  # Ray takes no less
+_OTHER_ADDRESSES_NBYTES = 10**10  # measured: a process maps 4 to 8 GB beside the object store
 _SHARED_MEMORY = Path("/dev/shm")
 _SHARED_MEMORY_SHARE = 0.95
 _started: list[RayFolder] = []  # of the Ray that this process has started
@@ -100,7 +106,7 @@ def start_local_ray(
             out of memory; else that is left to the kernel.
 
     Raises:
-        DataError: Ray cannot be started.
+        DataError: Ray cannot be started, or may not have enough addresses.
     """
     if ray.is_initialized():
         return
@@ -111,7 +117,7 @@ def start_local_ray(
         _start(
             memory_monitor=memory_monitor,
             num_cpus=num_cpus or usable_cpus(),
-            object_store_memory=object_store_nbytes or default_store_nbytes(),
+            object_store_memory=_fitting(object_store_nbytes or default_store_nbytes()),
         )
 
 
@@ -164,6 +170,22 @@ def _require_loopback() -> None:
             f"Ray does not start on this machine: its processes talk over {_LOOPBACK}, which does "
             f"not answer ({reason_of(error)}); bring it up: `ip link set lo up`"
         ) from error
+
+
+def _fitting(store_nbytes: int) -> int:
+    """Return the size of an object store that each process can map, beside what else it does.
+
+    Raises:
+        DataError: There is no room for any.
+    """
+    limit = address_space_nbytes()
+    if limit < _OTHER_ADDRESSES_NBYTES + _LEAST_STORE_NBYTES:
+        raise DataError(
+            f"a process may have {limit / 1e9:.1f} GB of addresses here (`ulimit -v`), Ray and "
+            f"torch take {_OTHER_ADDRESSES_NBYTES / 1e9:.0f} GB without any covers; lift that "
+            "limit: `ulimit -v unlimited`, or limit the memory of a control group instead"
+        )
+    return int(min(store_nbytes, limit - _OTHER_ADDRESSES_NBYTES))
 
 
 def ray_logs() -> str:

@@ -244,7 +244,7 @@ def _require_enough(
     for genre in sorted({source.genre for source in sources} - {""}):
         if len(groups[genre]) < min_covers:
             refused = _most_first(reasons[genre]).items()
-            why = few((f"{reason}: {number:,}" for reason, number in refused), separator="; ")
+            why = few((f"{number:,} with {reason!r}" for reason, number in refused), separator="; ")
             shown = few([genre])
             poor.append(f"{shown} has {len(groups[genre])}" + (f" (refused: {why})" if why else ""))
         elif chosen.official_split and not 0 < len(in_test[genre]) <= len(groups[genre]) - 2:

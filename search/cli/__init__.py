@@ -90,6 +90,7 @@ def main(arguments: list[str] | None = None) -> None:
         read_names_as_utf8()
     collect_rarely()
     print_on_any_terminal()
+    _require_surroundings()
     try:
         with interrupted_by_stops():
             code = app(args=arguments, prog_name="covertune", standalone_mode=False)
@@ -119,6 +120,21 @@ def main(arguments: list[str] | None = None) -> None:
     if code == EXIT_INTERRUPTED:  # which newer Typers make of a KeyboardInterrupt by themselves
         say_error("interrupted", kind="stopped")
     sys.exit(code or 0)
+
+
+def _require_surroundings() -> None:
+    """End at once where no library works: each would say so in a way of its own."""
+    if sys.flags.optimize > 1:
+        say_error(
+            "Python runs without docstrings (-OO or PYTHONOPTIMIZE=2), and Ray needs its own; use "
+            "PYTHONOPTIMIZE=1 at most"
+        )
+        sys.exit(EXIT_FAILED)
+    try:
+        Path.cwd()
+    except FileNotFoundError:
+        say_error("the current folder is gone; change to one that exists: `cd`")
+        sys.exit(EXIT_FAILED)
 
 
 def _can_write() -> bool:

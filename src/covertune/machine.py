@@ -9,14 +9,21 @@ cgroup-v1; a limit on a group holds for all groups below it, so that the smalles
 from __future__ import annotations
 
 import contextlib
+import math
 import multiprocessing
 import os
+import resource
 from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
 
-__all__ = ["available_memory_nbytes", "is_main_imported_again", "usable_cpus"]
+__all__ = [
+    "address_space_nbytes",
+    "available_memory_nbytes",
+    "is_main_imported_again",
+    "usable_cpus",
+]
 
 _CGROUPS = Path("/sys/fs/cgroup")
 _GROUPS_OF_THIS_PROCESS = Path("/proc/self/cgroup")
@@ -35,6 +42,12 @@ def available_memory_nbytes() -> int:
     """Return the bytes this process and its children may still take without swapping."""
     left = [limit - used for limit, used in _memory_limits()]
     return max(0, min([int(psutil.virtual_memory().available), *left]))
+
+
+def address_space_nbytes() -> float:
+    """Return how many bytes of addresses each process may have (`ulimit -v`); infinity: any."""
+    limit, _ = resource.getrlimit(resource.RLIMIT_AS)
+    return math.inf if limit == resource.RLIM_INFINITY else limit
 
 
 def is_main_imported_again() -> bool:

@@ -3,10 +3,11 @@
 import shutil
 import time
 
+import pytest
+
 # In which part of a driver's life it is killed, and how long after that begins, in seconds.
 PHASES = {"starting": 4.0, "preparing": 10.0, "trials": 1.0, "concluding": 5.0}
 CONCLUDES = "averaging the best models"
-TRIALS_IN_THE_END = 7
 EARLY = ("starting", "preparing", "trials", "trials")
 
 
@@ -69,9 +70,14 @@ def test_a_killed_driver_costs_nothing_but_time(new_run, resume, predicts, draws
         predicts(run)
     print(f"{killed} kills")
 
-    command = resume(run, "--trials", TRIALS_IN_THE_END)
+
+@pytest.mark.long
+def test_a_killed_resume_remembers_how_many_trials_there_are_to_be(new_run, resume):
+    run, command = new_run("run", "--trials", 2)
+    assert command.end() == 0, command.story
+    command = resume(run, "--trials", 4)
     assert command.until("its preparation", command.says, "checking the machine"), command.story
     command.kill()
-    command = resume(run)  # which remembers how many there are to be
+    command = resume(run)
     assert command.end() == 0, command.story
-    run.require_whole(trials=TRIALS_IN_THE_END)
+    run.require_whole(trials=4)

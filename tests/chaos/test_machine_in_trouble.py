@@ -20,6 +20,7 @@ def fill(disk):
     return filler
 
 
+@pytest.mark.long
 def test_a_full_disk_stops_the_search_until_there_is_room(small_disk, new_run, resume):
     run, command = new_run("run", runs_dir="disk/runs")
     assert command.until_epochs(run), command.story

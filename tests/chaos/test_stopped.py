@@ -88,6 +88,7 @@ def test_a_stop_of_a_prepare(start, covers, tmp_path, draws):
         assert [path.name for path in tmp_path.iterdir()] in ([], ["store"])
 
 
+@pytest.mark.long
 def test_nohup(new_run):
     run, command = new_run("run", "--trials", 1, ignores=signal.SIGHUP)
     assert command.until("its preparation", command.says, "checking the machine"), command.story

@@ -180,6 +180,23 @@ def test_a_machine_that_cannot_be_written_is_told_in_one_line(own_mounts):
     assert message.endswith("; set RAY_TMPDIR to one")
 
 
+@pytest.mark.parametrize("gigabytes", [4, 11])
+def test_a_limit_on_addresses(gigabytes):
+    """Ray and torch have them for much that they never touch."""
+
+    def confine():
+        resource.setrlimit(resource.RLIMIT_AS, (gigabytes * 10**9,) * 2)
+
+    if gigabytes == 11:
+        assert tell(preexec_fn=confine)["total"] == 80_000_000
+        return
+    assert tell(preexec_fn=confine, code=NOWHERE) == (
+        "a process may have 4.0 GB of addresses here (`ulimit -v`), Ray and torch take 10 GB "
+        "without any covers; lift that limit: `ulimit -v unlimited`, or limit the memory of a "
+        "control group instead"
+    )
+
+
 def test_a_machine_without_loopback_is_told_in_one_line():
     assert tell(*apart("--net"), code=NOWHERE) == (
         "Ray does not start on this machine: its processes talk over 127.0.0.1, which does not "

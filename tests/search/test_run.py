@@ -17,7 +17,8 @@ import covertune.search.record.opening
 import covertune.search.record.owner
 from covertune.models import Recipe
 from covertune.models.training.checkpoint import read_state
-from covertune.search import RunError, RunFolder, SearchConfig, SearchObserver
+from covertune.search import RunError, RunFolder, SearchConfig, SearchError, SearchObserver
+from covertune.search import run as search_run
 from covertune.search.cluster.trainable import CoverTrial
 from covertune.search.errors import PreflightError
 from covertune.search.record.compat import close_storage
@@ -134,6 +135,15 @@ def test_a_search_in_a_main_module_without_its_guard_is_a_hint(tmp_path):
     assert done.stderr.rstrip().endswith(hint)
     assert sorted(entry.name for entry in tmp_path.iterdir()) == ["begun", "main.py"]
     assert (tmp_path / "begun").read_text() == "xx"
+
+
+def test_a_process_searches_once_at_a_time(tmp_path):
+    with search_run._one_at_a_time():
+        with pytest.raises(SearchError, match="this process is searching already"):
+            run_search(SearchConfig(runs_dir=tmp_path))
+        with pytest.raises(SearchError, match="this process is searching already"):
+            resume_search(tmp_path)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_search_ends_with_a_measured_and_exported_model(watched):
@@ -307,14 +317,14 @@ def test_trials_that_no_cover_fits_fail_with_the_reason(tight):
 
 
 def test_the_time_budget_ends_the_search(store, tmp_path):
-    result = run_search(config(store, tmp_path, trials=None, time_budget_s=60.0, epochs=400))
+    result = run_search(config(store, tmp_path, trials=None, time_budget_s=40.0, epochs=400))
     assert result.trials
     assert all(trial.state.is_finished() for trial in result.trials)
-    assert result.outcome.elapsed_s >= 60
+    assert result.outcome.elapsed_s >= 40
 
 
 def test_a_search_whose_ending_was_cut_short_is_concluded(watched, finished):
-    with pytest.raises(RunError, match=r"all 5 trials .* are finished; give it more"):
+    with pytest.raises(RunError, match="has finished 5 trials, all it was asked for; give it"):
         resume_search(finished.path)
     finished.outcome_file.unlink()
     assert resume_search(finished.path).outcome.best == watched[0].outcome.best

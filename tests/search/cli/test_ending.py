@@ -24,7 +24,7 @@ def outcome(untuned, best, baseline, *, closed=None, interval=None, trial=1, cov
 def test_points_and_gap_have_their_intervals():
     told = outcome(0.17, 0.355, 0.4, closed=0.804, interval=(0.711, 0.899))
     assert _against_untuned(told) == [
-        "On test: untuned 0.170, best 0.355, +18.5 points, 95 % interval +15.8 to +21.1."
+        "On test: untuned 0.170, the model 0.355, +18.5 points, 95 % interval +15.8 to +21.1."
     ]
     assert _against_baseline(told) == [
         "Baseline (frozen probe): 0.400.",

@@ -30,6 +30,36 @@ def has_only_what_can_be_seen(text):
     return all(escaped(line) == line for line in text.split("\n"))
 
 
+def test_a_python_without_docstrings_is_told_in_one_line(tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-m", "covertune", "search"],
+        env=os.environ | {"PYTHONOPTIMIZE": "2"},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == (
+        "error: Python runs without docstrings (-OO or PYTHONOPTIMIZE=2), and Ray needs its own; "
+        "use PYTHONOPTIMIZE=1 at most\n"
+    )
+
+
+def test_a_current_folder_that_is_gone_is_told_in_one_line(tmp_path):
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    done = subprocess.run(
+        ["sh", "-c", 'rmdir ../gone; exec "$0" -P -m covertune search', sys.executable],
+        cwd=gone,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == "error: the current folder is gone; change to one that exists: `cd`\n"
+
+
 @pytest.fixture
 def old(tmp_path):
     """A finished run of covertune 0.1, to be spoilt."""
