@@ -296,7 +296,8 @@ class TestErrors:
         self._fails(
             SourceError,
             r"a genre needs at least 3 groups of covers, so that each of train, val, test gets "
-            r"one; Travel has 2 \(refused: 1 with 'not an image'\); add covers or leave the genre out",
+            r"one; Travel has 2 \(refused: 1 with 'not an image'\); add covers or leave the genre "
+            r"out",
             source,
             tmp_path / "store",
         )
