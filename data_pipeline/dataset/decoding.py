@@ -57,6 +57,7 @@ class DecodedCovers(PiecesDatasource):
             image_px=image_px,
             fits=tuple(fits),
             genres=store.genres if store.is_multi else None,
+            fast=split != "test",  # of which `evaluate` must find the same pixels
         )
         pixels_nbytes = image_px * image_px * 3 * len(fits)
         wanted = np.arange(store.count(split)) if places is None else places
@@ -96,6 +97,7 @@ def _decoded(
     image_px: int,
     fits: tuple[Fit, ...],
     genres: list[str] | None,
+    fast: bool,
 ) -> Iterator[pa.Table]:
     """Decode some rows of row groups; runs in a Ray worker."""
     reuse_memory()
@@ -104,7 +106,7 @@ def _decoded(
     images_FNHWC = np.empty((len(fits), len(covers), image_px, image_px, 3), dtype=np.uint8)
     for row, data in enumerate(covers["image"]):
         source = covers["source"][row]
-        images_FNHWC[:, row] = decode_cover(data.as_py(), image_px, part, source, fits)
+        images_FNHWC[:, row] = decode_cover(data.as_py(), image_px, part, source, fits, fast=fast)
     yield block_of(
         dict(zip(fits, images_FNHWC, strict=True)),
         covers["label"].to_numpy(),
@@ -114,7 +116,13 @@ def _decoded(
 
 
 def decode_cover(
-    data: bytes, image_px: int, part: Path, source: object, fits: Sequence[Fit] = ("squash",)
+    data: bytes,
+    image_px: int,
+    part: Path,
+    source: object,
+    fits: Sequence[Fit] = ("squash",),
+    *,
+    fast: bool,
 ) -> np.ndarray:
     """Do `load_squares` on a cover of a store.
 
@@ -125,7 +133,7 @@ def decode_cover(
         StoreError: It is no picture.
     """
     try:
-        return load_squares(data, image_px, fits, from_store=True)
+        return load_squares(data, image_px, fits, fast=fast)
     except ImageRejected as err:
         raise StoreError(
             f"the store {part.parent} is damaged: {source} in {part.name} is no picture ({err}); "

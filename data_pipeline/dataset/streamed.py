@@ -154,7 +154,8 @@ class StreamedBatches:
         assert len(taken) == size, "no batch is made after one that failed"
         px = self._refs.image_px
         images_BHWC = torch.empty((size, px, px, 3), dtype=torch.uint8, pin_memory=pin)
-        _decode_into(images_BHWC.numpy(), taken, self._refs.fit, decoders)
+        fast = self._refs.split != "test"
+        _decode_into(images_BHWC.numpy(), taken, self._refs.fit, decoders, fast=fast)
         told = (torch.from_numpy(array) for array in _told(taken))
         return Batch(images_BHWC, *(tensor.pin_memory() if pin else tensor for tensor in told))
 
@@ -241,12 +242,20 @@ def _read(group: _RowGroup, store: CoverStore) -> dict[int, _Encoded]:
 
 
 def _decode_into(
-    images_BHWC: np.ndarray, covers: list[_Encoded], fit: Fit, decoders: ThreadPoolExecutor
+    images_BHWC: np.ndarray,
+    covers: list[_Encoded],
+    fit: Fit,
+    decoders: ThreadPoolExecutor,
+    *,
+    fast: bool,
 ) -> None:
+    image_px = images_BHWC.shape[1]
+
     def decode(row: int) -> None:
         cover = covers[row]
-        image_px = images_BHWC.shape[1]
-        (images_BHWC[row],) = decode_cover(cover.image, image_px, cover.part, cover.source, (fit,))
+        (images_BHWC[row],) = decode_cover(
+            cover.image, image_px, cover.part, cover.source, (fit,), fast=fast
+        )
 
     for _ in decoders.map(decode, range(len(covers))):  # raises what a thread raised
         pass

@@ -1,8 +1,8 @@
 """One cover: decoding, bringing into the store's form, fitting into a model's square.
 
-`load_square` is the only way from an encoded cover to a model's pixels: decoding a store,
-predicting and evaluating all use it, so that every model is asked about pixels made as those it was
-trained on.
+`load_square` is the way from an encoded cover to a model's pixels: predicting, evaluating and the
+test split of a search use it. What is trained on is made the same way, but resized by a faster
+library with the same filter, whose roundings are others (decision 0037).
 
 Decoding is Pillow's and always complete: a file that breaks off is refused, never half shown. What
 one file may cost is bounded before it is decoded: bytes, pixels, passes over them.

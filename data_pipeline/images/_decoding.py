@@ -27,6 +27,7 @@ from covertune.data_pipeline.images._jpeg import (
     without_metadata,
 )
 from covertune.data_pipeline.images._kinds import require_decodable
+from covertune.data_pipeline.images._resizing import resize, resize_fast
 from covertune.vocabulary import Fit
 from covertune.wording import one_line, reason_of
 
@@ -111,7 +112,7 @@ def load_square(data: bytes | Path, image_px: int, fit: Fit = "squash") -> np.nd
 
 
 def load_squares(
-    data: bytes | Path, image_px: int, fits: Sequence[Fit], *, from_store: bool = False
+    data: bytes | Path, image_px: int, fits: Sequence[Fit], *, fast: bool = False
 ) -> np.ndarray:
     """Decode a cover once and fit it into a square in several ways.
 
@@ -119,19 +120,20 @@ def load_squares(
         data: The encoded picture, or the file that holds it.
         image_px: Side of the square, H = W.
         fits: The ways.
-        from_store: `normalise` gave it, so that it need not be decoded twice to see that its last
-            blocks are there.
+        fast: For covers that `normalise` gave, on which a model is trained: whether their last
+            blocks are there is not looked at again, and roundings in resizing are others.
 
     Returns:
-        (F, H, W, 3) uint8, in the order of `fits`, each as `load_square` gives it.
+        (F, H, W, 3) uint8, in the order of `fits`, each as `load_square` gives it; see `fast`.
 
     Raises:
         ImageRejected: The file is missing or no complete picture.
     """
     if isinstance(data, Path):
         data = read_file(data)
-    image, _ = decode(data, whole=from_store)
-    return np.stack([to_square(image, image_px, fit) for fit in fits])
+    image, _ = decode(data, whole=fast)
+    resizes = resize_fast if fast else resize
+    return np.stack([to_square(image, image_px, fit, resizes) for fit in fits])
 
 
 def read_file(path: Path) -> bytes:

@@ -10,42 +10,49 @@ lines down nearly every cover, the same for all genres, stronger than anything t
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 from PIL import Image
 
+from covertune.data_pipeline.images._resizing import Box, resize
 from covertune.vocabulary import Fit
 
 __all__ = ["to_square"]
 
 
-def to_square(image: Image.Image, image_px: int, fit: Fit) -> np.ndarray:
+Resize = Callable[..., np.ndarray]
+
+
+def to_square(image: Image.Image, image_px: int, fit: Fit, resize: Resize = resize) -> np.ndarray:
     """Fit a decoded cover into a square, with Pillow's bicubic filter.
 
     Args:
         image: RGB.
         image_px: Side of the square, H = W.
         fit: How.
+        resize: What resizes it: `resize`, or `resize_fast`.
 
     Returns:
         (H, W, 3) uint8, the caller's own.
     """
     if fit == "pad":
-        return _padded(image, image_px)
+        return _padded(image, image_px, resize)
     box = _middle(image) if fit == "crop" else None
-    return np.array(image.resize((image_px, image_px), Image.Resampling.BICUBIC, box))
+    return resize(image, (image_px, image_px), Image.Resampling.BICUBIC, box)
 
 
-def _middle(image: Image.Image) -> tuple[float, float, float, float]:
+def _middle(image: Image.Image) -> Box:
     """Return the largest square in the middle; its edges may lie between pixels."""
     side = min(image.size)
     left, top = (image.width - side) / 2, (image.height - side) / 2
     return left, top, left + side, top + side
 
 
-def _padded(image: Image.Image, image_px: int) -> np.ndarray:
+def _padded(image: Image.Image, image_px: int, resize: Resize) -> np.ndarray:
     longer = max(image.size)
     width, height = (max(1, round(side * image_px / longer)) for side in image.size)
-    cover = np.array(image.resize((width, height), Image.Resampling.BICUBIC))
+    cover = resize(image, (width, height), Image.Resampling.BICUBIC)
     if cover.shape == (image_px, image_px, 3):
         return cover
     edges = cover[:, [0, -1]] if width < height else cover[[0, -1]]

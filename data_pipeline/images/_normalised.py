@@ -11,6 +11,7 @@ from xxhash import xxh3_128
 from covertune.data_pipeline.dedup.signature import compute_signature
 from covertune.data_pipeline.errors import ImageRejected
 from covertune.data_pipeline.images._decoding import decode, pillow_says
+from covertune.data_pipeline.images._resizing import resize_fast
 
 __all__ = ["NormalisedImage", "normalise"]
 
@@ -60,7 +61,8 @@ def normalise(data: bytes, max_px: int) -> NormalisedImage:
     try:
         if shorter > max_px:
             width, height = (max(1, round(side * max_px / shorter)) for side in image.size)
-            image = image.resize((width, height), Image.Resampling.LANCZOS)
+            lanczos = Image.Resampling.LANCZOS
+            image = Image.fromarray(resize_fast(image, (width, height), lanczos))
             as_jpeg = None
         if as_jpeg is None:
             buffer = io.BytesIO()

@@ -21,7 +21,7 @@ import numpy as np
 import torch
 
 from covertune.batch import Batch
-from covertune.data_pipeline import load_square
+from covertune.data_pipeline import load_squares
 from covertune.models import FineTuner, Recipe, free_memory, get_backbone, model_from_checkpoint
 from covertune.models.export import require_weights_return
 from covertune.search.cluster.devices import describe_device, this_device
@@ -93,8 +93,12 @@ def _check_backbone(
     device = this_device()
     backbone = get_backbone(name)
     data, labels_N, genres_NK = covers
-    images_BHWC = np.stack([load_square(one, image_px) for one in data])
-    decode_s = _warm_seconds(lambda: [load_square(one, image_px) for one in data], device)
+
+    def decoded() -> list[np.ndarray]:
+        return [load_squares(one, image_px, ("squash",), fast=True)[0] for one in data]
+
+    images_BHWC = np.stack(decoded())
+    decode_s = _warm_seconds(decoded, device)
     told = (torch.from_numpy(np.array(one)) for one in (labels_N, genres_NK) if one is not None)
     batch = Batch(torch.from_numpy(images_BHWC), *told).to(device)
     recipe = _costly_recipe(name, weights, image_px, batch_size=len(data))

@@ -19,7 +19,7 @@ from covertune.search.record.trial_record import TrialRecord
 from covertune.search.schedule.budget import Budget
 from covertune.search.schedule.halving import SuccessiveHalving
 from covertune.search.schedule.trial_end import HALVED
-from covertune.wording import counted, quoted_path
+from covertune.wording import quoted_path
 
 __all__ = [
     "check_space_unchanged",
@@ -177,10 +177,10 @@ def require_work(
     if resumed or not run.outcome_file.exists():
         return  # something to train, or an ending that was cut short
     if config.trial_limit is not None and finished >= config.trial_limit:
-        raise RunError(
-            f"run {study.study_name!r} has finished {counted(finished, 'trial')}, all it was "
-            f"asked for; give it more with --trials N (N > {finished}) or --time-budget"
-        )
+        done = f"all {finished} trials of run {study.study_name!r} are finished"
+        if finished == 1:
+            done = f"the one trial of run {study.study_name!r} is finished"
+        raise RunError(f"{done}; give it more with --trials N (N > {finished}) or --time-budget")
     if budget.is_over:
         raise RunError(
             f"the time budget of run {study.study_name!r} is used up ({budget.spent_s:,.0f} s); "

@@ -101,8 +101,7 @@ def trials_table(trials: list[FrozenTrial]) -> Table:
 
 
 def trial_table(row: TrialRow, model: str) -> Table:
-    """Show one trial whole: how it stands, what it measured, every setting of its recipe, as in
-    `recipe_table`.
+    """Show one trial whole: how it stands, what it measured, every setting of its recipe.
 
     Args:
         row: Of the table of trials.
@@ -124,7 +123,7 @@ def trial_table(row: TrialRow, model: str) -> Table:
             table.add_row(Text(name, style="dim"), Text(fact))
     table.add_row()
     for name, setting in row.recipe.items():
-        table.add_row(Text(name, style="dim"), Text(_setting_in_words(setting)))
+        table.add_row(Text(name, style="dim"), Text("off" if setting is None else str(setting)))
     return table
 
 

@@ -12,7 +12,7 @@ from covertune.data_pipeline import (
     decode_places,
     decode_store,
     decoded_nbytes,
-    load_square,
+    load_squares,
     ray_tasks,
 )
 from covertune.data_pipeline.dataset import decoding
@@ -40,7 +40,8 @@ def test_pixels_labels_and_order_are_the_stores(store, refs):
         assert np.array_equal(blocks.labels_N, labels_N)
         assert blocks.cover_ids_N.tolist() == sorted(blocks.cover_ids_N)
         for image_HWC, data in zip(pixels(ref), images, strict=True):
-            assert np.array_equal(image_HWC, load_square(data, 24))
+            (expected,) = load_squares(data, 24, ("squash",), fast=True)
+            assert np.array_equal(image_HWC, expected)
         assert (ref.split, ref.num_covers, ref.image_px) == (split, len(images), 24)
 
 

@@ -15,7 +15,7 @@ from covertune.data_pipeline import (
     StoreError,
     StreamedRefs,
     decode_store,
-    load_square,
+    load_squares,
     prepare_store,
 )
 from covertune.data_pipeline.dataset import streamed
@@ -36,7 +36,8 @@ def train(store):
 def expected(store):
     """Pixels and labels in the store's order."""
     images, labels_N = store.read_images("train")
-    return torch.from_numpy(np.stack([load_square(one, PX) for one in images])), labels_N
+    squares = [load_squares(one, PX, ("squash",), fast=True)[0] for one in images]
+    return torch.from_numpy(np.stack(squares)), labels_N
 
 
 def _threads():
@@ -139,9 +140,9 @@ class TestBounds:
     def test_of_batches_ahead(self, train, monkeypatch):
         decoded = []
 
-        def counted(data, image_px, part, source, fits):
+        def counted(data, image_px, part, source, fits, *, fast):
             decoded.append(source)
-            return decode_cover(data, image_px, part, source, fits)
+            return decode_cover(data, image_px, part, source, fits, fast=fast)
 
         decode_cover = streamed.decode_cover
         monkeypatch.setattr(streamed, "decode_cover", counted)

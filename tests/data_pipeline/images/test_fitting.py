@@ -95,7 +95,7 @@ def tall(store):
 
 @pytest.mark.usefixtures("local_ray")
 class TestDecoded:
-    def test_arrays_are_what_load_square_gives(self, tall):
+    def test_arrays_are_what_load_squares_gives(self, tall):
         calls = []
         fitted = decode_fits(
             tall, 24, FITS, splits=("val", "test"), progress=lambda *done: calls.append(done)
@@ -111,7 +111,8 @@ class TestDecoded:
                 assert (refs.fit, refs.image_px, refs.split) == (fit, 24, split)
                 assert np.array_equal(decoded.labels_N, labels_N)
                 for image_HWC, data in zip(np.concatenate(decoded.images), images, strict=True):
-                    assert np.array_equal(image_HWC, load_square(data, 24, fit))
+                    (expected,) = load_squares(data, 24, (fit,), fast=split != "test")
+                    assert np.array_equal(image_HWC, expected)
 
     def test_keys_tell_fits_apart(self, tall):
         fitted = decode_fits(tall, 8, FITS, splits=("val",))
