@@ -1,7 +1,7 @@
 """data_pipeline: turns a pile of covers into clean, split, decoded batches.
 
-    prepare_store -> CoverStore -> decode_store -> BlockRefs ----> batches
-                               `-----------------> StreamedRefs -'
+    prepare_store -> CoverStore -> decode_part -> BlockRefs -----> batches
+                              `--> spill_part --> WindowedRefs -'
 
 Knows no model. Names are imported when first used: opening a store needs neither Ray nor torch, and
 Ray's decoding workers, which import this package too, start seconds faster without torch.
@@ -16,15 +16,19 @@ if TYPE_CHECKING:
     from covertune.data_pipeline.dataset.batches import DeviceResident, EpochBatches
     from covertune.data_pipeline.dataset.blocks import BlockRefs, Blocks
     from covertune.data_pipeline.dataset.decoded import (
+        Part,
         cover_nbytes,
         decode_fits,
-        decode_places,
+        decode_part,
         decode_store,
         decoded_nbytes,
         in_flight_nbytes,
+        spill_part,
+        stream_part,
     )
+    from covertune.data_pipeline.dataset.lazy_blocks import WindowedRefs
     from covertune.data_pipeline.dataset.refs import CoverBatches, CoverRefs
-    from covertune.data_pipeline.dataset.streamed import StreamedBatches, StreamedRefs
+    from covertune.data_pipeline.dataset.windowed import WindowedBatches
     from covertune.data_pipeline.downloads import DownloadCounts, DownloadSettings
     from covertune.data_pipeline.errors import (
         CapacityError,
@@ -52,17 +56,18 @@ __all__ = [
     "DownloadSettings",
     "EpochBatches",
     "ImageRejected",
+    "Part",
     "PrepareSettings",
     "PrepareSummary",
     "SourceError",
     "StoreError",
     "StoreManifest",
     "StoreReport",
-    "StreamedBatches",
-    "StreamedRefs",
+    "WindowedBatches",
+    "WindowedRefs",
     "cover_nbytes",
     "decode_fits",
-    "decode_places",
+    "decode_part",
     "decode_store",
     "decoded_nbytes",
     "free_object_store_bytes",
@@ -71,6 +76,8 @@ __all__ = [
     "load_square",
     "load_squares",
     "prepare_store",
+    "spill_part",
+    "stream_part",
     "write_page",
 ]
 
@@ -79,15 +86,19 @@ _HOMES = {
     "dataset.batches": ("DeviceResident", "EpochBatches"),
     "dataset.blocks": ("BlockRefs", "Blocks"),
     "dataset.decoded": (
+        "Part",
         "cover_nbytes",
         "decode_fits",
-        "decode_places",
+        "decode_part",
         "decode_store",
         "decoded_nbytes",
         "in_flight_nbytes",
+        "spill_part",
+        "stream_part",
     ),
+    "dataset.lazy_blocks": ("WindowedRefs",),
     "dataset.refs": ("CoverBatches", "CoverRefs"),
-    "dataset.streamed": ("StreamedBatches", "StreamedRefs"),
+    "dataset.windowed": ("WindowedBatches",),
     "downloads": ("DownloadCounts", "DownloadSettings"),
     "errors": ("CapacityError", "DataError", "ImageRejected", "SourceError", "StoreError"),
     "images": ("load_square", "load_squares"),

@@ -21,6 +21,7 @@ Ray 2.60. What is not promised there, and why it is used:
     Config.initialize, AuthenticationTokenLoader.reset_cache    Ray's core keeps what RAY_AUTH_MODE
                                         and RAY_AUTH_TOKEN were when it first looked
     _temp_dir                           where Ray's files go; `ray.init` has no other word
+    Node._object_spilling_config        where Ray spills to
     Node.kill_all_processes             called when a Ray ends that `ray.init` has started
     sockets/plasma_store in a session   the longest path of a Unix socket below `_temp_dir`
     RayTaskError.cause                  the error itself, not a traceback as a message
@@ -37,6 +38,7 @@ from __future__ import annotations
 
 import ctypes
 import functools
+import json
 import logging
 import os
 import signal
@@ -74,6 +76,7 @@ __all__ = [
     "quiet_ray_data",
     "read_in_order",
     "read_token_anew",
+    "spill_folder",
     "when_ray_ends",
 ]
 
@@ -268,6 +271,17 @@ def object_store_sizes() -> list[int]:
     """Return the bytes of the object store of each node that lives."""
     nodes = [node for node in ray.nodes() if node["Alive"]]
     return [int(node["Resources"].get(_OBJECT_STORE, 0)) for node in nodes]
+
+
+def spill_folder() -> Path:
+    """Return the folder of this machine to which Ray moves what its object store has no room for.
+
+    Of a cluster that was told nothing else it is the session's.
+    """
+    node: Any = ray._private.worker._global_node
+    told = json.loads(node._object_spilling_config or "{}")
+    folders = told.get("params", {}).get("directory_path", node.get_session_dir_path())
+    return Path(folders if isinstance(folders, str) else folders[0])
 
 
 def object_store_in_use() -> int:

@@ -26,6 +26,7 @@ from covertune.data_pipeline.compat import (
     of_this_machine_alone,
     own_signals,
     read_token_anew,
+    spill_folder,
     when_ray_ends,
 )
 from covertune.data_pipeline.errors import DataError
@@ -43,6 +44,7 @@ from covertune.wording import first_line, reason_of
 __all__ = [
     "SLOW_STORE_NBYTES",
     "default_store_nbytes",
+    "free_spill_nbytes",
     "ray_logs",
     "require_main_guard",
     "shared_memory_nbytes",
@@ -82,6 +84,7 @@ _LEAST_STORE_NBYTES = 75 * 2**20  # Ray takes no less
 _OTHER_ADDRESSES_NBYTES = 10**10  # measured: a process maps 4 to 8 GB beside the object store
 _SHARED_MEMORY = Path("/dev/shm")
 _SHARED_MEMORY_SHARE = 0.95
+_FULLEST_DISK = 0.95  # Ray spills no more from there on
 _started: list[RayFolder] = []  # of the Ray that this process has started
 _starting = threading.Lock()
 
@@ -91,6 +94,7 @@ def start_local_ray(
     num_cpus: int | None = None,
     object_store_nbytes: int | None = None,
     memory_monitor: bool = True,
+    spill_dir: Path | None = None,
 ) -> None:
     """Start Ray on this machine, without a word, unless this process uses one already.
 
@@ -104,6 +108,7 @@ def start_local_ray(
             memory this process may use.
         memory_monitor: Whether Ray ends a worker, and does its task again, before the machine runs
             out of memory; else that is left to the kernel.
+        spill_dir: Where Ray moves shared arrays that have no room; None: to temporary files.
 
     Raises:
         DataError: Ray cannot be started, or may not have enough addresses.
@@ -116,15 +121,16 @@ def start_local_ray(
             return
         _start(
             memory_monitor=memory_monitor,
+            spill_dir=spill_dir,
             num_cpus=num_cpus or usable_cpus(),
             object_store_memory=_fitting(object_store_nbytes or default_store_nbytes()),
         )
 
 
-def _start(*, memory_monitor: bool, **resources: int) -> None:
+def _start(*, memory_monitor: bool, spill_dir: Path | None, **resources: int) -> None:
     _require_loopback()
     settings = _environment_of_ray(secrets.token_hex(_TOKEN_BYTES), memory_monitor=memory_monitor)
-    folder = RayFolder.make()
+    folder = RayFolder.make(spill_dir)
     try:
         with (
             changed_environment(settings),
@@ -223,6 +229,12 @@ def default_store_nbytes() -> int:
     """
     free = int(_STORE_SHARE * available_memory_nbytes())
     return max(_LEAST_STORE_NBYTES, min(free, max(shared_memory_nbytes(), SLOW_STORE_NBYTES)))
+
+
+def free_spill_nbytes() -> int:
+    """Return the room for shared arrays on the disk that Ray moves them to, on this machine."""
+    disk = shutil.disk_usage(spill_folder())
+    return max(0, int(disk.free - (1 - _FULLEST_DISK) * disk.total))
 
 
 def shared_memory_nbytes() -> int:

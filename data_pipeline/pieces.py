@@ -48,6 +48,11 @@ class PiecesDatasource(Datasource):  # type: ignore[misc]  # Ray Data has no typ
         self._pieces = list(pieces)
         self._schema = schema
 
+    @property
+    def pieces(self) -> tuple[Piece, ...]:
+        """What is read, in its order."""
+        return tuple(self._pieces)
+
     def __len__(self) -> int:
         """Return how many read tasks there are."""
         return len(self._pieces)

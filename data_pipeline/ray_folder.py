@@ -42,7 +42,7 @@ class RayFolder:
     Attributes:
         path: Short enough for sockets; Ray gets `path / "ray"`.
         spill: Where objects go that do not fit into memory: the same, or a folder where the user
-            wants temporary files to be but whose path is too long for sockets.
+            wants them, or wants temporary files to be but whose path is too long for sockets.
         keep: Whether somebody is to read the logs after the end.
     """
 
@@ -52,15 +52,18 @@ class RayFolder:
     _locks: list[int] = field(default_factory=list, repr=False)
 
     @classmethod
-    def make(cls) -> RayFolder:
+    def make(cls, spill_dir: Path | None = None) -> RayFolder:
         """Make one, and remove those whose owners were killed.
+
+        Args:
+            spill_dir: Where it is to lie what objects take; None: with temporary files.
 
         Raises:
             DataError: There is no folder for temporary files that can be written and is not too
-                deep.
+                deep, or `spill_dir` is none that can be written.
         """
-        spill: Path | None = None
         locks: list[int] = []
+        spill = None if spill_dir is None else _make_spill(spill_dir, locks)
         tried = []
         for parent in _parents():
             try:
@@ -111,6 +114,17 @@ class RayFolder:
     def let_go(self) -> None:
         """Leave it to be read until the next Ray is started."""
         _unlock(self._locks)
+
+
+def _make_spill(parent: Path, locks: list[int]) -> Path:
+    try:
+        _sweep(parent)
+        return _make_locked(parent, locks)
+    except OSError as error:
+        raise DataError(
+            f"decoded covers must have a folder that can be written, got {parent} "
+            f"({reason_of(error)}); make it, or choose another with --spill-dir"
+        ) from error
 
 
 def _parents() -> Iterator[Path]:

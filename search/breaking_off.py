@@ -35,7 +35,9 @@ def held_session(run: RunFolder, config: SearchConfig, observer: SearchObserver)
         else:
             observer.broken_off(f"{what}; see {run.log_file}, and {go_on(run)}")
 
-    ray = ray_session(config.address, config.memory_gb, ray_died)
+    ray = ray_session(
+        config.address, ray_died, memory_gb=config.memory_gb, spill_dir=config.spill_dir
+    )
     with ray, log_to_file(run.log_file):
         if config.address is None and (warning := slow_store()) is not None:
             observer.warn(warning)

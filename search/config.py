@@ -98,7 +98,13 @@ class SearchConfig(BaseModel):
         None,
         gt=0,
         description="Memory for decoded covers, in GB; none: what Ray's object store has room "
-        "for. What does not fit is streamed from the store.",
+        "for. What does not fit lies on a disk; what does not fit there either is decoded anew in "
+        "each epoch.",
+    )
+    spill_dir: Path | None = Field(
+        None,
+        description="Folder, on this machine, for decoded covers that do not fit into memory; "
+        "none: that of temporary files. A cluster has its own.",
     )
     address: str | None = Field(
         None, description="Ray cluster: none for this machine, `auto` for the one it belongs to."
@@ -157,6 +163,11 @@ class SearchConfig(BaseModel):
                 f"submitting a search as a Ray job is not built yet, got address {self.address!r}; "
                 "run the command on the cluster's head with --address auto"
             )
+        if self.address is not None and self.spill_dir is not None:
+            raise ValueError(
+                "spill_dir is for a search on this machine; a cluster spills where it was told to "
+                "(`ray start --object-spilling-directory`), so leave it out with an address"
+            )
         if self.address is not None and self.address != "auto" and ":" not in self.address:
             raise ValueError(f"address is `auto` or HOST:PORT, got {self.address!r}")
         return self
@@ -174,6 +185,7 @@ class SearchConfig(BaseModel):
             update={
                 "store": None if self.store is None else self.store.absolute(),
                 "runs_dir": self.runs_dir.absolute(),
+                "spill_dir": None if self.spill_dir is None else self.spill_dir.absolute(),
                 "weights": weights,
                 "storage": storage,
                 "warm_start": tuple(path.absolute() for path in self.warm_start),

@@ -20,12 +20,12 @@ import torch
 
 from covertune.batch import Batch
 from covertune.data_pipeline.dataset.blocks import Blocks
+from covertune.data_pipeline.dataset.order import batch_ends, seeded
 from covertune.vocabulary import SPLITS
 
-__all__ = ["DeviceResident", "EpochBatches", "batch_ends", "prefetch", "seeded"]
+__all__ = ["DeviceResident", "EpochBatches", "prefetch"]
 
 _UPLOAD_BYTES = 64 * 2**20
-_ORDER = int.from_bytes(b"ordr")  # a stream of random numbers of its own under the trial's seed
 
 T = TypeVar("T")
 
@@ -127,14 +127,15 @@ class EpochBatches:
             return np.arange(len(self._covers))
         return seeded(self._seed, epoch).permutation(len(self._covers))
 
-    def epoch(self, epoch: int) -> Iterator[Batch]:
-        """Deliver one epoch.
+    def epoch(self, epoch: int, start_batch: int = 0) -> Iterator[Batch]:
+        """Deliver one epoch, or what is left of it.
 
         Args:
             epoch: Which one, at least 0.
+            start_batch: How many of its batches are left out, at the beginning.
         """
         order = self.order(epoch)
-        slices = [slice(*bounds) for bounds in pairwise([0, *self._ends()])]
+        slices = [slice(*bounds) for bounds in pairwise([0, *self._ends()])][start_batch:]
         picks = [order[part] for part in slices]
         if self._device.type == "cpu":
             yield from (self._gather(pick, pin=False) for pick in picks)
@@ -166,34 +167,22 @@ class EpochBatches:
             yield batch.to(self._device)
 
 
-def seeded(seed: int, epoch: int) -> np.random.Generator:
-    """Return the random numbers that decide the order of one epoch."""
-    return np.random.default_rng([_ORDER, seed, epoch])
-
-
-def batch_ends(covers: int, batch_size: int, *, lone_joins: bool) -> list[int]:
-    """Return where in the order of an epoch each batch ends.
-
-    Args:
-        covers: In the epoch.
-        batch_size: B.
-        lone_joins: Whether a lone last cover joins the batch before it.
-    """
-    lone = lone_joins and covers > batch_size > 1 == covers % batch_size
-    return [*range(batch_size, covers - lone, batch_size), covers]
-
-
-def prefetch(makes: Iterable[Callable[[], T]], ahead: int) -> Generator[T]:
-    """Call one after the other in a thread, so many before the result is asked for.
+def prefetch(makes: Iterable[Callable[[], T]], ahead: int, *, threads: int = 1) -> Generator[T]:
+    """Call one after the other in threads, so many before the result is asked for.
 
     What a call raises is raised where its result would have come. Closing the iterator waits for
-    the call that runs.
+    the calls that run.
+
+    Args:
+        makes: What is called.
+        ahead: How many results wait at most.
+        threads: That call, side by side.
     """
     coming: deque[Future[T]] = deque()
-    with ThreadPoolExecutor(1, thread_name_prefix="covers") as thread:
+    with ThreadPoolExecutor(threads, thread_name_prefix="covers") as pool:
         try:
             for make in makes:
-                coming.append(thread.submit(make))
+                coming.append(pool.submit(make))
                 if len(coming) > ahead:
                     yield coming.popleft().result()
             while coming:

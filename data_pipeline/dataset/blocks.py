@@ -7,6 +7,7 @@ row by row, in whatever order an epoch asks for: Ray Data's own random access is
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Self
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
     from covertune.data_pipeline.dataset.batches import EpochBatches
 
-__all__ = ["BlockRefs", "Blocks", "block_of", "chunk_slice"]
+__all__ = ["BlockRefs", "Blocks", "block_of", "chunk_slice", "take_rows"]
 
 _IMAGES, _LABELS, _IDS, _GENRES = "image_{}", "label", "cover_id", "genres"
 
@@ -92,12 +93,7 @@ class Blocks:
         Returns:
             `out`.
         """
-        block_of_B = np.searchsorted(self.starts, indices, side="right") - 1
-        row_of_B = indices - self.starts[block_of_B]
-        where = zip(block_of_B.tolist(), row_of_B.tolist(), strict=True)
-        for at, (block, row) in enumerate(where):
-            out[at] = self.images[block][row]
-        return out
+        return take_rows(self.images, self.starts, indices, out)
 
     def part(self, which: slice, name: str) -> Blocks:
         """Return a run of the covers, as views.
@@ -178,6 +174,20 @@ def block_of(
     if genres_NK is not None:
         columns[_GENRES] = ArrowTensorArray.from_numpy(genres_NK)
     return pa.table(columns)
+
+
+def take_rows(
+    images: Sequence[np.ndarray] | Mapping[int, np.ndarray],
+    starts: np.ndarray,
+    indices: np.ndarray,
+    out: np.ndarray,
+) -> np.ndarray:
+    """Copy rows of blocks; `Blocks.take` of some blocks, by their number."""
+    block_of_B = np.searchsorted(starts, indices, side="right") - 1
+    row_of_B = indices - starts[block_of_B]
+    for at, (block, row) in enumerate(zip(block_of_B.tolist(), row_of_B.tolist(), strict=True)):
+        out[at] = images[block][row]
+    return out
 
 
 def chunk_slice(covers: int, chunk: tuple[int, int]) -> slice:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -11,18 +12,22 @@ from covertune.data_pipeline import ray_tasks
 from covertune.data_pipeline.compat import blocks_as_read, read_in_order
 from covertune.data_pipeline.dataset.blocks import BlockRefs
 from covertune.data_pipeline.dataset.decoding import BLOCK_BYTES, DecodedCovers
+from covertune.data_pipeline.dataset.lazy_blocks import SpilledBlock, UndecodedBlock, WindowedRefs
 from covertune.data_pipeline.errors import CapacityError
 from covertune.data_pipeline.local_ray import start_local_ray
 from covertune.data_pipeline.store.cover_store import CoverStore
 from covertune.vocabulary import Fit
 
 __all__ = [
+    "Part",
     "cover_nbytes",
     "decode_fits",
-    "decode_places",
+    "decode_part",
     "decode_store",
     "decoded_nbytes",
     "in_flight_nbytes",
+    "spill_part",
+    "stream_part",
 ]
 
 _IN_FLIGHT_BLOCKS = 4  # a CPU; room beside the blocks
@@ -47,9 +52,15 @@ def cover_nbytes(store: CoverStore, image_px: int) -> int:
     return per_cover + (len(store.genres) + _TENSOR_NBYTES if store.is_multi else 0)
 
 
-def in_flight_nbytes(blocks_nbytes: int, cpus: int) -> int:
-    """Return the bytes that are kept free beside blocks, for what is computed of them."""
-    return min(blocks_nbytes, cpus * _IN_FLIGHT_BLOCKS * BLOCK_BYTES)
+def in_flight_nbytes(blocks_nbytes: int | None, cpus: int) -> int:
+    """Return the bytes that are kept free beside blocks, for what is computed of them.
+
+    Args:
+        blocks_nbytes: Of all blocks; None: many.
+        cpus: That compute.
+    """
+    most = cpus * _IN_FLIGHT_BLOCKS * BLOCK_BYTES
+    return most if blocks_nbytes is None else min(blocks_nbytes, most)
 
 
 def decode_store(
@@ -103,74 +114,122 @@ def decode_fits(
         CapacityError, StoreError: As for `decode_store`.
     """
     start_local_ray()
-    total = sum(store.count(split) for split in splits)
     _require_room(store, image_px, splits, len(fits))
     refs: dict[Fit, dict[str, BlockRefs]] = {fit: {} for fit in fits}
-    done = 0
+    done, total = 0, sum(store.count(split) for split in splits)
     for split in splits:
-        count = store.count(split)
         blocks = _read(DecodedCovers(store, split, image_px, fits), progress, done, total)
         for fit in fits:
-            key = _key(store, split, image_px, fit)
-            refs[fit][split] = BlockRefs(split, count, image_px, fit, key, blocks)
-        done += count
+            refs[fit][split] = _in_memory(Part(store, split), image_px, fit, blocks)
+        done += store.count(split)
     return refs
 
 
-def decode_places(
-    store: CoverStore,
-    image_px: int,
-    fit: Fit,
-    split: str,
-    places: np.ndarray,
-    name: str,
-    progress: Progress | None = None,
-) -> BlockRefs:
-    """Decode some covers of a split; for few of them.
+@dataclass(frozen=True, eq=False)
+class Part:
+    """Some covers of a store.
+
+    Attributes:
+        store: Holds them.
+        split: Where.
+        places: Which covers of the split, ascending; None: all.
+        name: What keys call them, where they are not all.
+    """
+
+    store: CoverStore
+    split: str
+    places: np.ndarray | None = None
+    name: str = ""
+
+    def key(self, image_px: int, fit: Fit) -> str:
+        """Return their `Blocks.key`."""
+        whole = f"{self.store.fingerprint}/{self.split}/{image_px}px/{fit}"
+        return f"{whole}/{self.name}" if self.name else whole
+
+    def __len__(self) -> int:
+        """Return how many there are."""
+        return self.store.count(self.split) if self.places is None else len(self.places)
+
+
+def decode_part(
+    part: Part, image_px: int, fits: Sequence[Fit], progress: Progress | None = None
+) -> dict[Fit, BlockRefs]:
+    """Decode some covers, for which there is room.
 
     Args:
-        store: As for `decode_store`.
+        part: Which.
         image_px: Side of the squares.
-        fit: How covers become squares.
-        split: Which split.
-        places: Which covers, ascending.
-        name: What the key calls them.
+        fits: The ways of fitting, each once.
         progress: Called with (done, total) covers.
 
     Raises:
         StoreError: As for `decode_store`.
     """
     start_local_ray()
-    covers = DecodedCovers(store, split, image_px, (fit,), places)
-    blocks = _read(covers, progress, 0, len(places))
-    key = f"{_key(store, split, image_px, fit)}/{name}"
-    return BlockRefs(split, len(places), image_px, fit, key, blocks)
+    covers = DecodedCovers(part.store, part.split, image_px, fits, part.places)
+    blocks = _read(covers, progress, 0, len(part))
+    return {fit: _in_memory(part, image_px, fit, blocks) for fit in fits}
+
+
+def spill_part(
+    part: Part, image_px: int, fits: Sequence[Fit], progress: Progress | None = None
+) -> dict[Fit, WindowedRefs]:
+    """Decode some covers, for which there is room on the disk that Ray spills to.
+
+    Arguments and errors are those of `decode_part`; trials hold a window of what is returned.
+    """
+    start_local_ray()
+    covers = DecodedCovers(part.store, part.split, image_px, fits, part.places, share_out=False)
+    blocks = tuple(SpilledBlock(rows, ref) for ref, rows in _read(covers, progress, 0, len(part)))
+    return {
+        fit: WindowedRefs(part.split, image_px, fit, part.key(image_px, fit), blocks)
+        for fit in fits
+    }
+
+
+def stream_part(part: Part, image_px: int, fit: Fit, threads: int = 1) -> WindowedRefs:
+    """Return some covers that trials decode anew in each epoch.
+
+    Args:
+        part: Which; each node of the cluster must reach the store's folder.
+        image_px: Side of the squares.
+        fit: How covers become squares.
+        threads: That decode, of each trial.
+
+    Raises:
+        StoreError: There is no such split.
+    """
+    covers = DecodedCovers(part.store, part.split, image_px, (fit,), part.places, share_out=False)
+    blocks = tuple(UndecodedBlock(piece.rows, piece.read) for piece in covers.pieces)
+    return WindowedRefs(part.split, image_px, fit, part.key(image_px, fit), blocks, threads)
+
+
+def _in_memory(
+    part: Part, image_px: int, fit: Fit, blocks: Sequence[tuple[object, int]]
+) -> BlockRefs:
+    refs = tuple(ref for ref, _ in blocks)
+    return BlockRefs(part.split, len(part), image_px, fit, part.key(image_px, fit), refs)
 
 
 def _read(
     covers: DecodedCovers, progress: Progress | None, done: int, total: int
-) -> tuple[object, ...]:
-    """Have Ray Data decode; return the blocks in the store's order.
+) -> list[tuple[object, int]]:
+    """Have Ray Data decode; return the blocks, and their covers, in the store's order.
 
     The tasks ask for no CPU, but only as many run at once as there are: a block that is lost with
     its node is made anew even while trials hold every CPU.
     """
     dataset = read_in_order(covers, num_cpus=0, at_once=ray_tasks.num_cpus())
-    blocks: list[object] = []
+    blocks: list[tuple[object, int]] = []
     if progress:
         progress(done, total)
     with ray_tasks.unwrap_ray_errors(_DOING):
         for block, rows in blocks_as_read(dataset):
-            blocks.append(block)
+            blocks.append((block, rows))
             done += rows
             if progress:
                 progress(done, total)
-    return tuple(blocks)
-
-
-def _key(store: CoverStore, split: str, image_px: int, fit: Fit) -> str:
-    """Return a `Blocks.key` of a whole split."""
-    return f"{store.fingerprint}/{split}/{image_px}px/{fit}"
+    return blocks
 
 
 def _require_room(store: CoverStore, image_px: int, splits: Sequence[str], num_fits: int) -> None:

@@ -39,6 +39,8 @@ class DecodedCovers(PiecesDatasource):
         image_px: int,
         fits: Sequence[Fit],
         places: np.ndarray | None = None,
+        *,
+        share_out: bool = True,
     ) -> None:
         """Decode a split, or some of it.
 
@@ -48,6 +50,8 @@ class DecodedCovers(PiecesDatasource):
             image_px: Side of the squares.
             fits: The ways of fitting, each once.
             places: Which covers of the split, ascending; None: all.
+            share_out: Cut few covers into smaller pieces, so that each CPU of Ray has some; else
+                the pieces depend on the store alone.
 
         Raises:
             StoreError: There is no such split.
@@ -61,7 +65,10 @@ class DecodedCovers(PiecesDatasource):
         )
         pixels_nbytes = image_px * image_px * 3 * len(fits)
         wanted = np.arange(store.count(split)) if places is None else places
-        super().__init__(_cut(store, split, wanted, pixels_nbytes, decode))
+        share = len(wanted)
+        if share_out:
+            share //= ray_tasks.num_cpus() * _TASKS_PER_CPU
+        super().__init__(_cut(store, split, wanted, pixels_nbytes, share, decode))
 
 
 def _cut(
@@ -69,11 +76,20 @@ def _cut(
     split: str,
     places: np.ndarray,
     pixels_nbytes: int,
+    share: int,
     decode: Callable[[Path, range, np.ndarray], Iterator[pa.Table]],
 ) -> Iterator[Piece]:
-    """Cut a split into pieces of whole row groups, or of less where its pixels are many."""
+    """Cut a split into pieces of whole row groups, or of less where its pixels are many.
+
+    Args:
+        store: Holds it.
+        split: Which one.
+        places: The covers that are wanted.
+        pixels_nbytes: Of a cover, decoded.
+        share: Covers of a piece at most, in whole row groups.
+        decode: What a piece does.
+    """
     most = max(1, BLOCK_BYTES // pixels_nbytes)
-    share = max(1, len(places) // (ray_tasks.num_cpus() * _TASKS_PER_CPU))
     first = 0
     for part in store.parts_of(split):
         of_part = places[slice(*np.searchsorted(places, (first, first + part.rows)))] - first

@@ -1,7 +1,7 @@
 """What a trial is handed: covers of one split and size, behind one form.
 
-    BlockRefs      decoded once, in Ray's object store            (`blocks`)
-    StreamedRefs   read from the store and decoded in each epoch  (`streamed`)
+    BlockRefs      decoded once, in Ray's object store, which a trial maps       (`blocks`)
+    WindowedRefs   decoded once onto a disk, or decoded anew in each epoch       (`lazy_blocks`)
 
 Either is small and can be sent to any worker, and gives the same pixels.
 """
@@ -26,11 +26,12 @@ class CoverBatches(Protocol):
     def __len__(self) -> int:
         """Return the batches in an epoch."""
 
-    def epoch(self, epoch: int) -> Iterator[Batch]:
-        """Deliver one epoch, each cover once.
+    def epoch(self, epoch: int, start_batch: int = 0) -> Iterator[Batch]:
+        """Deliver one epoch, each cover once, or what is left of it.
 
         Args:
             epoch: Which one, at least 0.
+            start_batch: How many of its batches are left out, at the beginning.
         """
 
 

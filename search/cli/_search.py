@@ -103,8 +103,12 @@ def search(
     memory_gb: Annotated[
         float | None,
         typer.Option(
-            help="GB for decoded covers; the rest streams. Default: what Ray's store holds."
+            help="GB for decoded covers; others lie on a disk. Default: what Ray's store holds."
         ),
+    ] = None,
+    spill_dir: Annotated[
+        Path | None,
+        typer.Option(help="Where those lie. Default: the folder of temporary files."),
     ] = None,
     address: Annotated[
         str | None,
@@ -172,6 +176,7 @@ def search(
         gpus_per_trial=gpus_per_trial,
         cpus_per_trial=cpus_per_trial,
         memory_gb=memory_gb,
+        spill_dir=spill_dir,
         address=address,
         storage=storage,
         baseline=baseline_top1,

@@ -82,13 +82,20 @@ def log_to_file(file: Path) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def ray_session(address: str | None, memory_gb: float | None, on_death: OnDeath) -> Iterator[None]:
+def ray_session(
+    address: str | None,
+    on_death: OnDeath,
+    *,
+    memory_gb: float | None = None,
+    spill_dir: Path | None = None,
+) -> Iterator[None]:
     """Start or join Ray; leave a session that was there before as it was.
 
     Args:
         address: Of a cluster to join; None: a Ray of our own on this machine.
-        memory_gb: Room for decoded covers in a Ray of our own; None: what Ray takes by itself.
         on_death: See `watchdog.ray_watched`; for a Ray that was started here.
+        memory_gb: Room for decoded covers in a Ray of our own; None: what Ray takes by itself.
+        spill_dir: Where a Ray of our own moves those that have no room; None: to temporary files.
 
     Raises:
         PreflightError: Ray does not start, or the cluster of `address` cannot be reached.
@@ -99,7 +106,7 @@ def ray_session(address: str | None, memory_gb: float | None, on_death: OnDeath)
             return
         try:
             if address is None:
-                _start(memory_gb)
+                _start(memory_gb, spill_dir)
             else:
                 _join(address)
             with contextlib.nullcontext() if address else ray_watched(on_death):
@@ -108,14 +115,16 @@ def ray_session(address: str | None, memory_gb: float | None, on_death: OnDeath)
             ray.shutdown()
 
 
-def _start(memory_gb: float | None) -> None:
+def _start(memory_gb: float | None, spill_dir: Path | None) -> None:
     # A worker that takes too much memory is left to the kernel: Ray then sees a worker that died
     # and retries its trial. Killed by Ray's own monitor it would raise an error that Tune does not
     # expect, and end the search.
     try:
         with workers_collect_rarely():
             start_local_ray(
-                object_store_nbytes=_object_store_nbytes(memory_gb), memory_monitor=False
+                object_store_nbytes=_object_store_nbytes(memory_gb),
+                memory_monitor=False,
+                spill_dir=spill_dir,
             )
     except DataError as error:
         raise PreflightError(str(error)) from error
@@ -136,13 +145,15 @@ def _join(address: str) -> None:
 
 
 def _object_store_nbytes(memory_gb: float | None) -> int | None:
-    """Return room for the covers the user allows memory for; None: what Ray takes by itself."""
+    """Return room for the covers the user allows memory for, and for what is computed of them.
+
+    None: what Ray takes by itself. Ray moves what has no room to a disk.
+    """
     if memory_gb is None:
         return None
-    covers = int(memory_gb * 1e9)
-    wanted = covers + in_flight_nbytes(covers, usable_cpus())
+    wanted = int(memory_gb * 1e9) + in_flight_nbytes(None, usable_cpus())
     if wanted <= default_store_nbytes():
-        return None
+        return wanted
     in_memory = shared_memory_nbytes()
     return min(wanted, in_memory if in_memory >= _SMALL_STORE_NBYTES else SLOW_STORE_NBYTES)
 

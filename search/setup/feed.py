@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Protocol
@@ -12,9 +12,10 @@ import numpy as np
 from covertune.data_pipeline import (
     CoverRefs,
     CoverStore,
-    StreamedRefs,
-    decode_fits,
-    decode_places,
+    Part,
+    decode_part,
+    spill_part,
+    stream_part,
 )
 from covertune.search.setup.memory_plan import ROOM_FOR_ALL, MemoryPlan
 from covertune.vocabulary import Fit
@@ -28,7 +29,7 @@ _OF_TRIALS = ("train", "val")
 
 
 class Feed(Protocol):
-    """Covers by image size, decoded or streamed as the memory plan says."""
+    """Covers by image size, in memory, on a disk or streamed, as the memory plan says."""
 
     @property
     def store(self) -> CoverStore:
@@ -83,20 +84,8 @@ class WholeFeed:
         fits: Sequence[Fit],
         progress: Progress | None = None,
     ) -> Fitted:
-        threads = self.decoding_threads
-        fed: Fitted = {
-            fit: {
-                split: StreamedRefs(self.store, split, image_px, threads=threads, fit=fit)
-                for split in splits
-            }
-            for fit in fits
-        }
-        resident = [split for split in splits if not self.plan.streams(image_px, split)]
-        if resident:
-            decoded = decode_fits(self.store, image_px, fits, splits=resident, progress=progress)
-            for fit in fits:
-                fed[fit] |= decoded[fit]
-        return fed
+        parts = {split: Part(self.store, split) for split in splits}
+        return _fed(parts, image_px, fits, self.plan, self.decoding_threads, progress)
 
 
 @dataclass(frozen=True)
@@ -105,7 +94,7 @@ class RehearsalFeed:
 
     Its `test` covers come from there too: a rehearsal must not look at what the real search is
     measured on. The order of a store is that of a hash, so the first covers of a genre are as
-    good as any. Only the sample is decoded, for each fit anew.
+    good as any. Only the sample is decoded.
     """
 
     store: CoverStore
@@ -124,24 +113,24 @@ class RehearsalFeed:
         self, image_px: int, fits: Sequence[Fit] = ("squash",), progress: Progress | None = None
     ) -> Fitted:
         """Return the sample's training and validation covers."""
-        return {
-            fit: {split: self._sample(split, image_px, fit, progress) for split in _OF_TRIALS}
-            for fit in fits
-        }
+        return self._splits(_OF_TRIALS, image_px, fits, progress)
 
     def test_split(self, image_px: int, fits: Sequence[Fit] = ("squash",)) -> Fitted:
         """Return the sample's test covers."""
-        return {fit: {"test": self._sample("test", image_px, fit)} for fit in fits}
+        return self._splits(("test",), image_px, fits)
 
-    def _sample(
-        self, split: str, image_px: int, fit: Fit, progress: Progress | None = None
-    ) -> CoverRefs:
-        chosen = self._chosen(split)
-        if self.plan.streams(image_px, split):
-            threads = self.decoding_threads
-            return StreamedRefs(self.store, "train", image_px, chosen, threads, fit)
-        name = f"rehearsal/{split}"
-        return decode_places(self.store, image_px, fit, "train", chosen, name, progress)
+    def _splits(
+        self,
+        splits: tuple[str, ...],
+        image_px: int,
+        fits: Sequence[Fit],
+        progress: Progress | None = None,
+    ) -> Fitted:
+        parts = {
+            split: Part(self.store, "train", self._chosen(split), f"rehearsal/{split}")
+            for split in splits
+        }
+        return _fed(parts, image_px, fits, self.plan, self.decoding_threads, progress)
 
     def _chosen(self, split: str) -> np.ndarray:
         """Return places in the store's training split, ascending."""
@@ -169,6 +158,36 @@ class RehearsalFeed:
                 return range(start, min(start + size, covers))
             start += size
         raise KeyError(split)
+
+
+def _fed(
+    parts: Mapping[str, Part],
+    image_px: int,
+    fits: Sequence[Fit],
+    plan: MemoryPlan,
+    threads: int,
+    progress: Progress | None,
+) -> Fitted:
+    """Return each split as the plan says; what is decoded is decoded once for all fits."""
+    fed: Fitted = {fit: {} for fit in fits}
+    total, done = sum(map(len, parts.values())), 0
+
+    def so_far(of_part: int, _of_all: int) -> None:
+        if progress is not None:
+            progress(done + of_part, total)
+
+    for split, part in parts.items():
+        refs: Mapping[Fit, CoverRefs]
+        if plan.streams(image_px, split):
+            refs = {fit: stream_part(part, image_px, fit, threads) for fit in fits}
+        elif plan.spills(image_px, split):
+            refs = spill_part(part, image_px, fits, so_far)
+        else:
+            refs = decode_part(part, image_px, fits, so_far)
+        for fit in fits:
+            fed[fit][split] = refs[fit]
+        done += len(part)
+    return fed
 
 
 def feed_of(store: CoverStore, *, rehearse: bool) -> WholeFeed | RehearsalFeed:

@@ -77,7 +77,7 @@ def run_preflight(
         warnings=(
             *_device_warnings(checks, slots),
             *_memory_warnings(checks),
-            *_streaming_warnings(checks, feed),
+            *_room_warnings(checks, feed),
         ),
         search_s=_estimate_s(to_do, slots, checks),
     )
@@ -135,20 +135,28 @@ def _decode_s(check: BackboneCheck, feed: Feed) -> float:
     return streamed / check.decode_covers_per_s / feed.decoding_threads
 
 
-def _streaming_warnings(checks: tuple[BackboneCheck, ...], feed: Feed) -> list[str]:
+def _room_warnings(checks: tuple[BackboneCheck, ...], feed: Feed) -> list[str]:
     """Return what is not held in memory, and what that costs."""
-    told = []
+    told, plan = [], feed.plan
+    rooms = (
+        f"decoded covers need {plan.needed / 1e9:.2f} GB, memory has room for "
+        f"{plan.room / 1e9:.2f} GB"
+    )
     for px in sorted({check.image_px for check in checks}):
-        streamed = [split for split in ("train", "val") if feed.plan.streams(px, split)]
-        if not streamed:
-            continue
-        check = max((c for c in checks if c.image_px == px), key=lambda c: _decode_s(c, feed))
-        told.append(
-            f"{' and '.join(streamed)} at {px} px are streamed: decoded covers need "
-            f"{feed.plan.needed / 1e9:.2f} GB, there is room for {feed.plan.room / 1e9:.2f} GB; "
-            f"decoding them anew takes about {_decode_s(check, feed):,.0f} s of each epoch of "
-            f"{check.epoch_s:,.0f} s; {feed.plan.remedy} or choose a smaller --image-px"
-        )
+        spilled = [split for split in ("train", "val") if plan.spills(px, split)]
+        streamed = [split for split in ("train", "val") if plan.streams(px, split)]
+        if spilled:
+            told.append(
+                f"{' and '.join(spilled)} at {px} px are decoded onto a disk: {rooms}; to have "
+                f"them in memory {plan.remedy} or choose a smaller --image-px"
+            )
+        if streamed:
+            check = max((c for c in checks if c.image_px == px), key=lambda c: _decode_s(c, feed))
+            told.append(
+                f"{' and '.join(streamed)} at {px} px are streamed: {rooms}, the disk for no more; "
+                f"decoding them anew takes about {_decode_s(check, feed):,.0f} s of each epoch of "
+                f"{check.epoch_s:,.0f} s; {plan.remedy} or choose a smaller --image-px"
+            )
     return told
 
 

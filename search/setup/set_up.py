@@ -16,6 +16,7 @@ from covertune.data_pipeline import (
     cover_nbytes,
     free_object_store_bytes,
 )
+from covertune.data_pipeline.local_ray import free_spill_nbytes
 from covertune.search.cluster.session import slots_of
 from covertune.search.cluster.workers import Workers
 from covertune.search.config import SearchConfig
@@ -209,6 +210,7 @@ class _Steps:
             free=free_object_store_bytes(),
             cpus=slots.cpus,
             memory_gb=self.config.memory_gb,
+            disk_free=free_spill_nbytes(),
             in_cluster=self.config.address is not None,
         )
         return replace(feed, plan=plan, decoding_threads=slots.decoding_threads)
@@ -217,7 +219,7 @@ class _Steps:
         """Decode each size once, whatever the number of backbones that take it."""
         splits: dict[InputVariant, Splits] = {}
         for px in _each_once(sizes):
-            if feed.plan.resident(px):
+            if feed.plan.decoded(px):
                 self.begin(f"decoding covers at {px} px")
             for fit, fitted in feed.for_trials(px, fits, self.observer.progress).items():
                 takers = (name for name, of_it in sizes.items() if px in of_it)

@@ -12,12 +12,13 @@ import torch
 from covertune.data_pipeline import (
     CoverStore,
     EpochBatches,
+    Part,
     PrepareSettings,
     StoreError,
-    StreamedRefs,
     decode_store,
     decoded_nbytes,
     prepare_store,
+    stream_part,
 )
 
 pytestmark = pytest.mark.usefixtures("local_ray")
@@ -83,7 +84,7 @@ def test_batches_carry_them(multi):
 
 def test_streamed_batches_carry_them_too(multi):
     decoded = decode_store(multi, 16, splits=("train",))["train"].get()
-    refs = StreamedRefs(multi, "train", 16)
+    refs = stream_part(Part(multi, "train"), 16, "squash")
     batches = refs.batches(16, torch.device("cpu"), shuffle=True)
     order = batches.order(3)
     genres_NK = torch.cat([genres_BK for _, _, genres_BK in batches.epoch(3)])

@@ -8,8 +8,9 @@ import ray
 from covertune.data_pipeline import (
     CapacityError,
     CoverStore,
+    Part,
     StoreError,
-    decode_places,
+    decode_part,
     decode_store,
     decoded_nbytes,
     load_squares,
@@ -73,7 +74,7 @@ def test_keys_tell_arrays_apart(store, refs):
 
 def test_chosen_covers_alone(store, refs):
     places = np.array([0, 3, 4, 17, 100, 101, 270])
-    chosen = decode_places(store, 24, "squash", "train", places, "few")
+    chosen = decode_part(Part(store, "train", places, "few"), 24, ("squash",))["squash"]
     assert np.array_equal(pixels(chosen), pixels(refs["train"])[places])
     assert chosen.get().labels_N.tolist() == refs["train"].get().labels_N[places].tolist()
     assert chosen.get().key.endswith("/train/24px/squash/few")

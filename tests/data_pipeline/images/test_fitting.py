@@ -9,14 +9,15 @@ from PIL import Image
 from covertune.data_pipeline import (
     CapacityError,
     CoverStore,
+    Part,
     PrepareSettings,
-    StreamedRefs,
     decode_fits,
     decode_store,
     decoded_nbytes,
     load_square,
     load_squares,
     prepare_store,
+    stream_part,
 )
 from covertune.vocabulary import FITS
 
@@ -132,7 +133,7 @@ class TestDecoded:
     @pytest.mark.parametrize("fit", FITS)
     def test_streamed_covers_are_the_same(self, tall, fit):
         cpu = torch.device("cpu")
-        streamed = StreamedRefs(tall, "val", 16, fit=fit).batches(99, cpu, shuffle=False).epoch(0)
+        streamed = stream_part(Part(tall, "val"), 16, fit).batches(99, cpu, shuffle=False).epoch(0)
         decoded = decode_store(tall, 16, fit=fit)["val"].batches(99, cpu, shuffle=False).epoch(0)
         for one, other in zip(streamed, decoded, strict=True):
             assert torch.equal(one.images_BHWC, other.images_BHWC)

@@ -110,7 +110,7 @@ def test_a_ray_that_does_not_come_up_is_one_line(monkeypatch):
     monkeypatch.setattr(ray, "shutdown", lambda: None)  # of the Ray that tests share
     monkeypatch.setattr(local_ray, "read_token_anew", lambda: None)
     message = r"^Ray does not start on this machine: The current node timed out; if the machine"
-    with pytest.raises(PreflightError, match=message) as told, ray_session(None, None, print):
+    with pytest.raises(PreflightError, match=message) as told, ray_session(None, print):
         pass
     assert "\n" not in str(told.value)
 
@@ -122,7 +122,7 @@ def test_a_ray_that_does_not_come_up_is_one_line(monkeypatch):
         (64e6, 30, 1e10),  # which Ray allows so much
         (5e9, 8, 5e9),
         (50e9, 8, 9e9),
-        (50e9, 0.5, None),
+        (50e9, 0.5, 1.5e9),
     ],
 )
 def test_room_for_covers_is_in_memory_where_there_is_some(monkeypatch, in_memory, memory_gb, store):
@@ -151,7 +151,7 @@ from covertune.search.cluster.session import _object_store_nbytes, ray_session
 
 memory_gb = 0.4e-9 * available_memory_nbytes()
 asked = _object_store_nbytes(memory_gb)
-with ray_session(None, memory_gb, print):
+with ray_session(None, print, memory_gb=memory_gb):
     [node] = ray.nodes()
     with open(worker._global_node.get_session_dir_path() + "/logs/raylet.out") as log:
         assert "MemoryMonitor disabled" in log.read()

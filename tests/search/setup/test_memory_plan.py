@@ -7,14 +7,28 @@ from hypothesis import given
 from hypothesis import strategies as st
 from optuna.trial import TrialState
 
-from covertune.data_pipeline import BlockRefs, CoverStore, StreamedRefs, decode_store
+from covertune.data_pipeline import (
+    BlockRefs,
+    CoverStore,
+    Part,
+    decode_store,
+    in_flight_nbytes,
+    stream_part,
+)
+from covertune.data_pipeline.dataset.lazy_blocks import (
+    SpilledBlock,
+    UndecodedBlock,
+    WindowedRefs,
+)
+from covertune.machine import usable_cpus
 from covertune.search.cluster.session import _object_store_nbytes
 from covertune.search.config import SearchConfig
 from covertune.search.events import SearchObserver
 from covertune.search.run import run_search
+from covertune.search.setup import set_up
 from covertune.search.setup.feed import RehearsalFeed, WholeFeed
 from covertune.search.setup.memory_plan import MemoryPlan, plan_memory
-from covertune.search.setup.preflight import _epoch_s, _streaming_warnings
+from covertune.search.setup.preflight import _epoch_s, _room_warnings
 from covertune.search.setup.probes import _chunks, _features
 from covertune.vocabulary import SPLITS
 
@@ -25,8 +39,20 @@ SIZES = {
 }  # 1,400 and 2,800 bytes
 
 
-def plan(free, memory_gb=None, cpus=0, *, in_cluster=False):
-    return plan_memory(SIZES, free=free, cpus=cpus, memory_gb=memory_gb, in_cluster=in_cluster)
+def plan(free, memory_gb=None, cpus=0, *, disk_free=0, in_cluster=False):
+    return plan_memory(
+        SIZES,
+        free=free,
+        cpus=cpus,
+        memory_gb=memory_gb,
+        disk_free=disk_free,
+        in_cluster=in_cluster,
+    )
+
+
+def kinds(refs):
+    """Whether covers lie in memory, on a disk or in the store alone."""
+    return {type(block) for block in refs.blocks} if isinstance(refs, WindowedRefs) else "memory"
 
 
 NOTHING_AT_32_PX = MemoryPlan(frozenset((32, split) for split in SPLITS))
@@ -35,7 +61,7 @@ NOTHING_AT_32_PX = MemoryPlan(frozenset((32, split) for split in SPLITS))
 class TestPlan:
     def test_what_fits_stays_in_memory(self):
         assert plan(4200).streamed == frozenset()
-        assert plan(4200).resident(100) == ("train", "val")
+        assert plan(4200).decoded(100) == ("train", "val")
         assert (plan(4200).needed, plan(4200).room) == (4200, 4200)
 
     def test_val_first_then_train_then_test_small_before_large(self):
@@ -45,6 +71,14 @@ class TestPlan:
         assert plan(1600).streamed == {(200, "train")} | test
         assert plan(600).streamed == {(100, "train"), (200, "train")} | test
         assert plan(0).streamed == SIZES.keys()
+
+    def test_what_has_no_room_in_memory_lies_on_the_disk_as_far_as_that_has_some(self):
+        test = {(100, "test"), (200, "test")}
+        assert plan(1600, disk_free=2600).spilled == {(200, "train")} | test
+        assert plan(1600, disk_free=2600).streamed == frozenset()
+        assert plan(1600, disk_free=600).spilled == test
+        assert plan(1600, disk_free=600).streamed == {(200, "train")}
+        assert plan(1600, disk_free=2600).decoded(200) == ("train", "val")
 
     @pytest.mark.parametrize(
         ("memory_gb", "in_cluster", "remedy"),
@@ -77,7 +111,8 @@ class TestPlan:
 
 def test_ray_is_started_with_the_room_that_is_allowed():
     assert _object_store_nbytes(None) is None
-    assert _object_store_nbytes(0.001) is None  # Ray takes more anyway
+    beside = in_flight_nbytes(None, usable_cpus())
+    assert _object_store_nbytes(0.001) == 1_000_000 + beside, "not more than the user allows"
     asked = _object_store_nbytes(1000.0)
     assert 0 < asked < 1000e9, "not more than shared memory has"
 
@@ -87,17 +122,27 @@ class TestFeeds:
         opened = CoverStore.open(store)
         feed = WholeFeed(opened, MemoryPlan(frozenset({(32, "train")})), decoding_threads=2)
         train, val = feed.for_trials(32)["squash"].values()
-        assert isinstance(train, StreamedRefs)
+        assert kinds(train) == {UndecodedBlock}
         assert train.threads == 2
-        assert not isinstance(val, StreamedRefs)
+        assert kinds(val) == "memory"
         assert (train.num_covers, val.num_covers) == (opened.count("train"), opened.count("val"))
+
+    def test_a_split_on_the_disk_has_the_same_covers(self, store, local_ray):
+        opened = CoverStore.open(store)
+        feed = WholeFeed(opened, MemoryPlan(spilled=frozenset({(32, "train")})))
+        done = []
+        fed = feed.for_trials(32, ("squash", "pad"), lambda *told: done.append(told))
+        both = opened.count("train") + opened.count("val")
+        assert done[-1] == (both, both)
+        for fit in ("squash", "pad"):
+            assert kinds(fed[fit]["train"]) == {SpilledBlock}
+            assert kinds(fed[fit]["val"]) == "memory"
+            assert fed[fit]["train"].num_covers == opened.count("train")
 
     def test_nothing_is_decoded_where_all_streams(self, store):
         feed = WholeFeed(CoverStore.open(store), NOTHING_AT_32_PX)
-        assert all(
-            isinstance(refs, StreamedRefs) for refs in feed.for_trials(32)["squash"].values()
-        )
-        assert isinstance(feed.test_split(32)["squash"]["test"], StreamedRefs)
+        fed = feed.for_trials(32)["squash"] | feed.test_split(32)["squash"]
+        assert [kinds(refs) for refs in fed.values()] == [{UndecodedBlock}] * 3
 
     def test_a_rehearsal_streams_its_sample(self, store):
         opened = CoverStore.open(store)
@@ -105,7 +150,7 @@ class TestFeeds:
         streams = MemoryPlan(frozenset({(32, "train")}))
         streamed = RehearsalFeed(opened, per_genre, streams).for_trials(32)["squash"]["train"]
         resident = RehearsalFeed(opened, per_genre).for_trials(32)["squash"]["train"]
-        assert isinstance(streamed, StreamedRefs)
+        assert kinds(streamed) == {UndecodedBlock}
         assert streamed.num_covers == 18
         one, other = (
             [
@@ -119,7 +164,8 @@ class TestFeeds:
 
 class TestCost:
     def _feed(self, store, *streamed):
-        return WholeFeed(CoverStore.open(store), MemoryPlan(frozenset(streamed), 4 * 10**9, 10**9))
+        plan = MemoryPlan(frozenset(streamed), needed=4 * 10**9, room=10**9)
+        return WholeFeed(CoverStore.open(store), plan)
 
     def test_epochs_take_longer_by_decoding(self, store, check, slots):
         covers = {split: CoverStore.open(store).count(split) for split in ("train", "val")}
@@ -134,15 +180,23 @@ class TestCost:
 
     def test_the_warning_says_so_and_what_to_do(self, store, check):
         feed = self._feed(store, (32, "train"), (32, "val"))
-        (told,) = _streaming_warnings((check(epoch_s=8.0),), feed)
+        (told,) = _room_warnings((check(epoch_s=8.0),), feed)
         assert told == (
-            "train and val at 32 px are streamed: decoded covers need 4.00 GB, there is room for "
-            "1.00 GB; decoding them anew takes about 1 s of each epoch of 8 s; raise --memory-gb "
-            "or choose a smaller --image-px"
+            "train and val at 32 px are streamed: decoded covers need 4.00 GB, memory has room for "
+            "1.00 GB, the disk for no more; decoding them anew takes about 1 s of each epoch of 8 "
+            "s; raise --memory-gb or choose a smaller --image-px"
+        )
+
+    def test_so_does_that_of_a_disk(self, store, check):
+        plan = MemoryPlan(spilled=frozenset({(32, "train")}), needed=4 * 10**9, room=10**9)
+        (told,) = _room_warnings((check(epoch_s=8.0),), WholeFeed(CoverStore.open(store), plan))
+        assert told == (
+            "train at 32 px are decoded onto a disk: decoded covers need 4.00 GB, memory has room "
+            "for 1.00 GB; to have them in memory raise --memory-gb or choose a smaller --image-px"
         )
 
     def test_no_warning_where_all_fits(self, store, check):
-        assert _streaming_warnings((check(),), self._feed(store)) == []
+        assert _room_warnings((check(),), self._feed(store)) == []
 
 
 def test_slots_share_out_the_threads(slots):
@@ -154,7 +208,7 @@ def test_slots_share_out_the_threads(slots):
 def test_features_of_streamed_covers_are_those_of_decoded_ones(store):
     opened = CoverStore.open(store)
     features = []
-    for refs in (decode_store(opened, 32)["val"], StreamedRefs(opened, "val", 32)):
+    for refs in (decode_store(opened, 32)["val"], stream_part(Part(opened, "val"), 32, "squash")):
         torch.manual_seed(0)
         features.append(_features("small_cnn", "none", refs, (1, 2)))
     decoded, streamed = features
@@ -183,8 +237,13 @@ class Listener(SearchObserver):
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(120)
-def test_a_search_that_streams_while_trials_hold_every_cpu_ends(store, tmp_path):
+@pytest.mark.timeout(180)
+@pytest.mark.parametrize("how", ["streamed", "decoded onto a disk"])
+def test_a_search_whose_covers_do_not_fit_while_trials_hold_every_cpu_ends(
+    store, tmp_path, monkeypatch, how
+):
+    if how == "streamed":
+        monkeypatch.setattr(set_up, "free_spill_nbytes", lambda: 0)
     listener = Listener()
     result = run_search(
         SearchConfig(
@@ -200,9 +259,9 @@ def test_a_search_that_streams_while_trials_hold_every_cpu_ends(store, tmp_path)
         listener,
     )
     assert [
-        warning for warning in listener.warnings if "train and val at 32 px are streamed" in warning
+        warning for warning in listener.warnings if f"train and val at 32 px are {how}" in warning
     ]
-    assert "decoding covers at 32 px" not in listener.stages
+    assert ("decoding covers at 32 px" in listener.stages) is (how != "streamed")
     assert min(listener.free_cpus) == 0, "trials held every CPU"
     assert len(result.trials) == 4
     assert result.trials[0].state is TrialState.COMPLETE
