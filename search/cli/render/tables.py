@@ -188,11 +188,11 @@ def _ceiling_in_words(report: StoreReport) -> str:
 
 
 def backbones_table(found: list[Backbone]) -> Table:
-    """Show one backbone a line, and its name whole: it is what other commands are given."""
-    table = plain_table("name", "source", "M parameters", "GFLOPs", "px", left=2)
+    """Show a backbone a line, and its name whole: it is what other commands are given."""
+    table = plain_table(
+        "name", "source", "M parameters", "GFLOPs", "px", "licence", left=2, wide="weights"
+    )
     table.columns[0].min_width = max((len(backbone.name) for backbone in found), default=0)
-    table.add_column("weights")
-    table.add_column("licence")
     for backbone in found:
         table.add_row(
             escaped(backbone.name),
@@ -200,7 +200,7 @@ def backbones_table(found: list[Backbone]) -> Table:
             "-" if backbone.parameters is None else f"{backbone.parameters / 1e6:.1f}",
             "-" if backbone.gflops is None else f"{backbone.gflops:.2f}",
             str(backbone.input.image_px),
-            backbone.weights,
             backbone.licence,
+            backbone.weights,
         )
     return table
