@@ -188,19 +188,20 @@ def _ceiling_in_words(report: StoreReport) -> str:
 
 
 def backbones_table(found: list[Backbone]) -> Table:
-    """Show a backbone a line, and its name whole: it is what other commands are given."""
-    table = plain_table(
-        "name", "source", "M parameters", "GFLOPs", "px", "licence", left=2, wide="weights"
-    )
+    """Show a backbone a line, and its name whole: it is what other commands are given.
+
+    Its source is the first word of its weights. All of a licence, where there is more to it, is in
+    the JSON.
+    """
+    table = plain_table("name", "M params", "GFLOPs", "px", "licence", wide="weights")
     table.columns[0].min_width = max((len(backbone.name) for backbone in found), default=0)
     for backbone in found:
         table.add_row(
             escaped(backbone.name),
-            backbone.source,
             "-" if backbone.parameters is None else f"{backbone.parameters / 1e6:.1f}",
             "-" if backbone.gflops is None else f"{backbone.gflops:.2f}",
             str(backbone.input.image_px),
-            backbone.licence,
+            backbone.licence.split(",")[0],
             backbone.weights,
         )
     return table
