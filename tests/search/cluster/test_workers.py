@@ -69,7 +69,8 @@ def test_results_of_other_work_are_waited_for(submit):
 
 
 def test_a_worker_that_dies_is_one_line(submit):
-    with pytest.raises(SearchError, match="working failed: the worker died, most often for lack of memory; try again"):
+    message = r"^working failed: the worker died, most often for lack of memory; try again$"
+    with pytest.raises(SearchError, match=message):
         submit(end, 1, retries=0)
 
 
