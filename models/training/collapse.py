@@ -13,14 +13,14 @@ __all__ = ["FEWEST_COVERS", "ONE_GENRE_SHARE", "TRUE_SHARE", "find_collapse"]
 
 ONE_GENRE_SHARE = 0.98
 TRUE_SHARE = 0.9
-FEWEST_COVERS = 20
-"""On fewer, chance may give all of them the same genre."""
+FEWEST_COVERS = 10
+"""On fewer, chance may give all of them the same genre: of 10 and two genres once in 500 times."""
 
 
 def find_collapse(confusion_KK: Ints, genres: Sequence[str] | None = None) -> str | None:
     """Tell a collapsed classifier by its validation predictions.
 
-    The rule: at least 98 % of the predictions, of 20 or more, fall into one genre, while less than
+    The rule: at least 98 % of the predictions, of 10 or more, fall into one genre, while less than
     90 % of the covers truly belong to it.
 
     Args:

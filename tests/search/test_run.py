@@ -423,7 +423,7 @@ def test_the_password_of_a_storage_is_left_nowhere(store, tmp_path):
     url = f"sqlite:///{tmp_path}/trials.db?password=s3cr3t"
     run = run_search(config(store, tmp_path, trials=1, epochs=1, storage=url)).run
     assert len(read_trials(run)) == 1
-    with pytest.raises(RunError, match="all 1 trials"):
+    with pytest.raises(RunError, match="the one trial of run"):
         resume_search(run.path, storage=url)
     files = [file for file in tmp_path.rglob("*") if file.is_file()]
     assert run.manifest_file in files
