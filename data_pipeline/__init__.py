@@ -27,6 +27,7 @@ if TYPE_CHECKING:
         stream_part,
     )
     from covertune.data_pipeline.dataset.lazy_blocks import WindowedRefs
+    from covertune.data_pipeline.dataset.mapping import ComputedBlocks, map_blocks
     from covertune.data_pipeline.dataset.refs import CoverBatches, CoverRefs
     from covertune.data_pipeline.dataset.windowed import WindowedBatches
     from covertune.data_pipeline.downloads import DownloadCounts, DownloadSettings
@@ -47,6 +48,7 @@ __all__ = [
     "BlockRefs",
     "Blocks",
     "CapacityError",
+    "ComputedBlocks",
     "CoverBatches",
     "CoverRefs",
     "CoverStore",
@@ -75,6 +77,7 @@ __all__ = [
     "inspect_store",
     "load_square",
     "load_squares",
+    "map_blocks",
     "prepare_store",
     "spill_part",
     "stream_part",
@@ -97,6 +100,7 @@ _HOMES = {
         "stream_part",
     ),
     "dataset.lazy_blocks": ("WindowedRefs",),
+    "dataset.mapping": ("ComputedBlocks", "map_blocks"),
     "dataset.refs": ("CoverBatches", "CoverRefs"),
     "dataset.windowed": ("WindowedBatches",),
     "downloads": ("DownloadCounts", "DownloadSettings"),

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from covertune.data_pipeline.dataset.batches import EpochBatches
 
-__all__ = ["BlockRefs", "Blocks", "block_of", "chunk_slice", "take_rows"]
+__all__ = ["BlockRefs", "Blocks", "block_of", "take_rows"]
 
 _IMAGES, _LABELS, _IDS, _GENRES = "image_{}", "label", "cover_id", "genres"
 
@@ -95,24 +95,6 @@ class Blocks:
         """
         return take_rows(self.images, self.starts, indices, out)
 
-    def part(self, which: slice, name: str) -> Blocks:
-        """Return a run of the covers, as views.
-
-        Args:
-            which: Which ones; without a step.
-            name: Added to the key.
-        """
-        first, end, _ = which.indices(len(self))
-        bounds = zip(self.images, self.starts[:-1].tolist(), strict=True)
-        cut = [block[max(first - start, 0) : max(end - start, 0)] for block, start in bounds]
-        return Blocks(
-            images=tuple(block for block in cut if len(block)),
-            labels_N=self.labels_N[which],
-            cover_ids_N=self.cover_ids_N[which],
-            key=f"{self.key}/{name}",
-            genres_NK=None if self.genres_NK is None else self.genres_NK[which],
-        )
-
 
 @dataclass(frozen=True, eq=False)
 class BlockRefs:
@@ -123,19 +105,28 @@ class BlockRefs:
 
     Attributes:
         split: Which split.
-        num_covers: N.
         image_px: Side of the squares.
         fit: How covers became squares.
         key: See `Blocks`.
         blocks: One after the other in the store's order.
+        block_rows: Covers of each.
     """
 
     split: str
-    num_covers: int
     image_px: int
     fit: Fit
     key: str
     blocks: tuple[Any, ...]
+    block_rows: tuple[int, ...]
+
+    @property
+    def num_covers(self) -> int:
+        """N."""
+        return sum(self.block_rows)
+
+    def block(self, index: int) -> Blocks:
+        """Map one block."""
+        return Blocks.of_tables([ray.get(self.blocks[index])], self.fit, self.key)
 
     def get(self) -> Blocks:
         """Map the blocks; no copy on a node that has them, else each is fetched once a node."""
@@ -148,15 +139,11 @@ class BlockRefs:
         *,
         shuffle: bool,
         seed: int = 0,
-        chunk: tuple[int, int] = (0, 1),
     ) -> EpochBatches:
         """See `refs.CoverRefs`."""
         from covertune.data_pipeline.dataset.batches import EpochBatches  # torch
 
-        covers = self.get()
-        if chunk != (0, 1):
-            covers = covers.part(chunk_slice(len(covers), chunk), "{}-of-{}".format(*chunk))
-        return EpochBatches(covers, batch_size, device, shuffle=shuffle, seed=seed)
+        return EpochBatches(self.get(), batch_size, device, shuffle=shuffle, seed=seed)
 
 
 def block_of(
@@ -188,12 +175,6 @@ def take_rows(
     for at, (block, row) in enumerate(zip(block_of_B.tolist(), row_of_B.tolist(), strict=True)):
         out[at] = images[block][row]
     return out
-
-
-def chunk_slice(covers: int, chunk: tuple[int, int]) -> slice:
-    """Return slice i of n of so many covers, as even as can be."""
-    index, chunks = chunk
-    return slice(covers * index // chunks, covers * (index + 1) // chunks)
 
 
 def _tensor(column: pa.ChunkedArray) -> np.ndarray:

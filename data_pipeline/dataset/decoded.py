@@ -207,8 +207,8 @@ def stream_part(part: Part, image_px: int, fit: Fit, threads: int = 1) -> Window
 def _in_memory(
     part: Part, image_px: int, fit: Fit, blocks: Sequence[tuple[object, int]]
 ) -> BlockRefs:
-    refs = tuple(ref for ref, _ in blocks)
-    return BlockRefs(part.split, len(part), image_px, fit, part.key(image_px, fit), refs)
+    refs, rows = zip(*blocks, strict=True) if blocks else ((), ())
+    return BlockRefs(part.split, image_px, fit, part.key(image_px, fit), refs, rows)
 
 
 def _read(

@@ -83,9 +83,18 @@ class WindowedRefs:
     threads: int = 1
 
     @property
+    def block_rows(self) -> tuple[int, ...]:
+        """Covers of each block."""
+        return tuple(block.rows for block in self.blocks)
+
+    @property
     def num_covers(self) -> int:
         """N."""
-        return sum(block.rows for block in self.blocks)
+        return sum(self.block_rows)
+
+    def block(self, index: int) -> Blocks:
+        """Load one block."""
+        return self.blocks[index].load(self.fit, self.key)
 
     def batches(
         self,
@@ -94,9 +103,8 @@ class WindowedRefs:
         *,
         shuffle: bool,
         seed: int = 0,
-        chunk: tuple[int, int] = (0, 1),
     ) -> WindowedBatches:
         """See `refs.CoverRefs`."""
         from covertune.data_pipeline.dataset.windowed import WindowedBatches  # torch
 
-        return WindowedBatches(self, batch_size, device, shuffle=shuffle, seed=seed, chunk=chunk)
+        return WindowedBatches(self, batch_size, device, shuffle=shuffle, seed=seed)

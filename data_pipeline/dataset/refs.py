@@ -17,6 +17,8 @@ from covertune.vocabulary import Fit
 if TYPE_CHECKING:
     import torch
 
+    from covertune.data_pipeline.dataset.blocks import Blocks
+
 __all__ = ["CoverBatches", "CoverRefs"]
 
 
@@ -54,6 +56,13 @@ class CoverRefs(Protocol):
     def fit(self) -> Fit:
         """How covers became squares."""
 
+    @property
+    def block_rows(self) -> tuple[int, ...]:
+        """Covers of each block, in the store's order."""
+
+    def block(self, index: int) -> Blocks:
+        """Return one block, in this process."""
+
     def batches(
         self,
         batch_size: int,
@@ -61,7 +70,6 @@ class CoverRefs(Protocol):
         *,
         shuffle: bool,
         seed: int = 0,
-        chunk: tuple[int, int] = (0, 1),
     ) -> CoverBatches:
         """Return batches of the covers, in this process.
 
@@ -71,5 +79,4 @@ class CoverRefs(Protocol):
             device: Where batches are delivered.
             shuffle: A new order each epoch, else the store's order.
             seed: Decides the orders.
-            chunk: (i, n): of n slices of the split the i-th alone, from 0.
         """

@@ -20,7 +20,7 @@ import torch
 
 from covertune.batch import Batch
 from covertune.data_pipeline.dataset.batches import prefetch
-from covertune.data_pipeline.dataset.blocks import Blocks, chunk_slice, take_rows
+from covertune.data_pipeline.dataset.blocks import Blocks, take_rows
 from covertune.data_pipeline.dataset.lazy_blocks import WindowedRefs
 from covertune.data_pipeline.dataset.order import batch_ends, seeded, windowed_order
 
@@ -43,7 +43,6 @@ class WindowedBatches:
         device: Where batches are delivered.
         shuffle: A new order each epoch, else the store's order.
         seed: Decides the orders.
-        chunk: See `refs.CoverRefs`.
 
     Raises:
         StoreError: While an epoch is delivered: the store is damaged or out of reach.
@@ -57,18 +56,15 @@ class WindowedBatches:
         *,
         shuffle: bool,
         seed: int = 0,
-        chunk: tuple[int, int] = (0, 1),
     ) -> None:
         assert batch_size >= 1
         self._refs = refs
         self._device = torch.device(device)
         self._shuffle = shuffle
         self._seed = seed
-        self._starts = np.cumsum([0, *(block.rows for block in refs.blocks)])
-        wanted = np.arange(refs.num_covers)[chunk_slice(refs.num_covers, chunk)]
-        bounds = np.searchsorted(wanted, self._starts)
-        self._places = [wanted[first:end] for first, end in pairwise(bounds.tolist())]
-        self._ends = batch_ends(len(wanted), batch_size, lone_joins=shuffle)
+        self._starts = np.cumsum([0, *refs.block_rows])
+        self._places = [np.arange(first, end) for first, end in pairwise(self._starts.tolist())]
+        self._ends = batch_ends(refs.num_covers, batch_size, lone_joins=shuffle)
 
     def __len__(self) -> int:
         """Return the batches in an epoch."""
@@ -153,4 +149,4 @@ class _Window:
         return found
 
     def _load(self, index: int) -> tuple[int, Blocks]:
-        return index, self._refs.blocks[index].load(self._refs.fit, self._refs.key)
+        return index, self._refs.block(index)

@@ -72,6 +72,7 @@ class Workers:
         *arguments: Any,
         retries: int = _TRIES_AGAIN,
         fresh_process: bool = False,
+        num_returns: int = 1,
     ) -> Any:
         """Have one of them do a piece of work; does not wait.
 
@@ -82,15 +83,16 @@ class Workers:
                 and if it is the only one, what it waits for never begins.
             retries: How often it is begun again if its process dies; on a GPU never.
             fresh_process: Whether to have a process of its own, where that can be had.
+            num_returns: How many results it returns, each an object by itself.
 
         Returns:
-            For `results`.
+            For `results`; a list of them where there are several.
         """
         if self._actors:
-            return next(self._in_turn).do.remote(work, *arguments)
-        return self._task(work, max_retries=retries, max_calls=int(fresh_process)).remote(
-            *arguments
-        )
+            do = next(self._in_turn).do.options(num_returns=num_returns)
+            return do.remote(work, *arguments)
+        task = self._task(work, max_retries=retries, max_calls=int(fresh_process))
+        return task.options(num_returns=num_returns).remote(*arguments)
 
     @cached_property
     def _in_turn(self) -> Iterator[Any]:

@@ -11,6 +11,7 @@ import logging
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -18,7 +19,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import nn
 
-from covertune.data_pipeline import CoverRefs
+from covertune.data_pipeline import Blocks, CoverRefs, EpochBatches, map_blocks
 from covertune.models import (
     Features,
     HeadWeights,
@@ -42,7 +43,7 @@ from covertune.wording import first_line
 __all__ = ["Probe", "fit_or_load_probe", "probe_file", "probe_model"]
 
 _log = logging.getLogger(__name__)
-_CHUNKS_PER_SLOT = 2
+_TASKS_PER_SLOT = 2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,11 +86,10 @@ def fit_or_load_probe(
     if kept is not None:
         return kept
     started = time.perf_counter()
+    make = partial(FeaturesOf, backbone, weights, image_px)
+    tasks = _tasks(workers.slots)
     train, val = (
-        [
-            workers.submit(_features, backbone, weights, splits[split], chunk)
-            for chunk in _chunks(splits[split], workers.slots)
-        ]
+        map_blocks(splits[split], make, workers.submit, tasks=tasks).refs
         for split in ("train", "val")
     )
     fitted = workers.submit(_fit_head, num_genres, len(train), *train, *val)
@@ -119,27 +119,31 @@ def probe_model(probe: Probe, weights: str, num_genres: int) -> nn.Module:
     return model.eval()
 
 
-def _chunks(refs: CoverRefs, slots: Slots) -> list[tuple[int, int]]:
-    """Return what the workers share a split into."""
-    wanted = slots.count * (1 if slots.gpus_per_trial else _CHUNKS_PER_SLOT)
-    chunks = min(wanted, refs.num_covers)  # none without a cover
-    return [(index, chunks) for index in range(chunks)]
+def _tasks(slots: Slots) -> int:
+    """Return into how many tasks a split is shared out."""
+    return slots.count * (1 if slots.gpus_per_trial else _TASKS_PER_SLOT)
 
 
-def _features(backbone: str, weights: str, refs: CoverRefs, chunk: tuple[int, int]) -> Features:
-    """Extract the features of a slice of a split; runs in a worker."""
-    device = this_device()
-    found = get_backbone(backbone)
-    model = found.build(2, image_px=refs.image_px, weights=weights)
-    batches = refs.batches(
-        inference_batch_size(refs.image_px, device), device, shuffle=False, chunk=chunk
-    )
-    input_spec = found.input.at(refs.image_px)
-    return extract_features(model, batches.epoch(0), device, input_spec=input_spec)
+class FeaturesOf:
+    """Computes the features that a backbone has of covers; made and called in a worker."""
+
+    def __init__(self, backbone: str, weights: str, image_px: int) -> None:
+        found = get_backbone(backbone)
+        self._device = this_device()
+        self._model = found.build(2, image_px=image_px, weights=weights)
+        self._input_spec = found.input.at(image_px)
+        self._batch_size = inference_batch_size(image_px, self._device)
+
+    def __call__(self, covers: Blocks) -> Features:
+        """Return the features of all covers of a block."""
+        batches = EpochBatches(covers, self._batch_size, self._device, shuffle=False, resident=None)
+        return extract_features(
+            self._model, batches.epoch(0), self._device, input_spec=self._input_spec
+        )
 
 
 def _fit_head(num_genres: int, train_parts: int, *parts: Features) -> ProbeResult:
-    """Fit the logistic regression on `_features`, the train split's first; runs in a worker."""
+    """Fit the logistic regression on features, the train split's first; runs in a worker."""
     return fit_probe(
         Features.joined(parts[:train_parts]), Features.joined(parts[train_parts:]), num_genres
     )

@@ -28,6 +28,8 @@ from covertune.search.run import resume_search, run_search
 from covertune.search.space.sampler import make_sampler
 from covertune.search.space.search_space import SearchSpace
 
+pytestmark = pytest.mark.slow  # several whole searches, in fixtures
+
 GOOD = {"lr_head": 2e-3, "lr_backbone": 2e-3}
 POOR = {"lr_head": 1e-9, "lr_backbone": 1e-9}
 EXPLODING = {"lr_head": 1e18, "lr_backbone": 1e18, "optimizer": "sgd"}

@@ -177,17 +177,11 @@ def test_order_depends_on_seed_and_epoch_only(store, train):
 @pytest.mark.usefixtures("local_ray")
 def test_the_same_pixels_as_in_memory(store, train):
     decoded = decode_store(store, PX, splits=("train",))["train"]
-    by_memory = decoded.batches(64, CPU, shuffle=False, chunk=(1, 3)).epoch(0)
-    by_window = train.batches(64, CPU, shuffle=False, chunk=(1, 3)).epoch(0)
+    by_memory = decoded.batches(64, CPU, shuffle=False).epoch(0)
+    by_window = train.batches(64, CPU, shuffle=False).epoch(0)
     for ours, theirs in zip(by_window, by_memory, strict=True):
         assert torch.equal(ours.images_BHWC, theirs.images_BHWC)
         assert torch.equal(ours.labels_B, theirs.labels_B)
-
-
-def test_chunks_share_out_the_split(train):
-    shares = [train.batches(64, CPU, shuffle=True, chunk=(i, 3)).order(0) for i in range(3)]
-    assert [len(share) for share in shares] == [93, 93, 94]
-    assert sorted(np.concatenate(shares)) == list(range(280))
 
 
 def test_chosen_covers_alone(store, expected):

@@ -8,7 +8,6 @@ from hypothesis import strategies as st
 from optuna.trial import TrialState
 
 from covertune.data_pipeline import (
-    BlockRefs,
     CoverStore,
     Part,
     decode_store,
@@ -21,6 +20,7 @@ from covertune.data_pipeline.dataset.lazy_blocks import (
     WindowedRefs,
 )
 from covertune.machine import usable_cpus
+from covertune.models import Features
 from covertune.search.cluster.session import _object_store_nbytes
 from covertune.search.config import SearchConfig
 from covertune.search.events import SearchObserver
@@ -29,7 +29,7 @@ from covertune.search.setup import set_up
 from covertune.search.setup.feed import RehearsalFeed, WholeFeed
 from covertune.search.setup.memory_plan import MemoryPlan, plan_memory
 from covertune.search.setup.preflight import _epoch_s, _room_warnings
-from covertune.search.setup.probes import _chunks, _features
+from covertune.search.setup.probes import FeaturesOf
 from covertune.vocabulary import SPLITS
 
 SIZES = {
@@ -205,21 +205,15 @@ def test_slots_share_out_the_threads(slots):
     assert slots(count=2, cpus=8, cpus_per_trial=3).decoding_threads == 4
 
 
-def test_features_of_streamed_covers_are_those_of_decoded_ones(store):
-    opened = CoverStore.open(store)
-    features = []
+def test_features_of_streamed_covers_are_those_of_decoded_ones(store, local_ray):
+    opened, pixels = CoverStore.open(store), []
+    torch.manual_seed(0)
+    features_of = FeaturesOf("small_cnn", "none", 32)
     for refs in (decode_store(opened, 32)["val"], stream_part(Part(opened, "val"), 32, "squash")):
-        torch.manual_seed(0)
-        features.append(_features("small_cnn", "none", refs, (1, 2)))
-    decoded, streamed = features
-    assert torch.equal(decoded.features_ND, streamed.features_ND)
+        pixels.append([features_of(refs.block(index)) for index in range(len(refs.block_rows))])
+    decoded, streamed = map(Features.joined, pixels)
+    assert torch.allclose(decoded.features_ND, streamed.features_ND, atol=1e-5)
     assert torch.equal(decoded.labels_N, streamed.labels_N)
-
-
-@pytest.mark.parametrize(("covers", "chunks"), [(18, 4), (3, 3)])
-def test_no_worker_is_left_without_a_cover(slots, covers, chunks):
-    refs = BlockRefs("val", covers, 32, "squash", "key", ())
-    assert _chunks(refs, slots()) == [(index, chunks) for index in range(chunks)]
 
 
 class Listener(SearchObserver):
