@@ -25,6 +25,7 @@ Ray 2.60. What is not promised there, and why it is used:
     Node.kill_all_processes             called when a Ray ends that `ray.init` has started
     sockets/plasma_store in a session   the longest path of a Unix socket below `_temp_dir`
     RayTaskError.cause                  the error itself, not a traceback as a message
+    RAY_DATA_USAGE_DISABLED             read each time something is executed
     DataContext.enable_progress_bars, .print_on_execution_start, .raise_original_map_exception,
     the handlers of the logger ray.data                    Ray Data prints of its own accord
     DataContext.execution_options.preserve_order, taken from the current context as a Dataset is
@@ -59,6 +60,8 @@ from ray._private import client_mode_hook, ray_constants
 from ray._raylet import AuthenticationTokenLoader, Config
 from ray.exceptions import RayTaskError
 from ray.job_config import JobConfig
+
+from covertune.environment import changed_environment
 
 __all__ = [
     "LONGEST_SOCKET",
@@ -98,6 +101,7 @@ _OF_CORE = (
 _ACTION_NBYTES = 512  # at least: 152 on Linux, 16 on macOS
 _NOT_FROM_OUTSIDE = ("ENABLE_RAY_CLUSTER", "RAY_ENABLE_UV_RUN_RUNTIME_ENV")
 _OBJECT_STORE = "object_store_memory"
+_NO_USAGE = {"RAY_DATA_USAGE_DISABLED": "1"}
 _QUIET = {
     "enable_progress_bars": False,
     "print_on_execution_start": False,
@@ -339,7 +343,10 @@ def map_tables(
 
 @contextmanager
 def quiet_ray_data() -> Iterator[None]:
-    """Keep Ray Data from printing; its log file still has everything."""
+    """Keep Ray Data from printing, and from telling how it is used; its log has everything.
+
+    For the latter it would start a process of its own and ask for a Prometheus on this machine.
+    """
     import ray.data  # sets up the handlers silenced below
 
     context: Any = ray.data.DataContext.get_current()
@@ -355,7 +362,8 @@ def quiet_ray_data() -> Iterator[None]:
     for handler in handlers:
         handler.setLevel(logging.CRITICAL + 1)
     try:
-        yield
+        with changed_environment(_NO_USAGE):
+            yield
     finally:
         for name, value in before.items():
             setattr(context, name, value)

@@ -204,6 +204,16 @@ def test_ray_data_is_quiet_only_inside():
     assert [handler.level for handler in logger.handlers] == before
 
 
+def test_ray_data_tells_nobody_how_it_is_used():
+    """Where it does, an actor gathers it and asks for a Prometheus."""
+    from ray.data._internal.usage.collector import usage_collection_disabled
+
+    with quiet_ray_data():
+        assert usage_collection_disabled()
+    list(blocks_as_read(read_in_order(Numbers(2), num_cpus=0)))
+    assert not [actor for actor in ray.util.list_named_actors(True) if "sage" in actor["name"]]
+
+
 def test_what_ray_prints_goes_where_it_is_sent():
     before, heard = worker.print_to_stdstream, []
     with prints_to(heard.append):
