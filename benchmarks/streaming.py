@@ -36,7 +36,7 @@ from covertune.data_pipeline import (
     CoverStore,
     Part,
     cover_nbytes,
-    decode_part,
+    decode_parts,
     prepare_store,
     spill_part,
     stream_part,
@@ -54,7 +54,9 @@ def feeds(store, cores):
     cpu = torch.device("cpu")
     whole = Part(store, "train")
     fits = np.arange(0, len(whole), PARTS * 2)
-    decoded = decode_part(Part(store, "train", fits, "fits"), IMAGE_PX, ("squash",))["squash"]
+    decoded = decode_parts({"fits": Part(store, "train", fits, "fits")}, IMAGE_PX, ("squash",))[
+        "squash"
+    ]["fits"]
     spilled = spill_part(whole, IMAGE_PX, ("squash",))["squash"]
     streamed = stream_part(whole, IMAGE_PX, "squash", threads=1)
     os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:cores])  # Ray has its workers by now

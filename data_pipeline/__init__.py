@@ -1,7 +1,7 @@
 """data_pipeline: turns a pile of covers into clean, split, decoded batches.
 
-    prepare_store -> CoverStore -> decode_part -> BlockRefs -----> batches
-                              `--> spill_part --> WindowedRefs -'
+    prepare_store -> CoverStore -> decode_parts -> BlockRefs ----> batches
+                              `--> spill_part ---> WindowedRefs -'
 
 Knows no model. Names are imported when first used: opening a store needs neither Ray nor torch, and
 Ray's decoding workers, which import this package too, start seconds faster without torch.
@@ -16,16 +16,16 @@ if TYPE_CHECKING:
     from covertune.data_pipeline.dataset.batches import DeviceResident, EpochBatches
     from covertune.data_pipeline.dataset.blocks import BlockRefs, Blocks
     from covertune.data_pipeline.dataset.decoded import (
-        Part,
         cover_nbytes,
         decode_fits,
-        decode_part,
+        decode_parts,
         decode_store,
         decoded_nbytes,
         in_flight_nbytes,
         spill_part,
         stream_part,
     )
+    from covertune.data_pipeline.dataset.decoding import Part
     from covertune.data_pipeline.dataset.lazy_blocks import WindowedRefs
     from covertune.data_pipeline.dataset.mapping import ComputedBlocks, map_blocks
     from covertune.data_pipeline.dataset.refs import CoverBatches, CoverRefs
@@ -69,7 +69,7 @@ __all__ = [
     "WindowedRefs",
     "cover_nbytes",
     "decode_fits",
-    "decode_part",
+    "decode_parts",
     "decode_store",
     "decoded_nbytes",
     "free_object_store_bytes",
@@ -89,16 +89,16 @@ _HOMES = {
     "dataset.batches": ("DeviceResident", "EpochBatches"),
     "dataset.blocks": ("BlockRefs", "Blocks"),
     "dataset.decoded": (
-        "Part",
         "cover_nbytes",
         "decode_fits",
-        "decode_part",
+        "decode_parts",
         "decode_store",
         "decoded_nbytes",
         "in_flight_nbytes",
         "spill_part",
         "stream_part",
     ),
+    "dataset.decoding": ("Part",),
     "dataset.lazy_blocks": ("WindowedRefs",),
     "dataset.mapping": ("ComputedBlocks", "map_blocks"),
     "dataset.refs": ("CoverBatches", "CoverRefs"),

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from itertools import islice
 
 import numpy as np
 
 from covertune.data_pipeline import ray_tasks
 from covertune.data_pipeline.compat import blocks_as_read, read_in_order
 from covertune.data_pipeline.dataset.blocks import BlockRefs
-from covertune.data_pipeline.dataset.decoding import BLOCK_BYTES, DecodedCovers
+from covertune.data_pipeline.dataset.decoding import BLOCK_BYTES, DecodedCovers, Part
 from covertune.data_pipeline.dataset.lazy_blocks import SpilledBlock, UndecodedBlock, WindowedRefs
 from covertune.data_pipeline.errors import CapacityError
 from covertune.data_pipeline.local_ray import start_local_ray
@@ -19,10 +19,9 @@ from covertune.data_pipeline.store.cover_store import CoverStore
 from covertune.vocabulary import Fit
 
 __all__ = [
-    "Part",
     "cover_nbytes",
     "decode_fits",
-    "decode_part",
+    "decode_parts",
     "decode_store",
     "decoded_nbytes",
     "in_flight_nbytes",
@@ -115,60 +114,39 @@ def decode_fits(
     """
     start_local_ray()
     _require_room(store, image_px, splits, len(fits))
-    refs: dict[Fit, dict[str, BlockRefs]] = {fit: {} for fit in fits}
-    done, total = 0, sum(store.count(split) for split in splits)
-    for split in splits:
-        blocks = _read(DecodedCovers(store, split, image_px, fits), progress, done, total)
-        for fit in fits:
-            refs[fit][split] = _in_memory(Part(store, split), image_px, fit, blocks)
-        done += store.count(split)
-    return refs
+    return decode_parts({split: Part(store, split) for split in splits}, image_px, fits, progress)
 
 
-@dataclass(frozen=True, eq=False)
-class Part:
-    """Some covers of a store.
-
-    Attributes:
-        store: Holds them.
-        split: Where.
-        places: Which covers of the split, ascending; None: all.
-        name: What keys call them, where they are not all.
-    """
-
-    store: CoverStore
-    split: str
-    places: np.ndarray | None = None
-    name: str = ""
-
-    def key(self, image_px: int, fit: Fit) -> str:
-        """Return their `Blocks.key`."""
-        whole = f"{self.store.fingerprint}/{self.split}/{image_px}px/{fit}"
-        return f"{whole}/{self.name}" if self.name else whole
-
-    def __len__(self) -> int:
-        """Return how many there are."""
-        return self.store.count(self.split) if self.places is None else len(self.places)
-
-
-def decode_part(
-    part: Part, image_px: int, fits: Sequence[Fit], progress: Progress | None = None
-) -> dict[Fit, BlockRefs]:
+def decode_parts(
+    parts: Mapping[str, Part],
+    image_px: int,
+    fits: Sequence[Fit],
+    progress: Progress | None = None,
+) -> dict[Fit, dict[str, BlockRefs]]:
     """Decode some covers, for which there is room.
 
     Args:
-        part: Which.
+        parts: Which, by any name.
         image_px: Side of the squares.
         fits: The ways of fitting, each once.
-        progress: Called with (done, total) covers.
+        progress: Called with (done, total) covers, of all parts together.
+
+    Returns:
+        Where the blocks of each part lie, by fit.
 
     Raises:
         StoreError: As for `decode_store`.
     """
     start_local_ray()
-    covers = DecodedCovers(part.store, part.split, image_px, fits, part.places)
-    blocks = _read(covers, progress, 0, len(part))
-    return {fit: _in_memory(part, image_px, fit, blocks) for fit in fits}
+    covers = DecodedCovers(list(parts.values()), image_px, fits)
+    blocks = iter(_read(covers, progress))
+    refs: dict[Fit, dict[str, BlockRefs]] = {fit: {} for fit in fits}
+    for (name, part), pieces in zip(parts.items(), covers.pieces_of_part, strict=True):
+        of_part, rows = zip(*islice(blocks, pieces), strict=True) if pieces else ((), ())
+        for fit in fits:
+            key = part.key(image_px, fit)
+            refs[fit][name] = BlockRefs(part.split, image_px, fit, key, of_part, rows)
+    return refs
 
 
 def spill_part(
@@ -176,11 +154,11 @@ def spill_part(
 ) -> dict[Fit, WindowedRefs]:
     """Decode some covers, for which there is room on the disk that Ray spills to.
 
-    Arguments and errors are those of `decode_part`; trials hold a window of what is returned.
+    Arguments and errors are those of `decode_parts`; trials hold a window of what is returned.
     """
     start_local_ray()
-    covers = DecodedCovers(part.store, part.split, image_px, fits, part.places, share_out=False)
-    blocks = tuple(SpilledBlock(rows, ref) for ref, rows in _read(covers, progress, 0, len(part)))
+    covers = DecodedCovers([part], image_px, fits, share_out=False)
+    blocks = tuple(SpilledBlock(rows, ref) for ref, rows in _read(covers, progress))
     return {
         fit: WindowedRefs(part.split, image_px, fit, part.key(image_px, fit), blocks)
         for fit in fits
@@ -199,21 +177,12 @@ def stream_part(part: Part, image_px: int, fit: Fit, threads: int = 1) -> Window
     Raises:
         StoreError: There is no such split.
     """
-    covers = DecodedCovers(part.store, part.split, image_px, (fit,), part.places, share_out=False)
+    covers = DecodedCovers([part], image_px, (fit,), share_out=False)
     blocks = tuple(UndecodedBlock(piece.rows, piece.read) for piece in covers.pieces)
     return WindowedRefs(part.split, image_px, fit, part.key(image_px, fit), blocks, threads)
 
 
-def _in_memory(
-    part: Part, image_px: int, fit: Fit, blocks: Sequence[tuple[object, int]]
-) -> BlockRefs:
-    refs, rows = zip(*blocks, strict=True) if blocks else ((), ())
-    return BlockRefs(part.split, image_px, fit, part.key(image_px, fit), refs, rows)
-
-
-def _read(
-    covers: DecodedCovers, progress: Progress | None, done: int, total: int
-) -> list[tuple[object, int]]:
+def _read(covers: DecodedCovers, progress: Progress | None) -> list[tuple[object, int]]:
     """Have Ray Data decode; return the blocks, and their covers, in the store's order.
 
     The tasks ask for no CPU, but only as many run at once as there are: a block that is lost with
@@ -221,6 +190,7 @@ def _read(
     """
     dataset = read_in_order(covers, num_cpus=0, at_once=ray_tasks.num_cpus())
     blocks: list[tuple[object, int]] = []
+    done, total = 0, sum(piece.rows for piece in covers.pieces)
     if progress:
         progress(done, total)
     with ray_tasks.unwrap_ray_errors(_DOING):

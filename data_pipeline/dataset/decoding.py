@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from functools import partial
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +19,7 @@ from covertune.data_pipeline.pieces import Piece, PiecesDatasource
 from covertune.data_pipeline.store.cover_store import CoverStore, genre_marks, read_row_groups
 from covertune.vocabulary import Fit
 
-__all__ = ["BLOCK_BYTES", "DecodedCovers", "decode_cover"]
+__all__ = ["BLOCK_BYTES", "DecodedCovers", "Part", "decode_cover"]
 
 BLOCK_BYTES = 32 * 2**20
 """Of decoded pixels in a block; smaller ones cost as much time again in Ray Data."""
@@ -25,84 +27,101 @@ BLOCK_BYTES = 32 * 2**20
 _TASKS_PER_CPU = 4  # so that no CPU idles long while another ends its last task
 
 
+@dataclass(frozen=True, eq=False)
+class Part:
+    """Some covers of a store.
+
+    Attributes:
+        store: Holds them.
+        split: Where.
+        places: Which covers of the split, ascending; None: all.
+        name: What keys call them, where they are not all.
+    """
+
+    store: CoverStore
+    split: str
+    places: np.ndarray | None = None
+    name: str = ""
+
+    def key(self, image_px: int, fit: Fit) -> str:
+        """Return their `Blocks.key`."""
+        whole = f"{self.store.fingerprint}/{self.split}/{image_px}px/{fit}"
+        return f"{whole}/{self.name}" if self.name else whole
+
+    def __len__(self) -> int:
+        """Return how many there are."""
+        return self.store.count(self.split) if self.places is None else len(self.places)
+
+
 class DecodedCovers(PiecesDatasource):
-    """Reads covers of a split and decodes them in the task that reads them, a block a task.
+    """Reads covers and decodes them in the task that reads them, a block a task.
 
     A cover is decoded once, however many ways there are to fit it into a square. The tasks depend
     on the store and on Ray's CPUs alone.
+
+    Attributes:
+        pieces_of_part: How many blocks each part has; they come one part after the other.
     """
 
     def __init__(
         self,
-        store: CoverStore,
-        split: str,
+        parts: Sequence[Part],
         image_px: int,
         fits: Sequence[Fit],
-        places: np.ndarray | None = None,
         *,
         share_out: bool = True,
     ) -> None:
-        """Decode a split, or some of it.
+        """Decode parts of stores.
 
         Args:
-            store: Each node of the cluster must reach its folder.
-            split: One of `SPLITS`.
+            parts: Each node of the cluster must reach their stores' folders.
             image_px: Side of the squares.
             fits: The ways of fitting, each once.
-            places: Which covers of the split, ascending; None: all.
             share_out: Cut few covers into smaller pieces, so that each CPU of Ray has some; else
                 the pieces depend on the store alone.
 
         Raises:
             StoreError: There is no such split.
         """
-        decode = partial(
-            _decoded,
-            image_px=image_px,
-            fits=tuple(fits),
-            genres=store.genres if store.is_multi else None,
-            fast=split != "test",  # of which `evaluate` must find the same pixels
-        )
-        pixels_nbytes = image_px * image_px * 3 * len(fits)
-        wanted = np.arange(store.count(split)) if places is None else places
-        share = len(wanted)
-        if share_out:
-            share //= ray_tasks.num_cpus() * _TASKS_PER_CPU
-        super().__init__(_cut(store, split, wanted, pixels_nbytes, share, decode))
+        share_by = ray_tasks.num_cpus() * _TASKS_PER_CPU if share_out else 1
+        cut = [list(_cut(part, image_px, tuple(fits), len(part) // share_by)) for part in parts]
+        self.pieces_of_part = [len(pieces) for pieces in cut]
+        super().__init__(chain.from_iterable(cut))
 
 
-def _cut(
-    store: CoverStore,
-    split: str,
-    places: np.ndarray,
-    pixels_nbytes: int,
-    share: int,
-    decode: Callable[[Path, range, np.ndarray], Iterator[pa.Table]],
-) -> Iterator[Piece]:
-    """Cut a split into pieces of whole row groups, or of less where its pixels are many.
+def _cut(part: Part, image_px: int, fits: tuple[Fit, ...], share: int) -> Iterator[Piece]:
+    """Cut covers into pieces of whole row groups, or of less where their pixels are many.
 
     Args:
-        store: Holds it.
-        split: Which one.
-        places: The covers that are wanted.
-        pixels_nbytes: Of a cover, decoded.
+        part: Which covers.
+        image_px: Side of the squares.
+        fits: The ways of fitting.
         share: Covers of a piece at most, in whole row groups.
-        decode: What a piece does.
     """
+    store, split = part.store, part.split
+    decode = partial(
+        _decoded,
+        image_px=image_px,
+        fits=fits,
+        genres=store.genres if store.is_multi else None,
+        fast=split != "test",  # of which `evaluate` must find the same pixels
+    )
+    pixels_nbytes = image_px * image_px * 3 * len(fits)
+    places = np.arange(len(part)) if part.places is None else part.places
     most = max(1, BLOCK_BYTES // pixels_nbytes)
     first = 0
-    for part in store.parts_of(split):
-        of_part = places[slice(*np.searchsorted(places, (first, first + part.rows)))] - first
+    for info in store.parts_of(split):
+        of_file = places[slice(*np.searchsorted(places, (first, first + info.rows)))] - first
         at_once = most
-        if most >= part.group_rows:
-            at_once = max(1, min(share, most) // part.group_rows) * part.group_rows
-        for start in range(0, len(of_part), at_once):
-            rows = of_part[start : start + at_once]
-            groups = range(int(rows[0]) // part.group_rows, int(rows[-1]) // part.group_rows + 1)
-            file = store.path / part.name
-            read = partial(decode, file, groups, rows - groups.start * part.group_rows)
+        if most >= info.group_rows:
+            at_once = max(1, min(share, most) // info.group_rows) * info.group_rows
+        for start in range(0, len(of_file), at_once):
+            rows = of_file[start : start + at_once]
+            groups = range(int(rows[0]) // info.group_rows, int(rows[-1]) // info.group_rows + 1)
+            file = store.path / info.name
+            read = partial(decode, file, groups, rows - groups.start * info.group_rows)
             yield Piece(file, len(rows), len(rows) * pixels_nbytes, read)
-        first += part.rows
+        first += info.rows
 
 
 def _decoded(

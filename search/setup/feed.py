@@ -13,7 +13,7 @@ from covertune.data_pipeline import (
     CoverRefs,
     CoverStore,
     Part,
-    decode_part,
+    decode_parts,
     spill_part,
     stream_part,
 )
@@ -169,25 +169,25 @@ def _fed(
     progress: Progress | None,
 ) -> Fitted:
     """Return each split as the plan says; what is decoded is decoded once for all fits."""
+    in_memory = {
+        split: part
+        for split, part in parts.items()
+        if not plan.streams(image_px, split) and not plan.spills(image_px, split)
+    }
     fed: Fitted = {fit: {} for fit in fits}
-    total, done = sum(map(len, parts.values())), 0
-
-    def so_far(of_part: int, _of_all: int) -> None:
-        if progress is not None:
-            progress(done + of_part, total)
-
+    if in_memory:
+        decoded = decode_parts(in_memory, image_px, fits, progress)
+        fed = {fit: dict(decoded[fit]) for fit in fits}
     for split, part in parts.items():
-        refs: Mapping[Fit, CoverRefs]
         if plan.streams(image_px, split):
             refs = {fit: stream_part(part, image_px, fit, threads) for fit in fits}
         elif plan.spills(image_px, split):
-            refs = spill_part(part, image_px, fits, so_far)
+            refs = spill_part(part, image_px, fits, progress)
         else:
-            refs = decode_part(part, image_px, fits, so_far)
+            continue
         for fit in fits:
             fed[fit][split] = refs[fit]
-        done += len(part)
-    return fed
+    return {fit: {split: fed[fit][split] for split in parts} for fit in fits}
 
 
 def feed_of(store: CoverStore, *, rehearse: bool) -> WholeFeed | RehearsalFeed:

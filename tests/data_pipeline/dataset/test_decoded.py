@@ -10,7 +10,7 @@ from covertune.data_pipeline import (
     CoverStore,
     Part,
     StoreError,
-    decode_part,
+    decode_parts,
     decode_store,
     decoded_nbytes,
     load_squares,
@@ -74,7 +74,9 @@ def test_keys_tell_arrays_apart(store, refs):
 
 def test_chosen_covers_alone(store, refs):
     places = np.array([0, 3, 4, 17, 100, 101, 270])
-    chosen = decode_part(Part(store, "train", places, "few"), 24, ("squash",))["squash"]
+    chosen = decode_parts({"few": Part(store, "train", places, "few")}, 24, ("squash",))["squash"][
+        "few"
+    ]
     assert np.array_equal(pixels(chosen), pixels(refs["train"])[places])
     assert chosen.get().labels_N.tolist() == refs["train"].get().labels_N[places].tolist()
     assert chosen.get().key.endswith("/train/24px/squash/few")
