@@ -74,9 +74,10 @@ def test_keys_tell_arrays_apart(store, refs):
 
 def test_chosen_covers_alone(store, refs):
     places = np.array([0, 3, 4, 17, 100, 101, 270])
-    chosen = decode_parts({"few": Part(store, "train", places, "few")}, 24, ("squash",))["squash"][
-        "few"
-    ]
+    parts = {"some": Part(store, "train", places, "few"), "val": Part(store, "val")}
+    decoded = decode_parts(parts, 24, ("squash",))["squash"]
+    assert np.array_equal(pixels(decoded["val"]), pixels(refs["val"]))
+    chosen = decoded["some"]
     assert np.array_equal(pixels(chosen), pixels(refs["train"])[places])
     assert chosen.get().labels_N.tolist() == refs["train"].get().labels_N[places].tolist()
     assert chosen.get().key.endswith("/train/24px/squash/few")
