@@ -282,7 +282,8 @@ def test_a_failure_half_way_into_an_empty_folder_takes_back_what_was_moved(tmp_p
 
 
 def test_partials_are_told_from_what_is_whole(tmp_path):
-    for name in ("file", ".hidden", ".file.0f.partial", ".other.0f.partial"):
+    killed = (".file.0f.partial", ".file.0f.partial-journal", ".other.0f.partial")
+    for name in ("file", ".hidden", *killed):
         (tmp_path / name).touch()
     (tmp_path / ".folder.host.1.0f.old").mkdir()
     remove_partials(tmp_path, "file")

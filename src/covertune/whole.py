@@ -150,7 +150,8 @@ def remove_partials(folder: Path, of: str = "*", *, older_than_s: float = 0.0) -
     """
     long_ago = time.time() - older_than_s
     for entry in folder.glob(f".{of}.*"):
-        if entry.suffix in (_PARTIAL, _OLD):
+        what, _, _ = entry.suffix.partition("-")  # SQLite writes `….partial-journal` beside it
+        if what in (_PARTIAL, _OLD):
             with contextlib.suppress(FileNotFoundError):  # its writer lives, and has ended just now
                 if not older_than_s or entry.lstat().st_mtime < long_ago:
                     _remove(entry)
