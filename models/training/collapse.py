@@ -38,8 +38,8 @@ def find_collapse(confusion_KK: Ints, genres: Sequence[str] | None = None) -> st
     true_share = float(confusion_KK.sum(axis=1)[genre] / total)
     if predicted_K[genre] < ONE_GENRE_SHARE or true_share >= TRUE_SHARE:
         return None
-    told = f"genre {genre}" if genres is None else named(genres[genre])
+    told = genre if genres is None else named(genres[genre])
     return (
-        f"collapsed: {predicted_K[genre]:.1%} of the validation covers were given {told}, which "
-        f"{true_share:.1%} of them have"
+        f"collapsed: {predicted_K[genre]:.1%} of the validation covers were given genre {told}, "
+        f"which {true_share:.1%} of them have"
     )
