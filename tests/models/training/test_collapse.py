@@ -13,8 +13,8 @@ def test_nearly_all_in_one_genre():
 def test_the_genre_s_name_is_told_escaped():
     table = np.array([[0, 50], [0, 50]])
     assert find_collapse(table, ["Poetry", "Cook\nbooks"]) == (
-        "collapsed: 100.0% of the validation covers were given genre 'Cook\\nbooks', which 50.0% of "
-        "them have"
+        "collapsed: 100.0% of the validation covers were given genre 'Cook\\nbooks', which 50.0% "
+        "of them have"
     )
 
 
