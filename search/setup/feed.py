@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -55,8 +56,39 @@ class Feed(Protocol):
         """Return the `test` split; asked for once the last trial has ended."""
 
 
+class _FedByParts(ABC):
+    """A feed that knows which part of a store each split is."""
+
+    plan: MemoryPlan
+    decoding_threads: int
+
+    @abstractmethod
+    def part(self, split: str) -> Part:
+        """Return the covers of `train`, `val` or `test`."""
+
+    def for_trials(
+        self, image_px: int, fits: Sequence[Fit] = ("squash",), progress: Progress | None = None
+    ) -> Fitted:
+        """Return the training and validation covers."""
+        return self._splits(_OF_TRIALS, image_px, fits, progress)
+
+    def test_split(self, image_px: int, fits: Sequence[Fit] = ("squash",)) -> Fitted:
+        """Return the test covers."""
+        return self._splits(("test",), image_px, fits)
+
+    def _splits(
+        self,
+        splits: tuple[str, ...],
+        image_px: int,
+        fits: Sequence[Fit],
+        progress: Progress | None = None,
+    ) -> Fitted:
+        parts = {split: self.part(split) for split in splits}
+        return _fed(parts, image_px, fits, self.plan, self.decoding_threads, progress)
+
+
 @dataclass(frozen=True)
-class WholeFeed:
+class WholeFeed(_FedByParts):
     """Everything the store holds."""
 
     store: CoverStore
@@ -67,29 +99,13 @@ class WholeFeed:
         """Count the covers of a split."""
         return self.store.count(split)
 
-    def for_trials(
-        self, image_px: int, fits: Sequence[Fit] = ("squash",), progress: Progress | None = None
-    ) -> Fitted:
-        """Return the store's own splits."""
-        return self._splits(_OF_TRIALS, image_px, fits, progress)
-
-    def test_split(self, image_px: int, fits: Sequence[Fit] = ("squash",)) -> Fitted:
-        """Return the store's test split."""
-        return self._splits(("test",), image_px, fits)
-
-    def _splits(
-        self,
-        splits: tuple[str, ...],
-        image_px: int,
-        fits: Sequence[Fit],
-        progress: Progress | None = None,
-    ) -> Fitted:
-        parts = {split: Part(self.store, split) for split in splits}
-        return _fed(parts, image_px, fits, self.plan, self.decoding_threads, progress)
+    def part(self, split: str) -> Part:
+        """Return the store's own split."""
+        return Part(self.store, split)
 
 
 @dataclass(frozen=True)
-class RehearsalFeed:
+class RehearsalFeed(_FedByParts):
     """A stratified sample, cut from the training split alone.
 
     Its `test` covers come from there too: a rehearsal must not look at what the real search is
@@ -109,28 +125,9 @@ class RehearsalFeed:
             for by_split in self.store.manifest.counts.values()
         )
 
-    def for_trials(
-        self, image_px: int, fits: Sequence[Fit] = ("squash",), progress: Progress | None = None
-    ) -> Fitted:
-        """Return the sample's training and validation covers."""
-        return self._splits(_OF_TRIALS, image_px, fits, progress)
-
-    def test_split(self, image_px: int, fits: Sequence[Fit] = ("squash",)) -> Fitted:
-        """Return the sample's test covers."""
-        return self._splits(("test",), image_px, fits)
-
-    def _splits(
-        self,
-        splits: tuple[str, ...],
-        image_px: int,
-        fits: Sequence[Fit],
-        progress: Progress | None = None,
-    ) -> Fitted:
-        parts = {
-            split: Part(self.store, "train", self._chosen(split), f"rehearsal/{split}")
-            for split in splits
-        }
-        return _fed(parts, image_px, fits, self.plan, self.decoding_threads, progress)
+    def part(self, split: str) -> Part:
+        """Return the sample's covers of a split."""
+        return Part(self.store, "train", self._chosen(split), f"rehearsal/{split}")
 
     def _chosen(self, split: str) -> np.ndarray:
         """Return places in the store's training split, ascending."""
