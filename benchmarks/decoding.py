@@ -1,6 +1,7 @@
 """How fast a store is decoded when a search starts, of what the cores could do.
 
     python benchmarks/decoding.py [--covers 20000] [--others 2000] [--px 128] [--phases …]
+                                  [--beside COMMIT --rounds 3]
 
 Generated covers (400 x 600; made once, kept in build/) are prepared, then decoded to squares by
 
@@ -11,7 +12,9 @@ Generated covers (400 x 600; made once, kept in build/) are prepared, then decod
 
 Printed is the share of (cores x bare) that each reaches. What starts Ray and its workers is
 measured by itself and left out, for torch's workers up to the first batch. The loop runs before and
-after each, so that all see the same machine.
+after each, so that all see the same machine. With --beside, covertune as it was at that commit
+decodes the same covers in turn, and the ratio of the two is printed, with that of the bare loop if
+it resizes as covertune does; and the memory that decoding adds to the driver.
 """
 
 from __future__ import annotations
@@ -19,38 +22,72 @@ from __future__ import annotations
 import argparse
 import io
 import logging
-import os
 import statistics
 import tempfile
+import threading
 import time
 from pathlib import Path
 
 import numpy as np
+import psutil
 import ray
 import torch
 from _covers import many_covers
+from _earlier import earlier_phase
+from _phases import chosen_phases, run_phases
 from PIL import Image
 from torch.utils.data import DataLoader, Dataset
 
 from covertune.data_pipeline import CoverStore, decode_store, prepare_store
+from covertune.data_pipeline.images._resizing import resize_fast
 from covertune.data_pipeline.local_ray import start_local_ray
+from covertune.machine import usable_cpus
 
-CORES = len(os.sched_getaffinity(0))
 BARE_COVERS = 1500
-PHASES = ("bare", "covertune", "read_images", "DataLoader")
+PHASES = ("covertune", "read_images", "DataLoader")
 
 
-def square(data, px):
+def pillow(image, px):
+    return np.array(image.resize((px, px), Image.Resampling.BICUBIC))
+
+
+def fast(image, px):
+    """Resize as covertune does."""
+    return resize_fast(image, (px, px), Image.Resampling.BICUBIC)
+
+
+def square(data, px, resized=pillow):
     with Image.open(io.BytesIO(data)) as opened:
-        return np.array(opened.convert("RGB").resize((px, px), Image.Resampling.BICUBIC))
+        return resized(opened.convert("RGB"), px)
 
 
-def bare(covers, px):
+def bare(covers, px, resized=pillow):
     """Measure the covers/s of the loop."""
     started = time.perf_counter()
     for data in covers[:BARE_COVERS]:
-        square(data, px)
+        square(data, px, resized)
     return min(BARE_COVERS, len(covers)) / (time.perf_counter() - started)
+
+
+class Memory(threading.Thread):
+    """Watches how much memory that is no other's this process takes; until it is joined."""
+
+    def __init__(self):
+        super().__init__(daemon=True)
+        self._process, self._ended = psutil.Process(), threading.Event()
+        self.before = self.peak = self._now()
+        self.start()
+
+    def _now(self):
+        return self._process.memory_full_info().uss
+
+    def run(self):
+        while not self._ended.wait(0.1):
+            self.peak = max(self.peak, self._now())
+
+    def join(self, timeout=None):
+        self._ended.set()
+        super().join(timeout)
 
 
 def covertune(store, px):
@@ -58,9 +95,14 @@ def covertune(store, px):
     start_local_ray()
     decode_store(store, px, splits=("val",))
     start_s = time.perf_counter() - started
+    memory = Memory()
     started = time.perf_counter()
-    decode_store(store, px, splits=("train",))
-    return store.count("train"), time.perf_counter() - started, start_s
+    decoded = decode_store(store, px, splits=("train",))
+    seconds = time.perf_counter() - started
+    memory.join()
+    added, nbytes = memory.peak - memory.before, decoded["train"].num_covers * px * px * 3
+    print(f"  the driver took {added / 1e6:.0f} MB more for {nbytes / 1e6:.0f} MB of covers")
+    return store.count("train"), seconds, start_s
 
 
 def read_images(files, px):
@@ -91,7 +133,7 @@ class Squares(Dataset):
 
 def data_loader(files, px):
     started = time.perf_counter()
-    batches = iter(DataLoader(Squares(files, px), 64, num_workers=CORES))
+    batches = iter(DataLoader(Squares(files, px), 64, num_workers=usable_cpus()))
     first = next(batches)
     start_s = time.perf_counter() - started
     started = time.perf_counter()
@@ -106,12 +148,11 @@ def main():
     parser.add_argument("--others", type=int, default=2_000, help="covers for all but covertune")
     parser.add_argument("--px", type=int, default=128)
     parser.add_argument("--phases", default=",".join(PHASES))
+    parser.add_argument("--beside", metavar="COMMIT", help="covertune as it was, in turn")
+    parser.add_argument("--rounds", type=int, default=1)
     parser.add_argument("--build", type=Path, default=Path("build"))
     given = parser.parse_args()
-    chosen = given.phases.split(",")
-    unknown = set(chosen) - set(PHASES)
-    if unknown:
-        parser.error(f"phases are {', '.join(PHASES)}, got {', '.join(unknown)}")
+    chosen = chosen_phases(parser, given.phases, PHASES)
     torch.set_num_threads(1)
     path = given.build / f"store-{given.covers}"
     if not path.exists():
@@ -119,13 +160,8 @@ def main():
         ray.shutdown()
     store = CoverStore.open(path)
     covers, _ = store.read_images("train", limit=given.others)
-    bare(covers, given.px)
-    loops = [bare(covers, given.px)]
-    print(
-        f"{CORES} cores, {store.count('train')} covers at {given.px} px; "
-        f"the bare loop on one core: {loops[0]:.0f}/s"
-    )
-    print(f"{'':<14}{'covers/s':>10}{'of cores x bare':>17}{'start-up':>11}")
+    print(f"{usable_cpus()} cores, {store.count('train')} covers at {given.px} px")
+    options = ("--covers", str(given.covers), "--px", str(given.px))
     with tempfile.TemporaryDirectory(dir=given.build) as folder:
         files = [str(Path(folder) / f"{number:06}.jpg") for number in range(len(covers))]
         for file, data in zip(files, covers, strict=True):
@@ -135,16 +171,17 @@ def main():
             "read_images": lambda: read_images(files, given.px),
             "DataLoader": lambda: data_loader(files, given.px),
         }
-        for name in PHASES[1:]:
-            if name not in chosen:
-                continue
-            done, seconds, start_s = phases[name]()
-            if ray.is_initialized():
-                ray.shutdown()
-            loops.append(bare(covers, given.px))
-            speed, ceiling = done / seconds, CORES * statistics.mean(loops[-2:])
-            print(f"{name:<14}{speed:>10.1f}{speed / ceiling:>16.0%}{start_s:>10.1f} s", flush=True)
-    print(f"the bare loop, each time: {', '.join(f'{loop:.0f}' for loop in loops)} covers/s")
+        phases = {name: phases[name] for name in chosen}
+        if given.beside:
+            phases[f"covertune {given.beside}"] = lambda: earlier_phase(
+                given.beside, given.build, "decoding.py", *options
+            )
+        speeds = run_phases(phases, lambda: bare(covers, given.px), given.rounds)
+    if given.beside:
+        ratio = speeds["covertune"] / speeds[f"covertune {given.beside}"]
+        loops = [bare(covers, given.px, fast) / bare(covers, given.px) for _ in range(3)]
+        gain = statistics.median(loops)
+        print(f"ratio to {given.beside}: {ratio:.2f}; of the bare loop, resizing fast: {gain:.2f}")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """How fast a pile of covers becomes a store, of what the cores could do.
 
-    python benchmarks/ingest.py [--covers 20000] [--others 2000] [--phases bare,covertune,…]
+    python benchmarks/ingest.py [--covers 20000] [--others 2000] [--phases …]
+                                [--beside COMMIT --rounds 3]
 
 Generated covers (400 x 600, JPEG, about 60 kB, all different; made once, kept in build/) go through
 
@@ -12,7 +13,9 @@ Generated covers (400 x 600, JPEG, about 60 kB, all different; made once, kept i
 
 Printed is the share of (cores x bare) that each reaches. What starts Ray and its workers is
 measured by itself and left out, for torch's workers up to the first batch. The loop runs before and
-after each, so that all see the same machine.
+after each, so that all see the same machine. With --beside, covertune as it was at that commit
+prepares the same covers in turn, and the ratio of the two is printed, with that of the bare loop if
+it resizes as covertune does.
 """
 
 from __future__ import annotations
@@ -20,7 +23,6 @@ from __future__ import annotations
 import argparse
 import io
 import logging
-import os
 import shutil
 import statistics
 import tempfile
@@ -30,37 +32,49 @@ from pathlib import Path
 import ray
 import torch
 from _covers import many_covers
+from _earlier import earlier_phase
+from _phases import chosen_phases, run_phases
 from PIL import Image
 from torch.utils.data import DataLoader, Dataset
 
 from covertune.data_pipeline import PrepareSettings, prepare_store
+from covertune.data_pipeline.images._resizing import resize_fast
 from covertune.data_pipeline.local_ray import start_local_ray
+from covertune.machine import usable_cpus
 
 MAX_PX = PrepareSettings().max_px
-CORES = len(os.sched_getaffinity(0))
 BARE_COVERS = 800
-PHASES = ("bare", "covertune", "read_images", "DataLoader")
+PHASES = ("covertune", "read_images", "DataLoader")
 
 
-def bare_work(data):
+def pillow(image, size):
+    return image.resize(size, Image.Resampling.LANCZOS)
+
+
+def fast(image, size):
+    """Resize as covertune does."""
+    return Image.fromarray(resize_fast(image, size, Image.Resampling.LANCZOS))
+
+
+def bare_work(data, resized=pillow):
     with Image.open(io.BytesIO(data)) as opened:
-        return encode(opened.convert("RGB"))
+        return encode(opened.convert("RGB"), resized)
 
 
-def encode(image):
+def encode(image, resized=pillow):
     factor = MAX_PX / min(image.size)
     size = tuple(round(side * factor) for side in image.size)
     encoded = io.BytesIO()
-    image.resize(size, Image.Resampling.LANCZOS).save(encoded, "JPEG", quality=95, subsampling=0)
+    resized(image, size).save(encoded, "JPEG", quality=95, subsampling=0)
     return encoded.getvalue()
 
 
-def bare(files):
+def bare(files, resized=pillow):
     """Measure the covers/s of the loop."""
     chosen = files[:: max(1, len(files) // BARE_COVERS)]
     started = time.perf_counter()
     for file in chosen:
-        bare_work(file.read_bytes())
+        bare_work(file.read_bytes(), resized)
     return len(chosen) / (time.perf_counter() - started)
 
 
@@ -110,7 +124,7 @@ class Encoded(Dataset):
 
 def data_loader(files, scratch):
     started = time.perf_counter()
-    batches = iter(DataLoader(Encoded(files), 64, num_workers=CORES, collate_fn=list))
+    batches = iter(DataLoader(Encoded(files), 64, num_workers=usable_cpus(), collate_fn=list))
     with (scratch / "images.bin").open("wb") as out:
         first = next(batches)
         start_s = time.perf_counter() - started
@@ -125,37 +139,36 @@ def main():
     parser.add_argument("--covers", type=int, default=20_000)
     parser.add_argument("--others", type=int, default=2_000, help="covers for all but covertune")
     parser.add_argument("--phases", default=",".join(PHASES))
+    parser.add_argument("--beside", metavar="COMMIT", help="covertune as it was, in turn")
+    parser.add_argument("--rounds", type=int, default=1)
     parser.add_argument("--build", type=Path, default=Path("build"))
     given = parser.parse_args()
+    chosen = chosen_phases(parser, given.phases, PHASES)
     torch.set_num_threads(1)
     folder = many_covers(given.covers, given.build)
     files = sorted(folder.rglob("*.jpg"))
     few = files[:: max(1, len(files) // given.others)][: given.others]
-    phases = {
-        "covertune": lambda scratch: covertune(folder, files, scratch),
-        "read_images": lambda scratch: read_images(few, scratch),
-        "DataLoader": lambda scratch: data_loader(few, scratch),
-    }
-    chosen = given.phases.split(",")
-    unknown = set(chosen) - set(PHASES)
-    if unknown:
-        parser.error(f"phases are {', '.join(PHASES)}, got {', '.join(unknown)}")
-    bare(files)  # brings some files into the page cache, as for all that follow
-    loops = [bare(files)]
-    print(f"{CORES} cores, {given.covers} covers; the bare loop on one core: {loops[0]:.0f}/s")
-    print(f"{'':<14}{'covers/s':>10}{'of cores x bare':>17}{'start-up':>11}")
-    for name in PHASES[1:]:
-        if name not in chosen:
-            continue
+
+    def in_scratch(work, *arguments):
         with tempfile.TemporaryDirectory(dir=given.build) as scratch:
-            covers, seconds, start_s = phases[name](Path(scratch))
-        if ray.is_initialized():
-            ray.shutdown()
-        loops.append(bare(files))
-        ceiling = CORES * statistics.mean(loops[-2:])
-        speed = covers / seconds
-        print(f"{name:<14}{speed:>10.1f}{speed / ceiling:>16.0%}{start_s:>10.1f} s", flush=True)
-    print(f"the bare loop, each time: {', '.join(f'{loop:.0f}' for loop in loops)} covers/s")
+            return work(*arguments, Path(scratch))
+
+    phases = {
+        "covertune": lambda: in_scratch(covertune, folder, files),
+        "read_images": lambda: in_scratch(read_images, few),
+        "DataLoader": lambda: in_scratch(data_loader, few),
+    }
+    phases = {name: phases[name] for name in chosen}
+    if given.beside:
+        phases[f"covertune {given.beside}"] = lambda: earlier_phase(
+            given.beside, given.build, "ingest.py", "--covers", str(given.covers)
+        )
+    print(f"{usable_cpus()} cores, {given.covers} covers")
+    speeds = run_phases(phases, lambda: bare(files), given.rounds)
+    if given.beside:
+        ratio = speeds["covertune"] / speeds[f"covertune {given.beside}"]
+        gain = statistics.median(bare(files, fast) / bare(files) for _ in range(3))
+        print(f"ratio to {given.beside}: {ratio:.2f}; of the bare loop, resizing fast: {gain:.2f}")
 
 
 if __name__ == "__main__":

@@ -53,6 +53,7 @@ from typing import Any
 import pyarrow as pa
 import ray
 import ray._private.services
+import ray._private.state
 import ray._private.utils
 import ray._private.worker
 import ray._raylet
@@ -278,13 +279,9 @@ def object_store_sizes() -> list[int]:
 
 
 def spill_folder() -> Path:
-    """Return the folder of this machine to which Ray moves what its object store has no room for.
-
-    Of a cluster that was told nothing else it is the session's.
-    """
-    node: Any = ray._private.worker._global_node
-    told = json.loads(node._object_spilling_config or "{}")
-    folders = told.get("params", {}).get("directory_path", node.get_session_dir_path())
+    """Return the folder of each node to which Ray moves what its object store has no room for."""
+    told: Any = ray._private.state.state.get_system_config()
+    folders = json.loads(told["object_spilling_config"])["params"]["directory_path"]
     return Path(folders if isinstance(folders, str) else folders[0])
 
 

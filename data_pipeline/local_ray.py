@@ -26,7 +26,6 @@ from covertune.data_pipeline.compat import (
     of_this_machine_alone,
     own_signals,
     read_token_anew,
-    spill_folder,
     when_ray_ends,
 )
 from covertune.data_pipeline.errors import DataError
@@ -231,9 +230,13 @@ def default_store_nbytes() -> int:
     return max(_LEAST_STORE_NBYTES, min(free, max(shared_memory_nbytes(), SLOW_STORE_NBYTES)))
 
 
-def free_spill_nbytes() -> int:
-    """Return the room for shared arrays on the disk that Ray moves them to, on this machine."""
-    disk = shutil.disk_usage(spill_folder())
+def free_spill_nbytes(folder: Path) -> int:
+    """Return the room for shared arrays on this machine's disk.
+
+    Args:
+        folder: Where Ray moves them, see `compat.spill_folder`.
+    """
+    disk = shutil.disk_usage(folder)
     return max(0, int(disk.free - (1 - _FULLEST_DISK) * disk.total))
 
 

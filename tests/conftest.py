@@ -10,6 +10,8 @@ from hypothesis import settings
 settings.register_profile("covertune", deadline=None)
 settings.load_profile("covertune")
 
+CLI = "tests/search/cli/"
+
 
 def pytest_addoption(parser):
     # Here and not in chaos/: pytest learns options only from the first conftests it meets.
@@ -19,6 +21,18 @@ def pytest_addoption(parser):
     parser.addoption(
         "--chaos-seed", type=int, default=None, help="repeats the moments of an earlier chaos test"
     )
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    """A file stays in one process, and the files of the command line together: they share a run."""
+    from xdist.scheduler import LoadFileScheduling
+
+    class SharedRun(LoadFileScheduling):
+        def _split_scope(self, nodeid):
+            return CLI if nodeid.startswith(CLI) else super()._split_scope(nodeid)
+
+    return SharedRun(config, log)
 
 
 @pytest.hookimpl(trylast=True)

@@ -16,7 +16,7 @@ from covertune.data_pipeline import (
     cover_nbytes,
     free_object_store_bytes,
 )
-from covertune.data_pipeline.local_ray import free_spill_nbytes
+from covertune.search.cluster.nodes import spill_room_nbytes
 from covertune.search.cluster.session import slots_of
 from covertune.search.cluster.workers import Workers
 from covertune.search.config import SearchConfig
@@ -210,7 +210,7 @@ class _Steps:
             free=free_object_store_bytes(),
             cpus=slots.cpus,
             memory_gb=self.config.memory_gb,
-            disk_free=free_spill_nbytes(),
+            disk_free=spill_room_nbytes(),
             in_cluster=self.config.address is not None,
         )
         return replace(feed, plan=plan, decoding_threads=slots.decoding_threads)

@@ -43,6 +43,7 @@ def to_everybody(command, number):
     [
         pytest.param(to_group, signal.SIGTERM, marks=pytest.mark.long),
         (to_everybody, signal.SIGTERM),
+        pytest.param(to_group, signal.SIGINT, marks=pytest.mark.long),  # Ctrl-C
         pytest.param(to_driver, signal.SIGHUP, marks=pytest.mark.long),
         pytest.param(to_group, signal.SIGHUP, marks=pytest.mark.long),
     ],

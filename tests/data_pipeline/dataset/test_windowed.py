@@ -102,12 +102,14 @@ import sys
 from pathlib import Path
 import ray, torch
 from covertune.data_pipeline import CoverStore, Part, decode_store, spill_part, stream_part
+from covertune.data_pipeline.compat import spill_folder
 from covertune.data_pipeline.local_ray import free_spill_nbytes, start_local_ray
 
 store, spill = CoverStore.open(Path(sys.argv[1])), Path(sys.argv[2])
 room = 80 * 2**20
 start_local_ray(object_store_nbytes=room, spill_dir=spill)
-assert 0 < free_spill_nbytes()
+assert spill_folder().is_relative_to(spill)
+assert 0 < free_spill_nbytes(spill_folder())
 px = int((4 * room / 3 / store.count("train")) ** 0.5)
 part = Part(store, "train")
 refs = spill_part(part, px, ("squash",))["squash"]

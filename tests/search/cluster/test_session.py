@@ -27,7 +27,7 @@ os.environ["RAY_ADDRESS"] = cluster.address
 from covertune.search.cli import main
 try:
     main(["search", store, "--runs-dir", runs, "--name", "two", "--address", "auto",
-          "--backbones", "small_cnn", "--image-px", "32", "--trials", "4", "--epochs", "40"])
+          "--backbones", "small_cnn", "--image-px", "32", "--trials", "2", "--epochs", "3"])
 except SystemExit as ended:
     code = ended.code
 cluster.shutdown()
@@ -45,10 +45,10 @@ def test_trials_run_on_both_nodes(run_script, store, tmp_path):
     from covertune.search.record.study import open_study
 
     trials = open_study(RunFolder.open(tmp_path / "runs" / "two")).get_trials()
-    assert len(trials) == 4
+    assert len(trials) == 2
     assert all(trial.state.is_finished() for trial in trials)
     assert len({trial.user_attrs["node_id"] for trial in trials}) == 2
-    assert json.loads((tmp_path / "runs" / "two" / "outcome.json").read_text())["trials"] == 4
+    assert json.loads((tmp_path / "runs" / "two" / "outcome.json").read_text())["trials"] == 2
 
 
 def test_an_address_without_a_cluster_is_said_to_have_none(run_script, store, tmp_path):

@@ -129,12 +129,12 @@ def test_a_search_of_two_fits_from_end_to_end(tall, tmp_path):
         backbones=("small_cnn",),
         image_px=(32,),
         fits=("pad", "crop"),
-        trials=4,
+        trials=2,
         epochs=1,
     )
     first = run_search(config)
     assert first.run.manifest().fits == ("pad", "crop")
-    resumed = resume_search(first.run.path, trials=6)
+    resumed = resume_search(first.run.path, trials=4)
     recipes = [recipe_of(trial) for trial in open_study(resumed.run).get_trials()]
     assert {recipe.fit for recipe in recipes} == {"pad", "crop"}
     assert all("fit" in trial.params for trial in resumed.trials[1:])

@@ -236,7 +236,7 @@ def test_a_search_whose_covers_do_not_fit_while_trials_hold_every_cpu_ends(
     store, tmp_path, monkeypatch, how
 ):
     if how == "streamed":
-        monkeypatch.setattr(set_up, "free_spill_nbytes", lambda: 0)
+        monkeypatch.setattr(set_up, "spill_room_nbytes", lambda: 0)
     listener = Listener()
     result = run_search(
         SearchConfig(
