@@ -11,7 +11,7 @@ from xxhash import xxh3_128
 from covertune.data_pipeline.dedup.signature import compute_signature
 from covertune.data_pipeline.errors import ImageRejected
 from covertune.data_pipeline.images._decoding import decode, pillow_says
-from covertune.data_pipeline.images._resizing import resize_fast
+from covertune.data_pipeline.images._resizing import resize_image
 
 __all__ = ["NormalisedImage", "normalise"]
 
@@ -61,8 +61,7 @@ def normalise(data: bytes, max_px: int) -> NormalisedImage:
     try:
         if shorter > max_px:
             width, height = (max(1, round(side * max_px / shorter)) for side in image.size)
-            lanczos = Image.Resampling.LANCZOS
-            image = Image.fromarray(resize_fast(image, (width, height), lanczos))
+            image = resize_image(image, (width, height), Image.Resampling.LANCZOS)
             as_jpeg = None
         if as_jpeg is None:
             buffer = io.BytesIO()

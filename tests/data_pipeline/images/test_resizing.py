@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from covertune.data_pipeline.images import _resizing, load_square, load_squares, normalise
-from covertune.data_pipeline.images._resizing import resize, resize_fast
+from covertune.data_pipeline.images._resizing import resize, resize_fast, resize_image
 
 BICUBIC, LANCZOS = Image.Resampling.BICUBIC, Image.Resampling.LANCZOS
 MEAN_LEVELS, MOST_LEVELS = 0.5, 40  # of 255; the most where both passes meet a hard edge
@@ -39,6 +39,13 @@ def test_its_pixels_are_pillow_s(cover, how, size, box):
     far = differences(fast, resize(cover, size, how, box))
     assert far.mean() < MEAN_LEVELS
     assert far.max() <= MOST_LEVELS
+
+
+@pytest.mark.parametrize("size", [(256, 384), (500, 700), (1, 1)])
+def test_as_another_image_they_are_the_same(cover, size):
+    image = resize_image(cover, size, LANCZOS)
+    assert (image.mode, image.size) == ("RGB", size)
+    assert (np.asarray(image) == resize_fast(cover, size, LANCZOS)).all()
 
 
 def test_what_has_the_size_already_is_left_as_it_is(cover):
