@@ -52,7 +52,9 @@ def spill_room_nbytes() -> int:
     if len(_alive()) == 1:
         return free_spill_nbytes(folder)
     remedy = "look whether it is well (`ray status`)"
-    rooms: list[int] = [room for _, room in _ask_each("looking at disks", remedy, free_spill_nbytes, folder)]
+    rooms: list[int] = [
+        room for _, room in _ask_each("looking at disks", remedy, free_spill_nbytes, folder)
+    ]
     return len(rooms) * min(rooms)
 
 
