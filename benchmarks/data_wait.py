@@ -28,6 +28,7 @@ import torch
 from PIL import Image
 from torch.utils.data import DataLoader, Dataset
 
+from covertune.batch import Batch
 from covertune.data_pipeline import (
     CoverStore,
     EpochBatches,
@@ -75,7 +76,7 @@ def feeds(store, folder):
         files[-1].write_bytes(cover)
     dataset = CoverFiles(files, [int(label) for label in labels])
     resident = [
-        (
+        Batch(
             torch.randint(0, 256, (BATCH, IMAGE_PX, IMAGE_PX, 3), dtype=torch.uint8),
             torch.randint(0, len(store.genres), (BATCH,)),
         )
@@ -91,7 +92,7 @@ def feeds(store, folder):
             num_workers=workers,
             persistent_workers=workers > 0,
         )
-        return forever(lambda _epoch: made)
+        return forever(lambda _epoch: (Batch(*batch) for batch in made))
 
     return {
         "resident tensors": itertools.cycle(resident),

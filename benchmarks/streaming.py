@@ -32,6 +32,7 @@ import ray
 import torch
 from _covers import many_covers
 
+from covertune.batch import Batch
 from covertune.data_pipeline import (
     CoverStore,
     Part,
@@ -61,7 +62,7 @@ def feeds(store, cores):
     streamed = stream_part(whole, IMAGE_PX, "squash", threads=1)
     os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:cores])  # Ray has its workers by now
     resident = [
-        (
+        Batch(
             torch.randint(0, 256, (BATCH, IMAGE_PX, IMAGE_PX, 3), dtype=torch.uint8),
             torch.randint(0, len(store.genres), (BATCH,)),
         )

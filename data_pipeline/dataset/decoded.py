@@ -36,6 +36,7 @@ _ID_NBYTES = 16 + 4  # letters, and where they begin
 _TENSOR_NBYTES = 8  # where that of a row begins
 _DOING = "decoding covers"
 _CPUS_A_SPARE_TASK = 4  # a CPU waits for Ray Data between two tasks, a fifth of the time
+_FEWEST_TASKS_PER_CPU = 10  # that are worth the start of another worker
 
 Progress = Callable[[int, int], None]
 
@@ -190,8 +191,9 @@ def _read(covers: DecodedCovers, progress: Progress | None) -> list[tuple[object
     The tasks ask for no CPU, but hardly more run at once than there are: a block that is lost with
     its node is made anew even while trials hold every CPU.
     """
-    cpus = ray_tasks.num_cpus()
-    at_once = cpus + math.ceil(cpus / _CPUS_A_SPARE_TASK)
+    at_once = cpus = ray_tasks.num_cpus()
+    if len(covers) >= _FEWEST_TASKS_PER_CPU * cpus:
+        at_once += math.ceil(cpus / _CPUS_A_SPARE_TASK)
     dataset = read_in_order(covers, num_cpus=0, at_once=at_once)
     blocks: list[tuple[object, int]] = []
     done, total = 0, sum(piece.rows for piece in covers.pieces)

@@ -115,12 +115,13 @@ def set_up(
         feed, sizes, report = steps.choose_inputs(
             store, workers, image_px, len(fits), finished, before
         )
-        graph_check = GraphCheck({name: max(px) for name, px in sizes.items()}, len(store.genres))
         observer.preflight(report)
         for warning in (*report.warnings, *config.without_effect()):
             observer.warn(warning)
         splits = steps.decode(feed, sizes, fits)
         probes = steps.probe(report.checks, fits, splits, len(store.genres), workers)
+    # Not before: it would take a core from what the first trial waits for.
+    graph_check = GraphCheck({name: max(px) for name, px in sizes.items()}, len(store.genres))
     return SearchContext(
         run=run,
         feed=feed,
