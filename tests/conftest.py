@@ -1,5 +1,7 @@
 """What holds for all tests, and the one Ray they share: each start of one costs seconds."""
 
+import os
+import shutil
 import subprocess
 from collections import Counter
 
@@ -11,6 +13,7 @@ settings.register_profile("covertune", deadline=None)
 settings.load_profile("covertune")
 
 CLI = "tests/search/cli/"
+ALL_PROGRAMS = "COVERTUNE_ALL_PROGRAMS"  # set by .ci/run, which installs them
 
 
 def pytest_addoption(parser):
@@ -40,6 +43,14 @@ def pytest_collection_modifyitems(items):
     """Files with many slow tests come first: no core waits at the end for one of them."""
     slow = Counter(item.path for item in items if item.get_closest_marker("slow"))
     items.sort(key=lambda item: -slow[item.path])
+
+
+def pytest_runtest_setup(item):
+    """Skip what needs a program that is not here; where all were installed, it fails."""
+    for marker in item.iter_markers("needs"):
+        if not any(map(shutil.which, marker.args)):
+            give_up = pytest.fail if ALL_PROGRAMS in os.environ else pytest.skip
+            give_up(f"no {marker.args[0]} on the PATH")
 
 
 @pytest.fixture(scope="session")

@@ -10,7 +10,7 @@ import pytest
 
 from covertune.data_pipeline import StoreError, prepare_store, write_page
 
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))), None)
+CHROMIUM = ("chromium", "chromium-browser")
 
 
 class Tags(HTMLParser):
@@ -105,11 +105,11 @@ def test_a_failed_page_leaves_the_old_one(store, tmp_path, monkeypatch):
 
 
 @pytest.mark.browser
-@pytest.mark.skipif(CHROMIUM is None, reason="no chromium binary")
+@pytest.mark.needs(*CHROMIUM)
 def test_in_a_browser(page, store, tmp_path):
     done = subprocess.run(
         [
-            CHROMIUM,
+            next(filter(None, map(shutil.which, CHROMIUM))),
             *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
             *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
             f"--user-data-dir={tmp_path / 'profile'}",

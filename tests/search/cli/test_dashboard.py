@@ -14,7 +14,7 @@ import pytest
 from covertune.search import RunFolder
 from covertune.search.record.dashboard import make_dashboard
 
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))), None)
+CHROMIUM = ("chromium", "chromium-browser")
 
 
 @pytest.fixture
@@ -165,14 +165,14 @@ def test_port_that_is_taken(refused, run):
 
 
 @pytest.mark.browser
-@pytest.mark.skipif(CHROMIUM is None, reason="no chromium binary")
+@pytest.mark.needs(*CHROMIUM)
 def test_dashboard_in_a_browser(start, run, tmp_path):
     _, url = start("--port", 0)
     [study] = json.loads(fetch(f"{url}/api/studies"))["study_summaries"]
     picture = tmp_path / "dashboard.png"
     done = subprocess.run(
         [
-            CHROMIUM,
+            next(filter(None, map(shutil.which, CHROMIUM))),
             *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
             *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
             f"--user-data-dir={tmp_path / 'profile'}",

@@ -4,7 +4,6 @@ A real sshfs, twice, whose other end is an SFTP server of this machine without S
 """
 
 import json
-import shutil
 import subprocess
 import sys
 import time
@@ -49,7 +48,7 @@ with run.lock():
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(not Path("/dev/fuse").exists(), reason="no /dev/fuse"),
-    pytest.mark.skipif(shutil.which("sshfs") is None, reason="no sshfs"),
+    pytest.mark.needs("sshfs"),
     pytest.mark.skipif(not SFTP_SERVER.exists(), reason="no SFTP server"),
 ]
 
