@@ -9,6 +9,8 @@ import pytest
 import torch
 
 from covertune.models import Recipe, get_backbone
+from covertune.search import RunFolder
+from covertune.search.record.study import read_trials
 
 TRIAL_KEYS = [
     *("number", "state", "reason", "value", "epochs", "seconds", "params", "node", "device"),
@@ -265,8 +267,9 @@ def test_resuming_a_finished_run(refused, local_ray, run):
 
 
 @pytest.mark.slow
-def test_ctrl_c_leaves_a_run_to_go_on_with(covertune, start_command, store, tmp_path):
-    """That `resume` finishes it is held by the chaos tests."""
+def test_ctrl_c_leaves_a_run_that_resume_finishes(
+    covertune, start_command, run_command, store, tmp_path
+):
     options = ("--trials", 4, "--epochs", 3, "--runs-dir", "runs", "--name", "stopped")
     search = start_command("search", store, *SMALL, *options, cwd=tmp_path)
     try:
@@ -289,6 +292,20 @@ def test_ctrl_c_leaves_a_run_to_go_on_with(covertune, start_command, store, tmp_
     listed = json.loads(covertune("trials", stopped, "--json").out)
     ended_before = [row for row in listed if row["state"] != "RUNNING"]
     assert 1 <= len(ended_before) < 4
+
+    resumed = run_command("resume", "runs/stopped", cwd=tmp_path)
+    assert (resumed.code, resumed.err) == (0, "")
+    rows = json.loads(covertune("trials", stopped, "--json").out)
+    assert [row["number"] for row in rows] == list(range(4))
+    assert {row["state"] for row in rows} <= {"COMPLETE", "PRUNED", "FAIL"}
+    for row in rows:
+        # Chance may draw settings that collapse; a reason is given for every failure.
+        assert (row["state"] == "FAIL") == (row["reason"] or "").startswith("collapsed")
+    since = [row | {"exported": False} for row in rows]  # before the end none was
+    assert all(row in since for row in ended_before)
+    for trial in read_trials(RunFolder.open(stopped)):
+        epochs = [epoch["epoch"] for epoch in trial.user_attrs["history"]]
+        assert epochs == list(range(1, len(epochs) + 1))
 
 
 @pytest.mark.slow
