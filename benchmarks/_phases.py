@@ -48,3 +48,10 @@ def run_phases(phases, bare, rounds=1):
             print(f"{name:<22}{speed:>10.1f}{speed / ceiling:>16.0%}{start_s:>10.1f} s", flush=True)
     print(f"the bare loop, each time: {', '.join(f'{loop:.0f}' for loop in loops)} covers/s")
     return {name: statistics.median(of) for name, of in speeds.items() if of}
+
+
+def print_ratio(speeds, commit, bare, bare_fast):
+    """Print how much faster covertune has become since a commit, and the loop by its resizing."""
+    ratio = speeds["covertune"] / speeds[f"covertune {commit}"]
+    gain = statistics.median(bare_fast() / bare() for _ in range(3))
+    print(f"ratio to {commit}: {ratio:.2f}; of the bare loop, resizing fast: {gain:.2f}")

@@ -22,7 +22,6 @@ from __future__ import annotations
 import argparse
 import io
 import logging
-import statistics
 import tempfile
 import threading
 import time
@@ -34,7 +33,7 @@ import ray
 import torch
 from _covers import many_covers
 from _earlier import earlier_phase
-from _phases import chosen_phases, run_phases
+from _phases import chosen_phases, print_ratio, run_phases
 from PIL import Image
 from torch.utils.data import DataLoader, Dataset
 
@@ -178,10 +177,12 @@ def main():
             )
         speeds = run_phases(phases, lambda: bare(covers, given.px), given.rounds)
     if given.beside:
-        ratio = speeds["covertune"] / speeds[f"covertune {given.beside}"]
-        loops = [bare(covers, given.px, fast) / bare(covers, given.px) for _ in range(3)]
-        gain = statistics.median(loops)
-        print(f"ratio to {given.beside}: {ratio:.2f}; of the bare loop, resizing fast: {gain:.2f}")
+        print_ratio(
+            speeds,
+            given.beside,
+            lambda: bare(covers, given.px),
+            lambda: bare(covers, given.px, fast),
+        )
 
 
 if __name__ == "__main__":

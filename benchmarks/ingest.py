@@ -24,7 +24,6 @@ import argparse
 import io
 import logging
 import shutil
-import statistics
 import tempfile
 import time
 from pathlib import Path
@@ -33,7 +32,7 @@ import ray
 import torch
 from _covers import many_covers
 from _earlier import earlier_phase
-from _phases import chosen_phases, run_phases
+from _phases import chosen_phases, print_ratio, run_phases
 from PIL import Image
 from torch.utils.data import DataLoader, Dataset
 
@@ -166,9 +165,7 @@ def main():
     print(f"{usable_cpus()} cores, {given.covers} covers")
     speeds = run_phases(phases, lambda: bare(files), given.rounds)
     if given.beside:
-        ratio = speeds["covertune"] / speeds[f"covertune {given.beside}"]
-        gain = statistics.median(bare(files, fast) / bare(files) for _ in range(3))
-        print(f"ratio to {given.beside}: {ratio:.2f}; of the bare loop, resizing fast: {gain:.2f}")
+        print_ratio(speeds, given.beside, lambda: bare(files), lambda: bare(files, fast))
 
 
 if __name__ == "__main__":

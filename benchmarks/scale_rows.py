@@ -38,7 +38,6 @@ from covertune.data_pipeline.prepare import _prepare, _writing
 from covertune.data_pipeline.prepare._normalising import NormalisedSources
 from covertune.data_pipeline.prepare._selecting import select_covers
 from covertune.data_pipeline.sources import find_sources
-from covertune.data_pipeline.store.schema import SCHEMA_VERSION, StoreManifest
 
 GENRES = 30
 DRAWN = 2_000
@@ -167,30 +166,10 @@ def measure(rows, seed, waves, folder):
         covers = _prepare._covers(found.sources, normalised, chosen, settings)
         covers = _writing.order_in_store(covers)
     with step("fingerprint, manifest, refused"):
-        rejected = [
-            _writing.Rejected(found.sources[row].source, found.sources[row].genre, *why)
-            for row, why in sorted(chosen.refused.items())
-        ]
+        rejected = _prepare.rejected_rows(found.sources, chosen)
         _writing.write_rejected(folder, rejected)
-        manifest = StoreManifest(
-            schema_version=SCHEMA_VERSION,
-            fingerprint=_writing.fingerprint(covers, settings),
-            source=str(listing),
-            genres=chosen.genres,
-            counts=_prepare._count(covers),
-            found=rows,
-            kept=len(covers),
-            rejected=len(rejected),
-            ignored=0,
-            reasons=_prepare._most_first(row.reason for row in rejected),
-            pictures=chosen.found.pictures,
-            conflicting=chosen.found.conflicting,
-            noise_ceiling=chosen.found.ceiling,
-            kept_ceiling=chosen.kept_ceiling,
-            groups=len(set(chosen.groups)),
-            official_split=chosen.official_split,
-            settings=settings,
-            parts=[],
+        manifest = _prepare.make_manifest(
+            found, str(listing), settings, chosen, covers, rejected, parts=[]
         )
         _writing.write_manifest(folder, manifest)
     return seconds, manifest.reasons, manifest.kept, sum(compared), before, peak_bytes()

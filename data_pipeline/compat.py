@@ -21,7 +21,7 @@ Ray 2.60. What is not promised there, and why it is used:
     Config.initialize, AuthenticationTokenLoader.reset_cache    Ray's core keeps what RAY_AUTH_MODE
                                         and RAY_AUTH_TOKEN were when it first looked
     _temp_dir                           where Ray's files go; `ray.init` has no other word
-    Node._object_spilling_config        where Ray spills to
+    state.get_system_config             where each node spills to
     Node.kill_all_processes             called when a Ray ends that `ray.init` has started
     sockets/plasma_store in a session   the longest path of a Unix socket below `_temp_dir`
     RayTaskError.cause                  the error itself, not a traceback as a message
@@ -67,6 +67,7 @@ from covertune.environment import changed_environment
 __all__ = [
     "LONGEST_SOCKET",
     "NO_MEMORY_MONITOR",
+    "alive_nodes",
     "apart_from_stops",
     "blocks_as_read",
     "error_beneath",
@@ -272,10 +273,14 @@ def when_ray_ends(processes: Iterable[subprocess.Popen[bytes]], do: Callable[[],
     node.kill_all_processes = kill_then_do
 
 
+def alive_nodes() -> list[dict[str, Any]]:
+    """Return the nodes that live, each as `ray.nodes` tells of it."""
+    return [node for node in ray.nodes() if node["Alive"]]
+
+
 def object_store_sizes() -> list[int]:
     """Return the bytes of the object store of each node that lives."""
-    nodes = [node for node in ray.nodes() if node["Alive"]]
-    return [int(node["Resources"].get(_OBJECT_STORE, 0)) for node in nodes]
+    return [int(node["Resources"].get(_OBJECT_STORE, 0)) for node in alive_nodes()]
 
 
 def spill_folder() -> Path:

@@ -51,7 +51,7 @@ def resize_fast(
     whole = (0.0, 0.0, *map(float, image.size))
     if (box or whole) == whole and image.size == size:
         return np.array(image)
-    if cykooz_resizer is None or image.width * image.height > _MOST_PIXELS:
+    if _is_left_to_pillow(image):
         return resize(image, size, how, box)
     rgb = cykooz_resizer.PixelType.U8x3
     source = cykooz_resizer.ImageData(*image.size, rgb, image.tobytes())
@@ -63,11 +63,15 @@ def resize_fast(
 
 def resize_image(image: Image.Image, size: tuple[int, int], how: Image.Resampling) -> Image.Image:
     """Resize to another image; to the same pixels as `resize_fast`."""
-    if cykooz_resizer is None or image.width * image.height > _MOST_PIXELS:
+    if _is_left_to_pillow(image):
         return image.resize(size, how)
     resized = Image.new("RGB", size)
     _resizer().resize_pil(image, resized, _options(how, None))
     return resized
+
+
+def _is_left_to_pillow(image: Image.Image) -> bool:
+    return cykooz_resizer is None or image.width * image.height > _MOST_PIXELS
 
 
 def _resizer() -> Any:

@@ -30,6 +30,7 @@ from covertune.data_pipeline.prepare._writing import Rejected
 from covertune.data_pipeline.sources import FoundSources, Source, find_sources
 from covertune.data_pipeline.store.schema import (
     SCHEMA_VERSION,
+    PartInfo,
     PrepareSettings,
     StoreManifest,
     StoreSummary,
@@ -194,16 +195,36 @@ def _write_store(
         return compare_in_spool(pairs, normalised.table.select(PLACE).take(shown_by), spool)
 
     chosen = select_covers(found.sources, normalised, settings, compare)
-    rejected = [
-        Rejected(found.sources[row].source, found.sources[row].genre, *why)
-        for row, why in sorted(chosen.refused.items())
-    ]
+    rejected = rejected_rows(found.sources, chosen)
     _require_enough(found.sources, chosen, rejected, settings.min_covers)
     covers = _writing.order_in_store(_covers(found.sources, normalised, chosen, settings))
     parts = _writing.write_parts(folder, covers, spool)
     _writing.write_rejected(folder, rejected)
     shutil.rmtree(spool)
-    manifest = StoreManifest(
+    manifest = make_manifest(found, shown, settings, chosen, covers, rejected, parts)
+    _writing.write_manifest(folder, manifest)
+    return manifest
+
+
+def rejected_rows(sources: Sequence[Source], chosen: Selection) -> list[Rejected]:
+    """Return the rows of `rejected.parquet`, in the order of the sources."""
+    return [
+        Rejected(sources[row].source, sources[row].genre, *why)
+        for row, why in sorted(chosen.refused.items())
+    ]
+
+
+def make_manifest(
+    found: FoundSources,
+    shown: str,
+    settings: PrepareSettings,
+    chosen: Selection,
+    covers: pa.Table,
+    rejected: Sequence[Rejected],
+    parts: list[PartInfo],
+) -> StoreManifest:
+    """Sum up what a prepare found, kept and refused; arguments as in `_write_store`."""
+    return StoreManifest(
         schema_version=SCHEMA_VERSION,
         fingerprint=_writing.fingerprint(covers, settings),
         source=shown,
@@ -223,8 +244,6 @@ def _write_store(
         settings=settings,
         parts=parts,
     )
-    _writing.write_manifest(folder, manifest)
-    return manifest
 
 
 def _require_enough(

@@ -11,7 +11,7 @@ import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from covertune.data_pipeline import CoverStore
-from covertune.data_pipeline.compat import spill_folder
+from covertune.data_pipeline.compat import alive_nodes, spill_folder
 from covertune.data_pipeline.local_ray import free_spill_nbytes
 from covertune.search.cluster.objects import results
 from covertune.search.errors import PreflightError
@@ -29,7 +29,7 @@ def require_shared_storage(run: RunFolder, store: CoverStore) -> None:
     Raises:
         PreflightError: One of them does not.
     """
-    if len(_alive()) == 1:
+    if len(alive_nodes()) == 1:
         return
     token = run.checkpoints / f".from-the-driver-{uuid.uuid4().hex}"
     token.touch()
@@ -49,7 +49,7 @@ def spill_room_nbytes() -> int:
         PreflightError: A node does not answer.
     """
     folder = spill_folder()
-    if len(_alive()) == 1:
+    if len(alive_nodes()) == 1:
         return free_spill_nbytes(folder)
     remedy = "look whether it is well (`ray status`)"
     rooms: list[int] = [
@@ -58,17 +58,13 @@ def spill_room_nbytes() -> int:
     return len(rooms) * min(rooms)
 
 
-def _alive() -> list[dict[str, Any]]:
-    return [node for node in ray.nodes() if node["Alive"]]
-
-
 def _ask_each(
     doing: str, remedy: str, ask: Callable[..., Any], *arguments: object
 ) -> list[tuple[str, Any]]:
     """Call a function on each node; return the hosts with their answers."""
     asked = ray.remote(num_cpus=0)(ask)
     futures = {}
-    for node in _alive():
+    for node in alive_nodes():
         only_there = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
         future = asked.options(scheduling_strategy=only_there).remote(*arguments)
         futures[future] = node["NodeManagerAddress"]

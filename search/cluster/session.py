@@ -12,7 +12,7 @@ from pathlib import Path
 import ray
 
 from covertune.data_pipeline import DataError, in_flight_nbytes
-from covertune.data_pipeline.compat import imports_as_here, own_signals
+from covertune.data_pipeline.compat import alive_nodes, imports_as_here, own_signals
 from covertune.data_pipeline.local_ray import (
     SLOW_STORE_NBYTES,
     default_store_nbytes,
@@ -196,7 +196,7 @@ def slots_of(wanted: TrialResources) -> Slots:
         PreflightError: Not even one trial fits.
     """
     resources = ray.cluster_resources()
-    nodes = [node for node in ray.nodes() if node["Alive"]]
+    nodes = alive_nodes()
     gpus = int(resources.get("GPU", 0))
     gpus_per_trial = wanted.gpus
     if gpus_per_trial is None:
