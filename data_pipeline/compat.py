@@ -10,7 +10,6 @@ Ray 2.60. What is not promised there, and why it is used:
     ray._private.worker.print_to_stdstream    what Ray prints on a terminal of its own accord
     RAY_memory_monitor_refresh_ms       the raylet reads it as it starts; `ray.init` has no word for
                                         its memory monitor
-    the resource object_store_memory    how much room there is for arrays that are shared
     JobConfig._py_driver_sys_path       `ray.init` extends it by the current folder
     client_mode_hook.is_client_mode_enabled…    what RAY_CLIENT_MODE was when Ray was imported
     ray_constants.RAY_ENABLE_UV_RUN_RUNTIME_ENV    where it is true, `uv run` has Ray copy the
@@ -67,14 +66,11 @@ from covertune.environment import changed_environment
 __all__ = [
     "LONGEST_SOCKET",
     "NO_MEMORY_MONITOR",
-    "alive_nodes",
     "apart_from_stops",
     "blocks_as_read",
     "error_beneath",
     "imports_as_here",
     "map_tables",
-    "object_store_in_use",
-    "object_store_sizes",
     "of_this_machine_alone",
     "own_signals",
     "prints_to",
@@ -102,7 +98,6 @@ _OF_CORE = (
 )
 _ACTION_NBYTES = 512  # at least: 152 on Linux, 16 on macOS
 _NOT_FROM_OUTSIDE = ("ENABLE_RAY_CLUSTER", "RAY_ENABLE_UV_RUN_RUNTIME_ENV")
-_OBJECT_STORE = "object_store_memory"
 _NO_USAGE = {"RAY_DATA_USAGE_DISABLED": "1"}
 _QUIET = {
     "enable_progress_bars": False,
@@ -273,27 +268,11 @@ def when_ray_ends(processes: Iterable[subprocess.Popen[bytes]], do: Callable[[],
     node.kill_all_processes = kill_then_do
 
 
-def alive_nodes() -> list[dict[str, Any]]:
-    """Return the nodes that live, each as `ray.nodes` tells of it."""
-    return [node for node in ray.nodes() if node["Alive"]]
-
-
-def object_store_sizes() -> list[int]:
-    """Return the bytes of the object store of each node that lives."""
-    return [int(node["Resources"].get(_OBJECT_STORE, 0)) for node in alive_nodes()]
-
-
 def spill_folder() -> Path:
     """Return the folder of each node to which Ray moves what its object store has no room for."""
     told: Any = ray._private.state.state.get_system_config()
     folders = json.loads(told["object_spilling_config"])["params"]["directory_path"]
     return Path(folders if isinstance(folders, str) else folders[0])
-
-
-def object_store_in_use() -> int:
-    """Return the bytes in use in all object stores together."""
-    total, free = ray.cluster_resources(), ray.available_resources()
-    return int(total.get(_OBJECT_STORE, 0) - free.get(_OBJECT_STORE, 0))
 
 
 def error_beneath(

@@ -11,13 +11,10 @@ from typing import Any, TypeVar
 import ray
 from ray.exceptions import RayError, RayTaskError
 
-from covertune.data_pipeline.compat import (
-    error_beneath,
-    object_store_in_use,
-    object_store_sizes,
-)
+from covertune.data_pipeline.compat import error_beneath
 from covertune.data_pipeline.errors import CapacityError, DataError
 from covertune.data_pipeline.local_ray import ray_logs
+from covertune.data_pipeline.nodes import object_store_in_use, object_store_sizes
 from covertune.wording import first_line
 
 __all__ = [

@@ -11,8 +11,9 @@ import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from covertune.data_pipeline import CoverStore
-from covertune.data_pipeline.compat import alive_nodes, spill_folder
+from covertune.data_pipeline.compat import spill_folder
 from covertune.data_pipeline.local_ray import free_spill_nbytes
+from covertune.data_pipeline.nodes import alive_nodes
 from covertune.search.cluster.objects import results
 from covertune.search.errors import PreflightError
 from covertune.search.record.run_folder import RunFolder

@@ -12,13 +12,14 @@ from pathlib import Path
 import ray
 
 from covertune.data_pipeline import DataError, in_flight_nbytes
-from covertune.data_pipeline.compat import alive_nodes, imports_as_here, own_signals
+from covertune.data_pipeline.compat import imports_as_here, own_signals
 from covertune.data_pipeline.local_ray import (
     SLOW_STORE_NBYTES,
     default_store_nbytes,
     shared_memory_nbytes,
     start_local_ray,
 )
+from covertune.data_pipeline.nodes import alive_nodes
 from covertune.machine import usable_cpus
 from covertune.passwords import PasswordsHidden
 from covertune.search.cluster.compat import cluster_address, tune_of_our_own

@@ -21,12 +21,11 @@ from covertune.data_pipeline.compat import (
     blocks_as_read,
     error_beneath,
     map_tables,
-    object_store_in_use,
-    object_store_sizes,
     prints_to,
     quiet_ray_data,
     read_in_order,
 )
+from covertune.data_pipeline.nodes import object_store_in_use, object_store_sizes
 
 pytestmark = pytest.mark.usefixtures("local_ray")
 
